@@ -1,0 +1,210 @@
+//! What a checked configuration holds.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The whole appliance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `[node]`
+    pub node: Node,
+    /// `[dataplane]`
+    pub dataplane: Dataplane,
+    /// `[[port]]`, at least one.
+    pub ports: Vec<Port>,
+    /// `[[realm]]`: at least one of each side. Its index is the realm's number in both planes.
+    pub realms: Vec<Realm>,
+    /// `[media]`
+    pub media: Media,
+    /// `[sip]`
+    pub sip: Sip,
+    /// `[routing]`
+    pub routing: Routing,
+    /// `[dispatcher]`
+    pub dispatcher: Dispatcher,
+    /// `[database]`
+    pub database: Database,
+    /// `[admin]`
+    pub admin: Admin,
+}
+
+/// `[node]`: who this machine is and where it keeps its things.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// `id`, 1 to 65,535; unique in a cluster. Marks flows and CDRs.
+    pub id: u16,
+    /// `state_dir`: journal and the embedded database. Default `/var/lib/tandem`.
+    pub state_dir: PathBuf,
+    /// `run_dir`: sockets. Default `/run/tandem`.
+    pub run_dir: PathBuf,
+}
+
+impl Node {
+    /// The dataplane's control socket.
+    #[must_use]
+    pub fn link_socket(&self) -> PathBuf {
+        self.run_dir.join("dataplane.sock")
+    }
+}
+
+/// `[dataplane]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dataplane {
+    /// `workers`: CPU cores, one poll loop each; the position in this list is the worker's index.
+    pub workers: Vec<u16>,
+    /// `control_core`: CPU core of the main, exception and netlink threads. Default 0.
+    pub control_core: u16,
+    /// `idle`: `"poll"` (default) or `"pause"`.
+    pub idle: Idle,
+    /// `mbufs`: packet buffers in the pool. Default 16,383.
+    pub mbufs: u32,
+    /// `max_flows`: flow pairs per worker. Default 65,536.
+    pub max_flows: u32,
+    /// `memory_mb`: memory for DPDK without huge pages, and the sign to do without; none (the
+    /// default) uses huge pages.
+    pub memory_mb: Option<u32>,
+    /// `eal`: further EAL arguments.
+    pub eal: Vec<String>,
+}
+
+/// What a worker does when there is nothing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// Polls without end: one whole core, the lowest latency.
+    Poll,
+    /// Sleeps up to 100 us after a while without packets: for the lab and small machines.
+    Pause,
+}
+
+/// `[[port]]`: a NIC port or a virtual device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// `name`, used by realms.
+    pub name: String,
+    /// `device`: a PCI address (`0000:41:00.0`) or a DPDK virtual device
+    /// (`net_af_packet0,iface=veth1`).
+    pub device: String,
+    /// `rx_workers`: indices of the workers that poll this port, one receive queue each. Default
+    /// all. A port with a single queue may be polled by one worker that hands packets to the
+    /// others.
+    pub rx_workers: Vec<u16>,
+    /// `mtu`: default 1,500.
+    pub mtu: u16,
+}
+
+/// Which side of the appliance a realm is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// Carriers and callers: `"external"`.
+    External,
+    /// Media servers: `"internal"`.
+    Internal,
+}
+
+/// `[[realm]]`: a network that the appliance has a foot in: a port, and a VLAN of it if tagged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Realm {
+    /// `name`.
+    pub name: String,
+    /// `side`.
+    pub side: Side,
+    /// `port`: index into [`Config::ports`] (a name in the file).
+    pub port: u16,
+    /// `vlan`: 802.1Q identifier 1 to 4,094, if frames are tagged.
+    pub vlan: Option<u16>,
+    /// `tap`: the persistent TAP device that is this realm's exception path; the kernel's
+    /// addresses, routes and neighbours of this realm are on it. 1 to 15 characters.
+    pub tap: String,
+    /// `sip`: the appliance's SIP addresses here; at most one IPv4 and one IPv6.
+    pub sip: Vec<SocketAddr>,
+    /// `media`: the appliance's media addresses here.
+    pub media: Vec<IpAddr>,
+    /// `media_ports`: `[first, last]`. Default 30000 to 39999; the first even, the last odd. The
+    /// SIP ports are outside of it.
+    pub media_ports: RangeInclusive<u16>,
+}
+
+/// `[media]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Media {
+    /// `relay_workers`: indices of the workers that own flows. Default all.
+    pub relay_workers: Vec<u16>,
+    /// `dscp` of relayed media, 0 to 63. Default 46 (EF).
+    pub dscp: u8,
+    /// `timeout`: seconds without media before a call is ended; 0 never. Default 60.
+    pub timeout: Duration,
+    /// `hold_timeout`: the same for a call on hold. Default 3,600.
+    pub hold_timeout: Duration,
+    /// `max_duration`: the longest call, in seconds; 0 (default) no limit.
+    pub max_duration: Duration,
+    /// `learning`: seconds that learning stays open after new SDP. Default 3.
+    pub learning: Duration,
+}
+
+/// `[sip]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sip {
+    /// `t1` in milliseconds (RFC 3261 section 17.1.1.1). Default 500.
+    pub t1: Duration,
+    /// `timer_c` in seconds, above 180 (RFC 3261 section 16.6). Default 185.
+    pub timer_c: Duration,
+    /// `server`: the Server header of our own answers. Default `tandem`.
+    pub server: String,
+    /// `[[sip.kernel]]`: SIP sockets on the kernel's own stack, for a management network.
+    pub kernel: Vec<KernelListen>,
+}
+
+/// `[[sip.kernel]]`: a SIP address outside of the dataplane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelListen {
+    /// `listen`: address and port.
+    pub listen: SocketAddr,
+    /// `side` that peers on it belong to.
+    pub side: Side,
+}
+
+/// `[routing]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Routing {
+    /// `pool_set`: dispatcher set of the media servers that serve carriers' calls. Default 1.
+    pub pool_set: u32,
+    /// `trunk_set`: dispatcher set of the default trunk, for calls from pool members. Default 100.
+    pub trunk_set: u32,
+    /// `carrier_group`: `grp` of the address table whose members may call in. Default 1.
+    pub carrier_group: u32,
+}
+
+/// `[dispatcher]`: probing and failover.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dispatcher {
+    /// `probe_interval` in seconds; 0 does not probe. Default 10.
+    pub probe_interval: Duration,
+    /// `probe_timeout` in seconds. Default 4; less than the interval.
+    pub probe_timeout: Duration,
+    /// `probe_failures` in a row that make a target inactive. Default 3.
+    pub probe_failures: u32,
+    /// `probe_successes` in a row that make it active again. Default 3.
+    pub probe_successes: u32,
+    /// `first_response` in milliseconds: silence after which the next target is tried.
+    /// Default 2,000.
+    pub first_response: Duration,
+}
+
+/// `[database]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Database {
+    /// `url`: `sqlite:PATH`. Default `sqlite:<state_dir>/tandem.db`.
+    pub url: String,
+    /// `reload_interval` in seconds: how often the dispatcher and address tables are read again; 0
+    /// only on command. Default 30.
+    pub reload_interval: Duration,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// `socket`: the management API's unix socket. Default `<run_dir>/admin.sock`.
+    pub socket: PathBuf,
+}

@@ -1,0 +1,3 @@
+//! tandem-dataplane
+
+fn main() {}

@@ -1,0 +1,30 @@
+//! All that the two planes say to each other: commands, answers, reports and events, with their
+//! versions and their codec.
+//!
+//! The controller (tandem-sigplane) connects to the dataplane's `SOCK_SEQPACKET` unix socket, one
+//! message per packet, so that a peer that is killed in the middle of writing leaves no half
+//! message behind. It sends [`ToDataplane::Hello`]; the dataplane answers
+//! [`FromDataplane::Welcome`] with the session's ring memory and doorbell as `SCM_RIGHTS`
+//! descriptors, or [`FromDataplane::Refused`]. After that every [`ToDataplane::Command`] gets
+//! exactly one [`FromDataplane::Done`] with the same sequence number (preceded by its
+//! [`FromDataplane::Flow`] or [`FromDataplane::Counters`] messages), and
+//! [`FromDataplane::Event`]s come at any time.
+//!
+//! The types are plain values; sockets, rings and clocks live in the shells around this crate.
+#![forbid(unsafe_code)]
+
+mod codec;
+mod flow;
+mod message;
+mod slot;
+
+pub use codec::{DecodeError, MAX_MESSAGE, decode, encode};
+pub use flow::{
+    Cookie, DirectionStats, FlowId, FlowKind, FlowReport, FlowSpec, Leg, LegSpec, LegStats,
+};
+pub use message::{
+    CaptureFilter, CaptureSpec, Command, CommandError, ControllerHello, CounterValue,
+    DataplaneHello, Direction, Event, FromDataplane, RealmInfo, RefusedReason, ToDataplane,
+    VERSION,
+};
+pub use slot::{SLOTS, SlotTable, slot};

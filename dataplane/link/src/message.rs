@@ -1,0 +1,261 @@
+//! The messages of the link.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{Cookie, FlowId, FlowReport, FlowSpec, Leg, SlotTable};
+
+/// The link's version. Both ends refuse any other: they are updated together, in one image.
+pub const VERSION: u16 = 1;
+
+/// From the controller to the dataplane.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToDataplane {
+    /// The first message on a connection.
+    Hello(ControllerHello),
+    /// A command, answered by [`FromDataplane::Done`] with the same `seq`.
+    Command {
+        /// Ascending from 1 in each session.
+        seq: u64,
+        /// What to do.
+        command: Command,
+    },
+}
+
+/// The controller's first words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControllerHello {
+    /// [`VERSION`].
+    pub version: u16,
+    /// The node's id from the configuration: whose flows these are.
+    pub controller: u64,
+}
+
+/// A command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Install a flow pair, or bring an existing one to this specification.
+    PutFlow(FlowSpec),
+    /// Take a flow pair away; its last report precedes `Done`.
+    RemoveFlow(FlowId),
+    /// Report every flow pair.
+    ListFlows,
+    /// Report every named counter.
+    Counters,
+    /// Copy matching packets to the controller as [`Event::Captured`]. One capture at a time: a
+    /// second one replaces the first.
+    StartCapture(CaptureSpec),
+    /// End the capture.
+    StopCapture,
+}
+
+/// What to capture, and how much of it at most.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaptureSpec {
+    /// The controller's name for it, repeated in its events.
+    pub id: u64,
+    /// Which packets.
+    pub filter: CaptureFilter,
+    /// Bytes kept of each packet.
+    pub snaplen: u32,
+    /// Ends after so many packets.
+    pub max_packets: u64,
+    /// Ends after so many captured bytes.
+    pub max_bytes: u64,
+    /// Ends after so many seconds.
+    pub max_seconds: u32,
+}
+
+/// Which packets a capture takes. A packet is taken when it matches any entry; a filter without
+/// entries takes everything that crosses the ports.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaptureFilter {
+    /// Media of these flow pairs, as received and as sent.
+    pub flows: Vec<FlowId>,
+    /// Any packet from or to these addresses.
+    pub addresses: Vec<IpAddr>,
+    /// SIP datagrams with one of these Call-IDs.
+    pub call_ids: Vec<Vec<u8>>,
+}
+
+/// Which way a captured packet went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Direction {
+    /// Received from the wire.
+    Received,
+    /// Sent to the wire.
+    Sent,
+}
+
+/// From the dataplane to the controller.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromDataplane {
+    /// The answer to a hello; carries the ring memory and the doorbell as descriptors.
+    Welcome(DataplaneHello),
+    /// The hello was not accepted; the connection closes.
+    Refused(RefusedReason),
+    /// The end of a command.
+    Done {
+        /// The command's.
+        seq: u64,
+        /// How it went.
+        result: Result<(), CommandError>,
+    },
+    /// A flow report that belongs to the command `seq`.
+    Flow {
+        /// The command's.
+        seq: u64,
+        /// The flow pair.
+        report: FlowReport,
+    },
+    /// Counters that belong to the command `seq`; there may be several such messages.
+    Counters {
+        /// The command's.
+        seq: u64,
+        /// Names and values.
+        values: Vec<CounterValue>,
+    },
+    /// Something happened.
+    Event(Event),
+}
+
+/// The dataplane's first words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataplaneHello {
+    /// [`VERSION`].
+    pub version: u16,
+    /// A number of this dataplane process. Another one than before means that its flows are gone.
+    pub boot: u64,
+    /// The session: goes up with every controller that connects. The ring memory carries it.
+    pub epoch: u32,
+    /// How many workers there are, each with one ring in each direction.
+    pub workers: u16,
+    /// Which worker owns which media ports.
+    pub slots: SlotTable,
+    /// The realms, in the configuration's order.
+    pub realms: Vec<RealmInfo>,
+    /// How many flow pairs are installed.
+    pub flows: u64,
+}
+
+/// A realm as the dataplane knows it; the controller compares it with its own configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RealmInfo {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Its SIP addresses.
+    pub sip: Vec<SocketAddr>,
+    /// Its media addresses.
+    pub media: Vec<IpAddr>,
+}
+
+/// Why a controller is not served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
+pub enum RefusedReason {
+    /// Another version.
+    #[error("the dataplane speaks link version {dataplane}: update both planes together")]
+    Version {
+        /// The dataplane's.
+        dataplane: u16,
+    },
+    /// The first message was not a hello, or not readable.
+    #[error("the first message was not a hello")]
+    NotHello,
+    /// The dataplane could not make the session.
+    #[error("the dataplane could not make a session: {0}")]
+    Internal(String),
+}
+
+/// Why a command was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
+pub enum CommandError {
+    /// No such flow.
+    #[error("no such flow")]
+    NoSuchFlow,
+    /// A leg names a realm that does not exist.
+    #[error("realm {0} does not exist")]
+    NoSuchRealm(u16),
+    /// A leg's local address is not a media address of its realm.
+    #[error("{0} is not a media address of its realm")]
+    NotLocal(IpAddr),
+    /// A leg's port is not even, or outside of the realm's media range.
+    #[error("port {0} is not an even port of the realm's media range")]
+    BadPort(u16),
+    /// The two legs' ports belong to different workers.
+    #[error("ports {0} and {1} belong to different workers")]
+    TwoOwners(u16, u16),
+    /// A port is another flow's.
+    #[error("port {0} is in use by flow {1}")]
+    PortInUse(u16, u64),
+    /// The flow table is full.
+    #[error("the flow table is full")]
+    TableFull,
+    /// The worker did not take the command in time; it may be repeated.
+    #[error("the worker is overloaded")]
+    Overloaded,
+}
+
+/// One named counter or gauge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CounterValue {
+    /// `snake_case`, as documented in the specification.
+    pub name: String,
+    /// Its value, summed over the workers.
+    pub value: u64,
+}
+
+/// Something that happened in the dataplane.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// No packet on either leg for the flow's timeout. Sent once until media comes again.
+    MediaTimeout {
+        /// The flow pair.
+        flow: FlowId,
+        /// Its call.
+        cookie: Cookie,
+    },
+    /// Media came again after a timeout was reported.
+    MediaResumed {
+        /// The flow pair.
+        flow: FlowId,
+        /// Its call.
+        cookie: Cookie,
+    },
+    /// A leg latched to a source.
+    Latched {
+        /// The flow pair.
+        flow: FlowId,
+        /// Its call.
+        cookie: Cookie,
+        /// Which leg.
+        leg: Leg,
+        /// Whether it is the RTCP source (on its own port).
+        rtcp: bool,
+        /// The source.
+        source: SocketAddr,
+    },
+    /// A captured packet.
+    Captured {
+        /// The capture.
+        id: u64,
+        /// Nanoseconds since the Unix epoch.
+        timestamp_ns: u64,
+        /// Index of the port in the configuration.
+        port: u16,
+        /// Which way it went.
+        direction: Direction,
+        /// Its whole length on the wire.
+        length: u32,
+        /// Its first bytes, from the Ethernet header.
+        data: Vec<u8>,
+    },
+    /// A capture reached one of its limits or was replaced.
+    CaptureEnded {
+        /// The capture.
+        id: u64,
+        /// Packets that matched but found no room on the way to the controller.
+        dropped: u64,
+    },
+}

@@ -1,0 +1,2 @@
+//! tandem-relay
+#![forbid(unsafe_code)]

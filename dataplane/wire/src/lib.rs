@@ -1,0 +1,2 @@
+//! tandem-wire
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! tandem-admin
+#![forbid(unsafe_code)]

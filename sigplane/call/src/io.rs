@@ -1,0 +1,117 @@
+//! What goes into the core and what comes out of it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tandem_link::{Command, DataplaneHello, FromDataplane};
+use tandem_policy::{AddressRow, DispatcherRow};
+
+/// The time of one input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Monotonic, since an origin of the shell's choice that does not change while it runs.
+    pub mono: Duration,
+    /// The wall clock, Unix milliseconds.
+    pub wall_ms: u64,
+}
+
+/// How a datagram came or goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Path {
+    /// Through the dataplane, in the realm with this index. (Datagrams that the kernel reassembled
+    /// and received on the realm's own SIP address come as this too: the shell chooses rings or
+    /// socket.)
+    Realm(u16),
+    /// Through the kernel socket with this index in `[[sip.kernel]]`.
+    Kernel(u16),
+}
+
+/// One input.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A SIP datagram.
+    Datagram {
+        /// How it came.
+        path: Path,
+        /// Who sent it.
+        source: SocketAddr,
+        /// The address of ours that it came to.
+        local: SocketAddr,
+        /// Its payload.
+        bytes: &'a [u8],
+    },
+    /// The network said that a datagram of ours cannot be delivered (an ICMP error).
+    Unreachable {
+        /// How it had gone.
+        path: Path,
+        /// Where it had gone.
+        destination: SocketAddr,
+        /// What the network said.
+        error: SendError,
+    },
+    /// The time of [`crate::Core::next_timeout`] has come.
+    Timer,
+    /// The dataplane accepted our hello: a session begins. Commands may be emitted from now on.
+    DataplaneUp(&'a DataplaneHello),
+    /// The session ended. Commands emitted until the next `DataplaneUp` are lost, and so are
+    /// unanswered ones.
+    DataplaneDown,
+    /// An answer or event of the dataplane.
+    Dataplane(FromDataplane),
+    /// The database's tables were read: they replace those before.
+    Tables(Arc<Tables>),
+}
+
+/// Why a datagram could not be delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// Port unreachable: nobody listens there.
+    PortUnreachable,
+    /// Host or network unreachable, or prohibited.
+    HostUnreachable,
+}
+
+/// The memory tables that decisions are taken from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tables {
+    /// `dispatcher`
+    pub dispatcher: Vec<DispatcherRow>,
+    /// `address`
+    pub address: Vec<AddressRow>,
+}
+
+/// One output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Append this record (opaque to the shell; `Core::restore` reads it) to the journal. The
+    /// key is the call's number: a later record with the same key replaces it, and one without
+    /// a body ends it.
+    Journal {
+        /// The call.
+        key: u64,
+        /// The call's state, encoded; none when the call has ended and its CDR is in `cdr`.
+        body: Option<Vec<u8>>,
+        /// The call's CDR, exactly once, in the record that ends it.
+        cdr: Option<Box<tandem_policy::Cdr>>,
+    },
+    /// Send a SIP datagram.
+    Send {
+        /// How.
+        path: Path,
+        /// From which address of ours.
+        local: SocketAddr,
+        /// To whom.
+        destination: SocketAddr,
+        /// The payload.
+        bytes: Vec<u8>,
+    },
+    /// Give this command to the dataplane. The core numbers commands itself, from 1 in each
+    /// session.
+    Command {
+        /// The sequence number.
+        seq: u64,
+        /// The command.
+        command: Command,
+    },
+}

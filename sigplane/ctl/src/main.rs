@@ -1,0 +1,3 @@
+//! tandemctl
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! tandem-sigplane
+
+fn main() {}

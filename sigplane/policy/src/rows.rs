@@ -1,0 +1,131 @@
+//! Rows of the database's tables, with Kamailio's columns where it has the table.
+
+use serde::{Deserialize, Serialize};
+
+/// A row of `dispatcher` (Kamailio's table version 4).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DispatcherRow {
+    /// `id`
+    pub id: i64,
+    /// `setid`
+    pub setid: u32,
+    /// `destination`: a SIP URI.
+    pub destination: String,
+    /// `flags`: 1 inactive, 2 trying, 4 disabled (administratively), 8 probing, as in Kamailio.
+    pub flags: u32,
+    /// `priority`: higher first when failing over among equals of the hash.
+    pub priority: i32,
+    /// `attrs`
+    pub attrs: String,
+    /// `description`
+    pub description: String,
+}
+
+/// A row of `address` (Kamailio's table version 6).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressRow {
+    /// `id`
+    pub id: i64,
+    /// `grp`
+    pub grp: u32,
+    /// `ip_addr`
+    pub ip_addr: String,
+    /// `mask`: prefix length.
+    pub mask: u8,
+    /// `port`: 0 for any.
+    pub port: u16,
+    /// `tag`
+    pub tag: String,
+}
+
+/// Why a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EndCause {
+    /// BYE from the side that called.
+    Caller,
+    /// BYE from the side that was called.
+    Callee,
+    /// CANCEL, or the caller vanished before an answer.
+    Cancelled,
+    /// A final answer other than 2xx.
+    Rejected,
+    /// No final answer in time.
+    NoAnswer,
+    /// No media for the configured time.
+    MediaTimeout,
+    /// The longest allowed duration was reached.
+    MaxDuration,
+    /// Our own fault or an administrator's order.
+    Local,
+}
+
+impl EndCause {
+    /// The text in `cdr.cause`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Callee => "callee",
+            Self::Cancelled => "cancelled",
+            Self::Rejected => "rejected",
+            Self::NoAnswer => "no-answer",
+            Self::MediaTimeout => "media-timeout",
+            Self::MaxDuration => "max-duration",
+            Self::Local => "local",
+        }
+    }
+}
+
+/// Media figures of one direction of a call, summed over its flows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CdrMedia {
+    /// RTP packets relayed.
+    pub packets: u64,
+    /// Their payload bytes.
+    pub bytes: u64,
+    /// Packets lost by sequence number.
+    pub lost: u64,
+    /// The largest flow's jitter, in RTP timestamp units.
+    pub jitter: u32,
+}
+
+/// A row of `cdr`: one per call, answered or not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cdr {
+    /// `call_uuid`: node and the call's number, unique for ever.
+    pub call_uuid: String,
+    /// `callid`
+    pub callid: String,
+    /// `from_tag`
+    pub from_tag: String,
+    /// `to_tag`; empty when there was none.
+    pub to_tag: String,
+    /// `direction`: `inbound` (carrier to pool) or `outbound`.
+    pub direction: String,
+    /// `from_uri`
+    pub from_uri: String,
+    /// `to_uri`
+    pub to_uri: String,
+    /// `request_uri` as received.
+    pub request_uri: String,
+    /// `source`: `ip:port` of the caller.
+    pub source: String,
+    /// `destination`: the target's URI that took the call, or the last one tried.
+    pub destination: String,
+    /// `start_ms`, Unix milliseconds: the INVITE.
+    pub start_ms: u64,
+    /// `answer_ms`: the first 2xx; none when not answered.
+    pub answer_ms: Option<u64>,
+    /// `end_ms`
+    pub end_ms: u64,
+    /// `sip_code`: the final answer to the INVITE.
+    pub sip_code: u16,
+    /// `sip_reason`
+    pub sip_reason: String,
+    /// `cause`
+    pub cause: EndCause,
+    /// Media received from the caller.
+    pub caller_media: CdrMedia,
+    /// Media received from the callee.
+    pub callee_media: CdrMedia,
+}

@@ -1,0 +1,2 @@
+//! tandem-sdp
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! tandem-sip
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! tandem-transaction
+#![forbid(unsafe_code)]
