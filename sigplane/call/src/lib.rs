@@ -6,6 +6,14 @@
 //! carried out.
 #![forbid(unsafe_code)]
 
+mod config;
+mod core;
 mod io;
+mod views;
 
+pub use config::{
+    CoreConfig, DispatcherConfig, KernelConfig, MediaConfig, RealmConfig, RoutingConfig, Side,
+};
+pub use core::{Core, RestoreError};
 pub use io::{Input, Now, Output, Path, SendError, Tables};
+pub use views::{CallState, CallView, TargetView};

@@ -1,0 +1,165 @@
+//! What the core is told once, at its start. The daemon makes it from the appliance's
+//! configuration; this room does not know that file.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::io::Path;
+
+/// Everything that the core needs to know beforehand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CoreConfig {
+    /// The node's id: the first part of every call's `call_uuid`.
+    pub node: u16,
+    /// The `Server` and `User-Agent` header of what we say ourselves.
+    pub server: String,
+    /// The realms, in the configuration's order.
+    pub realms: Vec<RealmConfig>,
+    /// The kernel's listeners, in the configuration's order.
+    pub kernel: Vec<KernelConfig>,
+    /// T1, the round trip time estimate (RFC 3261 section 17.1.1.1).
+    pub t1: Duration,
+    /// Timer C: how long an INVITE may ring (RFC 3261 section 16.6).
+    pub timer_c: Duration,
+    /// How many calls may be in progress at a time; above it an INVITE is answered with 503.
+    pub max_calls: usize,
+    /// Who is routed where.
+    pub routing: RoutingConfig,
+    /// Probing and failover.
+    pub dispatcher: DispatcherConfig,
+    /// Media.
+    pub media: MediaConfig,
+}
+
+/// Which side of the appliance something is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub enum Side {
+    /// Carriers and callers.
+    External,
+    /// Media servers.
+    Internal,
+}
+
+impl Side {
+    /// The opposite side.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::External => Self::Internal,
+            Self::Internal => Self::External,
+        }
+    }
+}
+
+/// A realm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RealmConfig {
+    /// Its name.
+    pub name: String,
+    /// Its side.
+    pub side: Side,
+    /// Our SIP addresses in it.
+    pub sip: Vec<SocketAddr>,
+    /// Our media addresses in it.
+    pub media: Vec<IpAddr>,
+    /// The media ports: the first even, the last odd.
+    pub media_ports: RangeInclusive<u16>,
+}
+
+/// A SIP socket of the kernel's own stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelConfig {
+    /// Its address.
+    pub listen: SocketAddr,
+    /// Its side.
+    pub side: Side,
+}
+
+/// Who is routed where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoutingConfig {
+    /// The dispatcher set that serves carriers' calls.
+    pub pool_set: u32,
+    /// The dispatcher set that calls from pool members leave by.
+    pub trunk_set: u32,
+    /// The address group whose members may call in.
+    pub carrier_group: u32,
+}
+
+/// Probing and failover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DispatcherConfig {
+    /// Between two probes of a target; zero does not probe.
+    pub probe_interval: Duration,
+    /// How long a probe waits for its answer.
+    pub probe_timeout: Duration,
+    /// Failures in a row that make a target inactive.
+    pub probe_failures: u32,
+    /// Successes in a row that make it active again.
+    pub probe_successes: u32,
+    /// Silence after an INVITE after which the next target is tried.
+    pub first_response: Duration,
+}
+
+/// Media.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MediaConfig {
+    /// DSCP of relayed media, 0 to 63.
+    pub dscp: u8,
+    /// Without media for so long, a call is ended; zero never.
+    pub timeout: Duration,
+    /// The same for a call on hold.
+    pub hold_timeout: Duration,
+    /// The longest call; zero for no limit.
+    pub max_duration: Duration,
+}
+
+impl CoreConfig {
+    /// The side that a path belongs to; none for a path that does not exist.
+    #[must_use]
+    pub fn side(&self, path: Path) -> Option<Side> {
+        match path {
+            Path::Realm(i) => self.realms.get(usize::from(i)).map(|r| r.side),
+            Path::Kernel(i) => self.kernel.get(usize::from(i)).map(|k| k.side),
+        }
+    }
+
+    /// How a target on `side` with this address is reached, and from which address of ours: the
+    /// first realm of the side with a SIP address of the same family, else the first kernel
+    /// listener of the side with one.
+    #[must_use]
+    pub fn way(&self, side: Side, destination: SocketAddr) -> Option<(Path, SocketAddr)> {
+        let fits = |local: &SocketAddr| local.is_ipv4() == destination.is_ipv4();
+        let realm = self.realms.iter().enumerate().filter(|(_, r)| r.side == side).find_map(
+            |(i, r)| Some((Path::Realm(u16::try_from(i).ok()?), *r.sip.iter().find(|a| fits(a))?)),
+        );
+        realm.or_else(|| {
+            self.kernel
+                .iter()
+                .enumerate()
+                .filter(|(_, k)| k.side == side && fits(&k.listen))
+                .find_map(|(i, k)| Some((Path::Kernel(u16::try_from(i).ok()?), k.listen)))
+        })
+    }
+
+    /// Whether an address is one of ours.
+    #[must_use]
+    pub fn is_ours(&self, address: SocketAddr) -> bool {
+        self.realms.iter().any(|r| r.sip.contains(&address))
+            || self.kernel.iter().any(|k| k.listen == address)
+    }
+
+    /// The realm whose media addresses serve peers that are reached by `path`: the realm itself,
+    /// or for a kernel listener the first realm of its side.
+    #[must_use]
+    pub fn media_realm(&self, path: Path) -> Option<u16> {
+        match path {
+            Path::Realm(i) => self.realms.get(usize::from(i)).map(|_| i),
+            Path::Kernel(_) => {
+                let side = self.side(path)?;
+                self.realms.iter().position(|r| r.side == side).and_then(|i| u16::try_from(i).ok())
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What the management API may see of the core: plain copies.
+
+use std::net::SocketAddr;
+
+use tandem_link::FlowId;
+
+/// Where a call stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallState {
+    /// No final answer yet.
+    Setup,
+    /// Answered.
+    Confirmed,
+    /// Ended; the last figures or answers are awaited.
+    Ending,
+}
+
+impl CallState {
+    /// Its name for people and programs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Setup => "setup",
+            Self::Confirmed => "confirmed",
+            Self::Ending => "ending",
+        }
+    }
+}
+
+/// A call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallView {
+    /// The call's number on this node.
+    pub key: u64,
+    /// Its Call-ID.
+    pub call_id: String,
+    /// The URI in From.
+    pub from_uri: String,
+    /// The URI in To.
+    pub to_uri: String,
+    /// `inbound` or `outbound`.
+    pub direction: &'static str,
+    /// Where it stands.
+    pub state: CallState,
+    /// Who called.
+    pub source: SocketAddr,
+    /// The target that has it, or the last one tried; empty before the first.
+    pub target: String,
+    /// The INVITE, Unix milliseconds.
+    pub start_ms: u64,
+    /// The first 2xx, Unix milliseconds.
+    pub answer_ms: Option<u64>,
+    /// Its flow pairs.
+    pub flows: Vec<FlowId>,
+}
+
+/// A dispatcher target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetView {
+    /// The row's `id`.
+    pub id: i64,
+    /// The row's `setid`.
+    pub set: u32,
+    /// The row's `destination`.
+    pub destination: String,
+    /// `active`, `inactive`, `disabled` or `probing`.
+    pub state: &'static str,
+    /// The row's `priority`.
+    pub priority: i32,
+    /// Calls that it has now.
+    pub calls: u64,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Successes in a row.
+    pub successes: u32,
+    /// Probes and INVITEs that it left unanswered.
+    pub timeouts: u64,
+    /// The last probe's round trip, in microseconds; none before the first answer.
+    pub latency_last_us: Option<u64>,
+    /// The mean of all, in microseconds.
+    pub latency_mean_us: Option<u64>,
+    /// The largest, in microseconds.
+    pub latency_max_us: Option<u64>,
+}
