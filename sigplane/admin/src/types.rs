@@ -1,0 +1,309 @@
+//! What the methods take and return.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+/// The methods' names.
+pub mod method {
+    /// Returns [`super::Status`].
+    pub const STATUS: &str = "core.status";
+    /// Returns a list of [`super::Target`].
+    pub const DISPATCHER_LIST: &str = "dispatcher.list";
+    /// Reads the dispatcher and address tables again; returns [`super::Reloaded`].
+    pub const DISPATCHER_RELOAD: &str = "dispatcher.reload";
+    /// Returns a list of [`super::Call`].
+    pub const DLG_LIST: &str = "dlg.list";
+    /// Returns a list of [`super::Flow`].
+    pub const FLOWS: &str = "tandem.flows";
+    /// Returns a list of [`super::Counter`].
+    pub const STATISTICS: &str = "stats.get_statistics";
+    /// Takes [`super::CaptureParams`], returns [`super::CaptureStarted`], then notifies.
+    pub const CAPTURE: &str = "tandem.capture";
+    /// Notification with a [`super::CapturedPacket`].
+    pub const CAPTURE_PACKET: &str = "tandem.capture.packet";
+    /// Notification with a [`super::CaptureEnd`]; the last one.
+    pub const CAPTURE_END: &str = "tandem.capture.end";
+}
+
+/// `core.status`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The software's version.
+    pub version: String,
+    /// The node's id.
+    pub node: u16,
+    /// Seconds since the signaling plane started.
+    pub uptime_s: u64,
+    /// Whether a dataplane session exists.
+    pub dataplane_up: bool,
+    /// The dataplane process's own number; none while it is down.
+    pub dataplane_boot: Option<u64>,
+    /// The session's epoch; none while it is down.
+    pub epoch: Option<u32>,
+    /// The dataplane's workers.
+    pub workers: u16,
+    /// Calls now, in any state.
+    pub calls: u64,
+    /// Of these, answered.
+    pub confirmed_calls: u64,
+    /// Flow pairs that the calls want.
+    pub flows: u64,
+    /// Targets that take calls, and all targets.
+    pub targets_active: u64,
+    /// All targets.
+    pub targets: u64,
+    /// Whether the last access to the database succeeded.
+    pub database_up: bool,
+    /// CDRs in the journal that the database does not have yet.
+    pub cdrs_pending: u64,
+    /// The journal's last sequence number.
+    pub journal_sequence: u64,
+}
+
+/// `dispatcher.list`: a target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// The set.
+    pub set: u32,
+    /// Its SIP URI.
+    pub uri: String,
+    /// `active`, `inactive`, `disabled` or `probing`.
+    pub state: String,
+    /// The row's priority.
+    pub priority: i32,
+    /// Calls that it has now.
+    pub calls: u64,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Requests that it left unanswered.
+    pub timeouts: u64,
+    /// The last probe's round trip, in microseconds.
+    pub latency_last_us: Option<u64>,
+    /// The mean, in microseconds.
+    pub latency_mean_us: Option<u64>,
+    /// The longest, in microseconds.
+    pub latency_max_us: Option<u64>,
+    /// The row's description.
+    pub description: String,
+}
+
+/// `dispatcher.reload`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// Rows of `dispatcher`.
+    pub dispatcher: u64,
+    /// Rows of `address`.
+    pub address: u64,
+}
+
+/// `dlg.list`: a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// Its number on this node.
+    pub key: u64,
+    /// Its Call-ID.
+    pub call_id: String,
+    /// The URI in From.
+    pub from_uri: String,
+    /// The URI in To.
+    pub to_uri: String,
+    /// `inbound` or `outbound`.
+    pub direction: String,
+    /// `setup`, `confirmed` or `ending`.
+    pub state: String,
+    /// Who called.
+    pub source: String,
+    /// The target that has it.
+    pub target: String,
+    /// The INVITE, Unix milliseconds.
+    pub start_ms: u64,
+    /// The answer, Unix milliseconds.
+    pub answer_ms: Option<u64>,
+    /// Its flow pairs.
+    pub flows: Vec<u64>,
+}
+
+/// `tandem.flows`: a flow pair.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flow {
+    /// Its number.
+    pub id: u64,
+    /// The call's number on this node.
+    pub call: u64,
+    /// `rtp` or `raw`.
+    pub kind: String,
+    /// The worker that owns it.
+    pub worker: u16,
+    /// No media for its timeout.
+    pub idle: bool,
+    /// The caller's leg.
+    pub a: FlowLeg,
+    /// The callee's leg.
+    pub b: FlowLeg,
+}
+
+/// A leg of a flow pair.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowLeg {
+    /// Our address and RTP port.
+    pub local: SocketAddr,
+    /// The peer's address by its SDP.
+    pub remote: Option<SocketAddr>,
+    /// The source that RTP latched to.
+    pub latched: Option<SocketAddr>,
+    /// RTP received.
+    pub rtp: DirectionFigures,
+    /// RTCP received.
+    pub rtcp: DirectionFigures,
+}
+
+/// Figures of what was received on a leg.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirectionFigures {
+    /// Packets relayed.
+    pub packets: u64,
+    /// Their payload bytes.
+    pub bytes: u64,
+    /// Lost by sequence number.
+    pub lost: u64,
+    /// Come after a later one.
+    pub reordered: u64,
+    /// Jitter, in RTP timestamp units.
+    pub jitter: u32,
+    /// Dropped as of another source than the latched one.
+    pub wrong_source: u64,
+    /// The last packet's age, in milliseconds.
+    pub last_seen_ms: Option<u64>,
+}
+
+/// Which process a counter belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Plane {
+    /// tandem-dataplane
+    Dataplane,
+    /// tandem-sigplane
+    Signaling,
+}
+
+/// `stats.get_statistics`: a named counter or gauge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counter {
+    /// Whose.
+    pub plane: Plane,
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: u64,
+}
+
+/// `tandem.capture`: what to take, and how much at most. Without a filter, all that crosses the
+/// dataplane's ports.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CaptureParams {
+    /// SIP with this Call-ID, and the media of its call.
+    pub call_id: Option<String>,
+    /// Media of this flow pair.
+    pub flow: Option<u64>,
+    /// Anything from or to this address.
+    pub address: Option<IpAddr>,
+    /// Bytes kept of each packet; 0 for all.
+    pub snaplen: u32,
+    /// Ends after so many packets; 0 for the server's limit.
+    pub max_packets: u64,
+    /// Ends after so many bytes; 0 for the server's limit.
+    pub max_bytes: u64,
+    /// Ends after so many seconds; 0 for the server's limit.
+    pub max_seconds: u32,
+}
+
+/// The limits that a capture really has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaptureStarted {
+    /// Its number.
+    pub id: u64,
+    /// Packets at most.
+    pub max_packets: u64,
+    /// Bytes at most.
+    pub max_bytes: u64,
+    /// Seconds at most.
+    pub max_seconds: u32,
+}
+
+/// A captured packet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CapturedPacket {
+    /// Nanoseconds since the Unix epoch.
+    pub timestamp_ns: u64,
+    /// The port's name.
+    pub port: String,
+    /// Sent, not received.
+    pub sent: bool,
+    /// Its length on the wire.
+    pub length: u32,
+    /// Its first bytes from the Ethernet header on, in hexadecimal.
+    pub data: String,
+}
+
+impl CapturedPacket {
+    /// Bytes as `data` has them.
+    #[must_use]
+    pub fn hex(bytes: &[u8]) -> String {
+        use std::fmt::Write as _;
+        bytes
+            .iter()
+            .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+                let _ = write!(text, "{byte:02x}");
+                text
+            })
+    }
+
+    /// The bytes of `data`; none when it is not hexadecimal.
+    #[must_use]
+    pub fn bytes(&self) -> Option<Vec<u8>> {
+        let digits: Option<Vec<u8>> = self
+            .data
+            .chars()
+            .map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok()))
+            .collect();
+        let (pairs, rest) = digits.as_deref()?.as_chunks::<2>();
+        rest.is_empty()
+            .then(|| pairs.iter().map(|[high, low]| high << 4 | low).collect())
+    }
+}
+
+/// Why and how a capture ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaptureEnd {
+    /// Packets that matched but found no room on the way.
+    pub dropped: u64,
+    /// For people: `limit reached`, `the dataplane went away`, `replaced`.
+    pub reason: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packet_bytes_survive_the_text() {
+        let mut packet = CapturedPacket {
+            timestamp_ns: 1,
+            port: "carrier".into(),
+            sent: false,
+            length: 3,
+            data: CapturedPacket::hex(&[0, 0xfe, 0x7f]),
+        };
+        assert_eq!(packet.bytes(), Some(vec![0, 0xfe, 0x7f]));
+        packet.data.push('x');
+        assert_eq!(packet.bytes(), None);
+    }
+
+    #[test]
+    fn an_unknown_capture_parameter_is_refused() {
+        assert!(serde_json::from_str::<CaptureParams>(r#"{"callid":"x"}"#).is_err());
+        assert!(serde_json::from_str::<CaptureParams>("{}").is_ok());
+    }
+}
