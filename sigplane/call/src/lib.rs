@@ -9,6 +9,7 @@
 mod config;
 mod core;
 mod io;
+pub mod media;
 mod views;
 
 pub use config::{
