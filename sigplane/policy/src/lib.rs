@@ -2,6 +2,12 @@
 //! taken from. Tables in, decisions out; no I/O, no clock.
 #![forbid(unsafe_code)]
 
+mod access;
+mod dispatcher;
 mod rows;
+mod target;
 
-pub use rows::{AddressRow, Cdr, CdrMedia, DispatcherRow, EndCause};
+pub use access::Access;
+pub use dispatcher::{Dispatcher, Thresholds};
+pub use rows::{AddressRow, BadRow, Cdr, CdrMedia, DispatcherRow, EndCause};
+pub use target::{Latency, StateChange, Target, TargetState, parse_destination};

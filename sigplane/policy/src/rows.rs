@@ -129,3 +129,20 @@ pub struct Cdr {
     /// Media received from the callee.
     pub callee_media: CdrMedia,
 }
+
+/// A row that cannot be used. It is skipped; the other rows are not harmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadRow {
+    /// The table.
+    pub table: &'static str,
+    /// The row's `id`.
+    pub id: i64,
+    /// What is wrong, and what would be right.
+    pub reason: String,
+}
+
+impl std::fmt::Display for BadRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "table {}, id {}: {}", self.table, self.id, self.reason)
+    }
+}

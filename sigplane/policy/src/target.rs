@@ -1,0 +1,301 @@
+//! One dispatcher target: where it is, whether it takes calls, how quick it is.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::dispatcher::Thresholds;
+use crate::rows::DispatcherRow;
+
+/// Kamailio's flag: inactive.
+const FLAG_INACTIVE: u32 = 1;
+/// Kamailio's flag: disabled by the administrator.
+const FLAG_DISABLED: u32 = 4;
+/// Kamailio's flag: probe it.
+const FLAG_PROBING: u32 = 8;
+
+/// Whether a target takes calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetState {
+    /// Takes calls.
+    Active,
+    /// Takes calls; its row asks for probing (flag 8) and no verdict has been reached yet.
+    Probing,
+    /// Takes no calls until enough probes in a row succeeded.
+    Inactive,
+    /// Taken out by the administrator (flag 4): no calls, no probes.
+    Disabled,
+}
+
+impl TargetState {
+    /// Its name for people and programs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Probing => "probing",
+            Self::Inactive => "inactive",
+            Self::Disabled => "disabled",
+        }
+    }
+
+    /// Whether new calls go there.
+    #[must_use]
+    pub const fn takes_calls(self) -> bool {
+        matches!(self, Self::Active | Self::Probing)
+    }
+
+    const fn of_flags(flags: u32) -> Self {
+        if flags & FLAG_DISABLED != 0 {
+            Self::Disabled
+        } else if flags & FLAG_INACTIVE != 0 {
+            Self::Inactive
+        } else if flags & FLAG_PROBING != 0 {
+            Self::Probing
+        } else {
+            Self::Active
+        }
+    }
+}
+
+/// A change that results of probes or calls brought about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateChange {
+    /// It takes calls again.
+    Activated,
+    /// It takes no more calls.
+    Deactivated,
+}
+
+/// How quickly a target answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Latency {
+    /// The last answer's.
+    pub last: Option<Duration>,
+    /// The largest.
+    pub max: Option<Duration>,
+    /// Requests without an answer in time.
+    pub timeouts: u64,
+    total: Duration,
+    answers: u32,
+}
+
+impl Latency {
+    /// The mean of all answers; none before the first.
+    #[must_use]
+    pub fn mean(&self) -> Option<Duration> {
+        self.total.checked_div(self.answers)
+    }
+
+    fn record(&mut self, latency: Duration) {
+        self.last = Some(latency);
+        self.max = self.max.max(Some(latency));
+        // Starts anew before anything could overflow: after four thousand million answers.
+        if self.answers == u32::MAX {
+            (self.total, self.answers) = (Duration::ZERO, 0);
+        }
+        self.total = self.total.saturating_add(latency);
+        self.answers += 1;
+    }
+}
+
+/// A target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its row.
+    pub row: DispatcherRow,
+    /// Where it is.
+    pub address: SocketAddr,
+    /// Whether it takes calls.
+    pub state: TargetState,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Successes in a row.
+    pub successes: u32,
+    /// Calls that it has now.
+    pub calls: u64,
+    /// How quickly it answers.
+    pub latency: Latency,
+}
+
+impl Target {
+    pub(crate) fn new(row: DispatcherRow) -> Result<Self, String> {
+        let address = parse_destination(&row.destination)?;
+        let state = TargetState::of_flags(row.flags);
+        Ok(Self {
+            row,
+            address,
+            state,
+            failures: 0,
+            successes: 0,
+            calls: 0,
+            latency: Latency::default(),
+        })
+    }
+
+    /// Takes over what an earlier state of the table had learned, unless the administrator
+    /// changed the row's place or flags.
+    pub(crate) fn inherit(&mut self, earlier: &Self) {
+        self.calls = earlier.calls;
+        if earlier.address == self.address {
+            self.latency = earlier.latency;
+            if earlier.row.flags == self.row.flags {
+                self.state = earlier.state;
+                self.failures = earlier.failures;
+                self.successes = earlier.successes;
+            }
+        }
+    }
+
+    /// Whether it is to be probed.
+    #[must_use]
+    pub const fn is_probed(&self) -> bool {
+        !matches!(self.state, TargetState::Disabled)
+    }
+
+    pub(crate) fn succeeded(
+        &mut self,
+        thresholds: Thresholds,
+        latency: Duration,
+    ) -> Option<StateChange> {
+        self.latency.record(latency);
+        self.failures = 0;
+        self.successes = self.successes.saturating_add(1);
+        if self.successes < thresholds.successes {
+            return None;
+        }
+        match self.state {
+            TargetState::Inactive => {
+                self.state = TargetState::Active;
+                Some(StateChange::Activated)
+            }
+            TargetState::Probing => {
+                self.state = TargetState::Active;
+                None
+            }
+            TargetState::Active | TargetState::Disabled => None,
+        }
+    }
+
+    pub(crate) fn failed(&mut self, thresholds: Thresholds, silent: bool) -> Option<StateChange> {
+        if silent {
+            self.latency.timeouts = self.latency.timeouts.saturating_add(1);
+        }
+        self.successes = 0;
+        self.failures = self.failures.saturating_add(1);
+        // Without probing nothing would ever bring it back.
+        if !thresholds.probing || self.failures < thresholds.failures || !self.state.takes_calls() {
+            return None;
+        }
+        self.state = TargetState::Inactive;
+        Some(StateChange::Deactivated)
+    }
+}
+
+/// Reads a `destination`: `sip:ADDRESS[:port][;transport=udp]`.
+///
+/// # Errors
+/// Says what is wrong and what would be right.
+pub fn parse_destination(text: &str) -> Result<SocketAddr, String> {
+    let wrong = |what: &str| Err(format!("destination {text:?} {what}"));
+    let trimmed = text.trim();
+    let Some(rest) = trimmed
+        .get(..4)
+        .filter(|s| s.eq_ignore_ascii_case("sip:"))
+        .and_then(|_| trimmed.get(4..))
+    else {
+        return wrong("is not a sip: URI: write it as sip:192.0.2.10:5060");
+    };
+    let mut parts = rest.split(';');
+    let authority = parts.next().unwrap_or_default();
+    for parameter in parts {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        if name.trim().eq_ignore_ascii_case("transport")
+            && !value.trim().eq_ignore_ascii_case("udp")
+        {
+            return wrong("asks for a transport other than UDP, which is not supported yet");
+        }
+    }
+    // A user part is of no use here, but Kamailio accepts one.
+    let host_port = authority.rsplit_once('@').map_or(authority, |(_, h)| h);
+    let (host, port) = if let Some(bracketed) = host_port.strip_prefix('[') {
+        let Some((host, after)) = bracketed.split_once(']') else {
+            return wrong("has an IPv6 address without its closing bracket");
+        };
+        match after.strip_prefix(':') {
+            Some(port) => (host, Some(port)),
+            None if after.is_empty() => (host, None),
+            None => return wrong("has something other than a port after the address"),
+        }
+    } else {
+        match host_port.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (host_port, None),
+        }
+    };
+    let Ok(ip) = host.parse::<IpAddr>() else {
+        return wrong("names a host: only IP addresses are supported yet (IPv6 in brackets)");
+    };
+    let port = match port.map(str::parse::<u16>) {
+        None => 5060,
+        Some(Ok(port)) if port != 0 => port,
+        Some(_) => return wrong("has a port that is not between 1 and 65535"),
+    };
+    if ip.is_unspecified() || ip.is_multicast() {
+        return wrong("is not the address of one host");
+    }
+    Ok(SocketAddr::new(ip.to_canonical(), port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn destinations_are_read() {
+        let at = |t: &str| parse_destination(t).map(|a| a.to_string());
+        assert_eq!(at("sip:10.0.0.1"), Ok("10.0.0.1:5060".into()));
+        assert_eq!(
+            at("SIP:10.0.0.1:5080;transport=UDP;lr"),
+            Ok("10.0.0.1:5080".into())
+        );
+        assert_eq!(
+            at("sip:any@[2001:db8::1]:5070"),
+            Ok("[2001:db8::1]:5070".into())
+        );
+        assert!(
+            at("sip:fs1.example.net")
+                .unwrap_err()
+                .contains("names a host")
+        );
+        assert!(at("sips:10.0.0.1").is_err());
+        assert!(
+            at("sip:10.0.0.1;transport=tls")
+                .unwrap_err()
+                .contains("UDP")
+        );
+        assert!(at("sip:10.0.0.1:0").is_err());
+        assert!(at("sip:10.0.0.1:70000").is_err());
+        assert!(at("sip:[2001:db8::1").is_err());
+        assert!(at("sip:0.0.0.0").is_err());
+        assert!(at("").is_err());
+    }
+
+    #[test]
+    fn the_mean_is_over_all_answers() {
+        let mut latency = Latency::default();
+        assert_eq!(latency.mean(), None);
+        latency.record(Duration::from_millis(10));
+        latency.record(Duration::from_millis(30));
+        assert_eq!(latency.mean(), Some(Duration::from_millis(20)));
+        assert_eq!(latency.max, Some(Duration::from_millis(30)));
+        assert_eq!(latency.last, Some(Duration::from_millis(30)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "\\PC{0,60}") {
+            let _ = parse_destination(&text);
+        }
+    }
+}
