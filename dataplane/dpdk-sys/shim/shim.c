@@ -1,0 +1,139 @@
+/* Out-of-line copies of what DPDK's headers only define inline or as macros.
+ * Bursts and frees cross into C once a burst; nothing here has logic. */
+#include "shim.h"
+
+#include <rte_pause.h>
+
+int tnd_errno(void)
+{
+    return rte_errno;
+}
+
+uint32_t tnd_lcore_id(void)
+{
+    return rte_lcore_id();
+}
+
+void tnd_pause(void)
+{
+    rte_pause();
+}
+
+uint16_t tnd_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
+{
+    return rte_eth_rx_burst(port, queue, packets, count);
+}
+
+uint16_t tnd_tx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
+{
+    return rte_eth_tx_burst(port, queue, packets, count);
+}
+
+struct rte_mbuf *tnd_mbuf_alloc(struct rte_mempool *pool)
+{
+    return rte_pktmbuf_alloc(pool);
+}
+
+int tnd_mbuf_alloc_bulk(struct rte_mempool *pool, struct rte_mbuf **packets, uint16_t count)
+{
+    return rte_pktmbuf_alloc_bulk(pool, packets, count);
+}
+
+void tnd_mbuf_free(struct rte_mbuf *packet)
+{
+    rte_pktmbuf_free(packet);
+}
+
+void tnd_mbuf_free_bulk(struct rte_mbuf **packets, uint32_t count)
+{
+    rte_pktmbuf_free_bulk(packets, count);
+}
+
+int tnd_link_nowait(uint16_t port, struct tnd_link *link)
+{
+    struct rte_eth_link now = {0};
+    int result = rte_eth_link_get_nowait(port, &now);
+
+    link->speed_mbps = now.link_speed;
+    link->up = now.link_status == RTE_ETH_LINK_UP;
+    link->full_duplex = now.link_duplex == RTE_ETH_LINK_FULL_DUPLEX;
+    return result;
+}
+
+#define SIZE(type) { #type, sizeof(struct type) }
+#define FIELD(type, field) { #type "." #field, offsetof(struct type, field) }
+#define WIDTH(type, field) { "width of " #type "." #field, sizeof(((struct type *)0)->field) }
+
+const struct tnd_layout *tnd_layouts(void)
+{
+    static const struct tnd_layout facts[] = {
+        SIZE(rte_mbuf),
+        FIELD(rte_mbuf, buf_addr),
+        FIELD(rte_mbuf, data_off),
+        FIELD(rte_mbuf, refcnt),
+        FIELD(rte_mbuf, nb_segs),
+        FIELD(rte_mbuf, port),
+        FIELD(rte_mbuf, ol_flags),
+        FIELD(rte_mbuf, pkt_len),
+        FIELD(rte_mbuf, data_len),
+        FIELD(rte_mbuf, vlan_tci),
+        FIELD(rte_mbuf, hash.rss),
+        FIELD(rte_mbuf, buf_len),
+        FIELD(rte_mbuf, pool),
+        FIELD(rte_mbuf, tx_offload),
+        WIDTH(rte_mbuf, buf_addr),
+        WIDTH(rte_mbuf, data_off),
+        WIDTH(rte_mbuf, refcnt),
+        WIDTH(rte_mbuf, nb_segs),
+        WIDTH(rte_mbuf, port),
+        WIDTH(rte_mbuf, ol_flags),
+        WIDTH(rte_mbuf, pkt_len),
+        WIDTH(rte_mbuf, data_len),
+        WIDTH(rte_mbuf, vlan_tci),
+        WIDTH(rte_mbuf, hash.rss),
+        WIDTH(rte_mbuf, buf_len),
+        WIDTH(rte_mbuf, pool),
+        WIDTH(rte_mbuf, tx_offload),
+        SIZE(rte_eth_conf),
+        FIELD(rte_eth_conf, rxmode.mq_mode),
+        FIELD(rte_eth_conf, rxmode.mtu),
+        FIELD(rte_eth_conf, rxmode.offloads),
+        FIELD(rte_eth_conf, txmode.offloads),
+        FIELD(rte_eth_conf, rx_adv_conf.rss_conf.rss_key),
+        FIELD(rte_eth_conf, rx_adv_conf.rss_conf.rss_hf),
+        SIZE(rte_eth_dev_info),
+        FIELD(rte_eth_dev_info, driver_name),
+        FIELD(rte_eth_dev_info, min_mtu),
+        FIELD(rte_eth_dev_info, max_mtu),
+        FIELD(rte_eth_dev_info, max_rx_pktlen),
+        FIELD(rte_eth_dev_info, max_rx_queues),
+        FIELD(rte_eth_dev_info, max_tx_queues),
+        FIELD(rte_eth_dev_info, rx_offload_capa),
+        FIELD(rte_eth_dev_info, tx_offload_capa),
+        FIELD(rte_eth_dev_info, flow_type_rss_offloads),
+        FIELD(rte_eth_dev_info, default_rxconf),
+        FIELD(rte_eth_dev_info, default_txconf),
+        SIZE(rte_eth_rxconf),
+        FIELD(rte_eth_rxconf, offloads),
+        SIZE(rte_eth_txconf),
+        FIELD(rte_eth_txconf, offloads),
+        SIZE(rte_eth_stats),
+        FIELD(rte_eth_stats, ipackets),
+        FIELD(rte_eth_stats, opackets),
+        FIELD(rte_eth_stats, ibytes),
+        FIELD(rte_eth_stats, obytes),
+        FIELD(rte_eth_stats, imissed),
+        FIELD(rte_eth_stats, ierrors),
+        FIELD(rte_eth_stats, oerrors),
+        FIELD(rte_eth_stats, rx_nombuf),
+        SIZE(rte_eth_xstat),
+        FIELD(rte_eth_xstat, id),
+        FIELD(rte_eth_xstat, value),
+        SIZE(rte_eth_xstat_name),
+        FIELD(rte_eth_xstat_name, name),
+        SIZE(rte_ether_addr),
+        FIELD(rte_ether_addr, addr_bytes),
+        { NULL, 0 },
+    };
+    return facts;
+}
