@@ -1,3 +1,156 @@
-//! tandemctl
+//! tandemctl: what the appliance is doing, for people and for programs.
+//!
+//! Exit codes: 0 done, 1 the appliance or a file said no, 2 wrong usage, 3 the daemon is not running.
 
-fn main() {}
+mod capture;
+mod check;
+mod client;
+mod pcap;
+mod show;
+mod table;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::client::{Client, Failure};
+
+/// Looks into a running Tandem appliance.
+#[derive(Parser)]
+#[command(name = "tandemctl", version, about, propagate_version = true)]
+struct Cli {
+    /// The management socket of tandem-sigplane [default: /run/tandem/admin.sock]
+    #[arg(long, global = true, value_name = "PATH", conflicts_with = "config")]
+    socket: Option<PathBuf>,
+    /// Take the socket's path from this configuration file
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// JSON for programs instead of tables for people
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Both planes, calls, flows, targets, database and journal
+    Status,
+    /// Media servers and trunks
+    Dispatcher {
+        #[command(subcommand)]
+        command: Dispatcher,
+    },
+    /// Calls in progress
+    Calls,
+    /// Media flows with packets, loss and jitter in each direction
+    Flows,
+    /// Named counters of both planes
+    Counters {
+        /// Only those whose name contains this
+        filter: Option<String>,
+        /// Also those that are zero
+        #[arg(long)]
+        all: bool,
+    },
+    /// The configuration file
+    Config {
+        #[command(subcommand)]
+        command: Config,
+    },
+    /// Write what crosses the dataplane's ports to a pcap file (tcpdump sees nothing there)
+    Capture(Capture),
+}
+
+#[derive(Subcommand)]
+enum Dispatcher {
+    /// Every target with its state, calls and probe latency
+    List,
+    /// Read the dispatcher and address tables again
+    Reload,
+}
+
+#[derive(Subcommand)]
+enum Config {
+    /// Name every mistake of a configuration file with its line and remedy
+    Check {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+/// What to capture, and how much of it at most.
+#[derive(Args)]
+struct Capture {
+    /// The pcap file; `-` for standard output
+    #[arg(short = 'w', long = "write", value_name = "FILE")]
+    write: PathBuf,
+    /// SIP with this Call-ID, and the media of its call
+    #[arg(long, value_name = "CALL-ID")]
+    call_id: Option<String>,
+    /// Media of this flow, as `tandemctl flows` numbers it
+    #[arg(long, value_name = "NUMBER")]
+    flow: Option<u64>,
+    /// Anything from or to this address
+    #[arg(long, value_name = "ADDRESS")]
+    address: Option<std::net::IpAddr>,
+    /// Stop after so many packets
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    max_packets: u64,
+    /// Stop after so many bytes
+    #[arg(long, value_name = "N", default_value_t = 64 * 1024 * 1024)]
+    max_bytes: u64,
+    /// Stop after so many seconds
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    seconds: u32,
+    /// Keep so many bytes of each packet; 0 for all
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    snaplen: u32,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("tandemctl: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    if let Command::Config {
+        command: Config::Check { file },
+    } = &cli.command
+    {
+        return check::check(file, cli.json);
+    }
+    let mut client = Client::connect(&socket(cli.socket, cli.config.as_deref())?)?;
+    match cli.command {
+        Command::Status => show::status(&mut client, cli.json),
+        Command::Dispatcher {
+            command: Dispatcher::List,
+        } => show::targets(&mut client, cli.json),
+        Command::Dispatcher {
+            command: Dispatcher::Reload,
+        } => show::reload(&mut client, cli.json),
+        Command::Calls => show::calls(&mut client, cli.json),
+        Command::Flows => show::flows(&mut client, cli.json),
+        Command::Counters { filter, all } => {
+            show::counters(&mut client, cli.json, filter.as_deref(), all)
+        }
+        Command::Capture(capture) => capture::capture(&mut client, &capture),
+        Command::Config { .. } => Ok(()),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Where the daemon listens: as said, or as the configuration says, or where it usually is.
+fn socket(said: Option<PathBuf>, config: Option<&Path>) -> Result<PathBuf, Failure> {
+    match (said, config) {
+        (Some(path), _) => Ok(path),
+        (None, Some(file)) => Ok(check::load(file)?.admin.socket),
+        (None, None) => Ok(PathBuf::from("/run/tandem/admin.sock")),
+    }
+}

@@ -1,0 +1,76 @@
+//! `tandemctl capture`.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{from_slice, from_value, to_value};
+use tandem_admin::{
+    CaptureEnd, CaptureParams, CaptureStarted, CapturedPacket, Notification, method,
+};
+
+use crate::Capture;
+use crate::client::{Client, Failure};
+use crate::pcap::Pcap;
+
+/// Writes packets to the file until one of the limits is reached.
+pub(crate) fn capture(client: &mut Client, wanted: &Capture) -> Result<(), Failure> {
+    let file_error = |error| Failure::File {
+        path: wanted.write.clone(),
+        error,
+    };
+    let mut file = Pcap::new(open(&wanted.write).map_err(file_error)?).map_err(file_error)?;
+    let params = CaptureParams {
+        call_id: wanted.call_id.clone(),
+        flow: wanted.flow,
+        address: wanted.address,
+        snaplen: wanted.snaplen,
+        max_packets: wanted.max_packets,
+        max_bytes: wanted.max_bytes,
+        max_seconds: wanted.seconds,
+    };
+    let params = to_value(&params).map_err(|e| Failure::Protocol(e.to_string()))?;
+    let started: CaptureStarted = client.call(method::CAPTURE, params)?;
+    eprintln!(
+        "capturing up to {} packets, {} bytes, {} s",
+        started.max_packets, started.max_bytes, started.max_seconds
+    );
+    // The daemon ends the capture in time; a while more for its last words.
+    client.wait_up_to(Duration::from_secs(u64::from(started.max_seconds) + 10))?;
+    let mut packets: u64 = 0;
+    while let Some(line) = client.line()? {
+        let note: Notification = from_slice(&line).map_err(|e| Failure::Protocol(e.to_string()))?;
+        if note.method == method::CAPTURE_END {
+            let end: CaptureEnd =
+                from_value(note.params).map_err(|e| Failure::Protocol(e.to_string()))?;
+            file.flush().map_err(file_error)?;
+            eprintln!(
+                "{packets} packets written, {} missed for want of room: {}",
+                end.dropped, end.reason
+            );
+            return Ok(());
+        }
+        let packet: CapturedPacket =
+            from_value(note.params).map_err(|e| Failure::Protocol(e.to_string()))?;
+        let bytes = packet
+            .bytes()
+            .ok_or_else(|| Failure::Protocol("packet data is not hex".into()))?;
+        file.packet(packet.timestamp_ns, packet.length, &bytes)
+            .map_err(file_error)?;
+        // Whoever watches the file, or interrupts us, has every packet so far.
+        file.flush().map_err(file_error)?;
+        packets += 1;
+    }
+    eprintln!("{packets} packets written; the daemon closed the connection");
+    Ok(())
+}
+
+fn open(path: &Path) -> io::Result<BufWriter<Box<dyn Write>>> {
+    let out: Box<dyn Write> = if path == Path::new("-") {
+        Box::new(io::stdout())
+    } else {
+        Box::new(File::create(path)?)
+    };
+    Ok(BufWriter::new(out))
+}

@@ -1,0 +1,152 @@
+//! The connection to the daemon's management socket.
+
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tandem_admin::{MAX_LINE, Request, Response};
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why a command could not be done.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Nobody listens on the socket.
+    NotRunning {
+        /// The socket.
+        socket: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The connection broke.
+    Connection(io::Error),
+    /// What came back was not an answer.
+    Protocol(String),
+    /// The daemon refused.
+    Refused(String),
+    /// A file could not be read or written.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The configuration has mistakes.
+    Config(String),
+}
+
+impl Failure {
+    /// The process's exit code.
+    pub(crate) const fn exit_code(&self) -> u8 {
+        match self {
+            Self::NotRunning { .. } => 3,
+            _ => 1,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotRunning { socket, error } => write!(
+                f,
+                "tandem-sigplane is not running: no answer on {} ({error}); start it with \
+                 `systemctl start tandem-sigplane` or name its socket with --socket or --config",
+                socket.display()
+            ),
+            Self::Connection(error) => {
+                write!(f, "the connection to tandem-sigplane broke: {error}")
+            }
+            Self::Protocol(what) => write!(
+                f,
+                "tandem-sigplane answered something else than expected ({what}); is it of the \
+                 same version as tandemctl?"
+            ),
+            Self::Refused(why) => f.write_str(why),
+            Self::File { path, error } => write!(f, "{}: {error}", path.display()),
+            Self::Config(mistakes) => f.write_str(mistakes),
+        }
+    }
+}
+
+/// A connection.
+pub(crate) struct Client {
+    stream: BufReader<UnixStream>,
+    next_id: u64,
+}
+
+impl Client {
+    /// Connects to the daemon.
+    pub(crate) fn connect(socket: &Path) -> Result<Self, Failure> {
+        let stream = UnixStream::connect(socket).map_err(|error| Failure::NotRunning {
+            socket: socket.to_path_buf(),
+            error,
+        })?;
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .map_err(Failure::Connection)?;
+        stream
+            .set_write_timeout(Some(PATIENCE))
+            .map_err(Failure::Connection)?;
+        Ok(Self {
+            stream: BufReader::new(stream),
+            next_id: 1,
+        })
+    }
+
+    /// Calls a method and gives its result as it came.
+    pub(crate) fn call_raw(&mut self, method: &str, params: Value) -> Result<Value, Failure> {
+        let request = Request::new(self.next_id, method, params);
+        self.next_id += 1;
+        let mut line =
+            serde_json::to_vec(&request).map_err(|e| Failure::Protocol(e.to_string()))?;
+        line.push(b'\n');
+        self.stream
+            .get_mut()
+            .write_all(&line)
+            .map_err(Failure::Connection)?;
+        let line = self.line()?.ok_or_else(|| {
+            Failure::Connection(io::Error::new(io::ErrorKind::UnexpectedEof, "closed"))
+        })?;
+        let answer: Response =
+            serde_json::from_slice(&line).map_err(|e| Failure::Protocol(e.to_string()))?;
+        match (answer.error, answer.result) {
+            (Some(error), _) => Err(Failure::Refused(error.message)),
+            (None, result) => Ok(result.unwrap_or(Value::Null)),
+        }
+    }
+
+    /// Calls a method and reads its result.
+    pub(crate) fn call<T: DeserializeOwned>(
+        &mut self,
+        method: &str,
+        params: Value,
+    ) -> Result<T, Failure> {
+        let value = self.call_raw(method, params)?;
+        serde_json::from_value(value).map_err(|e| Failure::Protocol(e.to_string()))
+    }
+
+    /// From now on a line may take as long as it likes, up to `patience`.
+    pub(crate) fn wait_up_to(&mut self, patience: Duration) -> Result<(), Failure> {
+        self.stream
+            .get_mut()
+            .set_read_timeout(Some(patience))
+            .map_err(Failure::Connection)
+    }
+
+    /// The next line; none when the daemon closed the connection.
+    pub(crate) fn line(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+        let mut line = Vec::new();
+        let limit = u64::try_from(MAX_LINE).unwrap_or(u64::MAX);
+        (&mut self.stream)
+            .take(limit)
+            .read_until(b'\n', &mut line)
+            .map_err(Failure::Connection)?;
+        Ok((!line.is_empty()).then_some(line))
+    }
+}

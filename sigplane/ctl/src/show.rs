@@ -1,0 +1,263 @@
+//! The commands that ask once and print.
+
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use tandem_admin::{
+    Call, Counter, DirectionFigures, Flow, Plane, Reloaded, Status, Target, method,
+};
+
+use crate::client::{Client, Failure};
+use crate::table::table;
+
+/// `tandemctl status`
+pub(crate) fn status(client: &mut Client, json: bool) -> Result<(), Failure> {
+    let status: Status = ask(client, method::STATUS)?;
+    print(json, &status, |s| {
+        let row = |name: &str, value: String| vec![name.to_owned(), value];
+        let session = match (s.dataplane_up, s.epoch) {
+            (true, Some(epoch)) => format!("up, session {epoch}, {} workers", s.workers),
+            _ => "DOWN: calls cannot be set up".to_owned(),
+        };
+        let database = if s.database_up {
+            "up"
+        } else {
+            "DOWN: CDRs wait in the journal"
+        };
+        table(
+            &["", ""],
+            &[
+                row(
+                    "signaling plane",
+                    format!("up for {}, node {}", age(s.uptime_s), s.node),
+                ),
+                row("dataplane", session),
+                row(
+                    "calls",
+                    format!("{}, {} answered", s.calls, s.confirmed_calls),
+                ),
+                row("flows", s.flows.to_string()),
+                row(
+                    "targets",
+                    format!("{} of {} active", s.targets_active, s.targets),
+                ),
+                row(
+                    "database",
+                    format!("{database}, {} CDRs to write", s.cdrs_pending),
+                ),
+                row("journal", format!("at {}", s.journal_sequence)),
+                row("version", s.version.clone()),
+            ],
+        )
+        .trim_start()
+        .to_owned()
+    })
+}
+
+/// `tandemctl dispatcher list`
+pub(crate) fn targets(client: &mut Client, json: bool) -> Result<(), Failure> {
+    let targets: Vec<Target> = ask(client, method::DISPATCHER_LIST)?;
+    print(json, &targets, |targets| {
+        let rows: Vec<Vec<String>> = targets
+            .iter()
+            .map(|t| {
+                vec![
+                    t.set.to_string(),
+                    t.uri.clone(),
+                    t.state.clone(),
+                    t.priority.to_string(),
+                    t.calls.to_string(),
+                    t.failures.to_string(),
+                    t.timeouts.to_string(),
+                    milliseconds(t.latency_last_us),
+                    milliseconds(t.latency_mean_us),
+                    milliseconds(t.latency_max_us),
+                    t.description.clone(),
+                ]
+            })
+            .collect();
+        table(
+            &[
+                ">set",
+                "uri",
+                "state",
+                ">priority",
+                ">calls",
+                ">failures",
+                ">timeouts",
+                ">last ms",
+                ">mean ms",
+                ">max ms",
+                "description",
+            ],
+            &rows,
+        )
+    })
+}
+
+/// `tandemctl dispatcher reload`
+pub(crate) fn reload(client: &mut Client, json: bool) -> Result<(), Failure> {
+    let reloaded: Reloaded = ask(client, method::DISPATCHER_RELOAD)?;
+    print(json, &reloaded, |r| {
+        format!(
+            "{} rows of dispatcher and {} of address are in force\n",
+            r.dispatcher, r.address
+        )
+    })
+}
+
+/// `tandemctl calls`
+pub(crate) fn calls(client: &mut Client, json: bool) -> Result<(), Failure> {
+    let calls: Vec<Call> = ask(client, method::DLG_LIST)?;
+    print(json, &calls, |calls| {
+        let rows: Vec<Vec<String>> = calls
+            .iter()
+            .map(|c| {
+                let flows: Vec<String> = c.flows.iter().map(u64::to_string).collect();
+                vec![
+                    c.key.to_string(),
+                    c.state.clone(),
+                    c.direction.clone(),
+                    c.from_uri.clone(),
+                    c.to_uri.clone(),
+                    c.source.clone(),
+                    c.target.clone(),
+                    flows.join(","),
+                    c.call_id.clone(),
+                ]
+            })
+            .collect();
+        table(
+            &[
+                ">call",
+                "state",
+                "direction",
+                "from",
+                "to",
+                "source",
+                "target",
+                "flows",
+                "call-id",
+            ],
+            &rows,
+        )
+    })
+}
+
+/// `tandemctl flows`
+pub(crate) fn flows(client: &mut Client, json: bool) -> Result<(), Failure> {
+    let flows: Vec<Flow> = ask(client, method::FLOWS)?;
+    print(json, &flows, |flows| {
+        let mut rows = Vec::new();
+        for flow in flows {
+            for (side, leg) in [("caller", &flow.a), ("callee", &flow.b)] {
+                let peer = leg
+                    .latched
+                    .or(leg.remote)
+                    .map_or("-".to_owned(), |a| a.to_string());
+                let DirectionFigures {
+                    packets,
+                    bytes,
+                    lost,
+                    reordered,
+                    jitter,
+                    ..
+                } = leg.rtp;
+                rows.push(vec![
+                    flow.id.to_string(),
+                    flow.call.to_string(),
+                    flow.kind.clone(),
+                    flow.worker.to_string(),
+                    side.to_owned(),
+                    leg.local.to_string(),
+                    peer,
+                    if leg.latched.is_some() { "yes" } else { "no" }.to_owned(),
+                    packets.to_string(),
+                    bytes.to_string(),
+                    lost.to_string(),
+                    reordered.to_string(),
+                    jitter.to_string(),
+                    leg.rtp.wrong_source.to_string(),
+                    leg.rtcp.packets.to_string(),
+                ]);
+            }
+        }
+        table(
+            &[
+                ">flow",
+                ">call",
+                "kind",
+                ">worker",
+                "leg",
+                "local",
+                "peer",
+                "latched",
+                ">packets",
+                ">bytes",
+                ">lost",
+                ">reordered",
+                ">jitter",
+                ">stranger",
+                ">rtcp",
+            ],
+            &rows,
+        )
+    })
+}
+
+/// `tandemctl counters`
+pub(crate) fn counters(
+    client: &mut Client,
+    json: bool,
+    filter: Option<&str>,
+    all: bool,
+) -> Result<(), Failure> {
+    let mut counters: Vec<Counter> = ask(client, method::STATISTICS)?;
+    counters.retain(|c| (all || json || c.value != 0) && filter.is_none_or(|f| c.name.contains(f)));
+    print(json, &counters, |counters| {
+        let rows: Vec<Vec<String>> = counters
+            .iter()
+            .map(|c| {
+                let plane = match c.plane {
+                    Plane::Dataplane => "dataplane",
+                    Plane::Signaling => "signaling",
+                };
+                vec![plane.to_owned(), c.name.clone(), c.value.to_string()]
+            })
+            .collect();
+        table(&["plane", "counter", ">value"], &rows)
+    })
+}
+
+fn ask<T: DeserializeOwned>(client: &mut Client, method: &str) -> Result<T, Failure> {
+    client.call(method, Value::Null)
+}
+
+/// Prints a result as JSON for programs or as text for people.
+fn print<T: Serialize>(
+    json: bool,
+    value: &T,
+    text: impl FnOnce(&T) -> String,
+) -> Result<(), Failure> {
+    if json {
+        let line = serde_json::to_string(value).map_err(|e| Failure::Protocol(e.to_string()))?;
+        println!("{line}");
+    } else {
+        print!("{}", text(value));
+    }
+    Ok(())
+}
+
+fn milliseconds(us: Option<u64>) -> String {
+    us.map_or("-".to_owned(), |us| {
+        format!("{}.{:03}", us / 1_000, us % 1_000)
+    })
+}
+
+fn age(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+}

@@ -1,0 +1,149 @@
+//! The real command against a management socket that this test serves.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::thread::{self, JoinHandle};
+
+use serde_json::{Value, json};
+use tandem_admin::{Notification, Request, Response, method};
+use tempfile::TempDir;
+
+/// Serves one connection: answers each request with `answers`, then sends the notifications.
+fn serve(
+    dir: &Path,
+    answer: Value,
+    notes: Vec<Notification>,
+) -> (PathBuf, JoinHandle<Option<Request>>) {
+    let socket = dir.join("admin.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let server = thread::spawn(move || {
+        let (stream, _) = listener.accept().ok()?;
+        let mut reader = BufReader::new(stream);
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let request: Request = serde_json::from_str(&line).ok()?;
+        let response = match answer.get("refuse") {
+            Some(why) => Response {
+                jsonrpc: "2.0".into(),
+                id: request.id.clone(),
+                result: None,
+                error: serde_json::from_value(json!({"code": -32000, "message": why})).ok(),
+            },
+            None => Response::success(request.id.clone(), answer),
+        };
+        let stream = reader.get_mut();
+        writeln!(stream, "{}", serde_json::to_string(&response).ok()?).ok()?;
+        for note in notes {
+            writeln!(stream, "{}", serde_json::to_string(&note).ok()?).ok()?;
+        }
+        Some(request)
+    });
+    (socket, server)
+}
+
+fn tandemctl(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tandemctl"))
+        .args(args)
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_daemon_that_does_not_run_is_said_so_with_code_3() {
+    let output = tandemctl(&["--socket", "/nonexistent/admin.sock", "status"]);
+    assert_eq!(output.status.code(), Some(3));
+    let error = text(&output.stderr);
+    assert!(error.contains("tandem-sigplane is not running"), "{error}");
+    assert!(error.contains("/nonexistent/admin.sock"), "{error}");
+}
+
+#[test]
+fn wrong_usage_is_code_2() {
+    assert_eq!(tandemctl(&["capture"]).status.code(), Some(2));
+    assert_eq!(tandemctl(&["no-such-command"]).status.code(), Some(2));
+}
+
+#[test]
+fn counters_are_a_table_without_zeros_and_whole_as_json() {
+    let counters = json!([
+        {"plane": "dataplane", "name": "media_no_flow", "value": 3},
+        {"plane": "signaling", "name": "sip_malformed", "value": 0},
+    ]);
+    let dir = TempDir::new().unwrap();
+    let (socket, server) = serve(dir.path(), counters.clone(), Vec::new());
+    let output = tandemctl(&["--socket", socket.to_str().unwrap(), "counters"]);
+    assert_eq!(server.join().unwrap().unwrap().method, method::STATISTICS);
+    assert_eq!(
+        text(&output.stdout),
+        "PLANE      COUNTER        VALUE\ndataplane  media_no_flow      3\n"
+    );
+
+    let dir = TempDir::new().unwrap();
+    let (socket, _server) = serve(dir.path(), counters.clone(), Vec::new());
+    let output = tandemctl(&["--json", "--socket", socket.to_str().unwrap(), "counters"]);
+    assert_eq!(
+        serde_json::from_slice::<Value>(&output.stdout).unwrap(),
+        counters
+    );
+}
+
+#[test]
+fn a_refusal_is_shown_with_code_1() {
+    let dir = TempDir::new().unwrap();
+    let why = json!({"refuse": "the dataplane is not connected"});
+    let (socket, _server) = serve(dir.path(), why, Vec::new());
+    let output = tandemctl(&["--socket", socket.to_str().unwrap(), "flows"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("the dataplane is not connected"));
+}
+
+#[test]
+fn a_capture_becomes_a_pcap_file() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("out.pcap");
+    let notes = vec![
+        Notification::new(
+            method::CAPTURE_PACKET,
+            json!({"timestamp_ns": 1_500_000_000u64, "port": "p", "sent": false, "length": 4,
+                   "data": "01020304"}),
+        ),
+        Notification::new(
+            method::CAPTURE_END,
+            json!({"dropped": 0, "reason": "limit reached"}),
+        ),
+    ];
+    let started = json!({"id": 1, "max_packets": 1, "max_bytes": 100, "max_seconds": 2});
+    let (socket, server) = serve(dir.path(), started, notes);
+    let output = tandemctl(&[
+        "--socket",
+        socket.to_str().unwrap(),
+        "capture",
+        "--call-id",
+        "a@b",
+        "-w",
+        file.to_str().unwrap(),
+    ]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(server.join().unwrap().unwrap().params["call_id"], "a@b");
+    let bytes = std::fs::read(file).unwrap();
+    assert_eq!(bytes.len(), 24 + 16 + 4);
+    assert_eq!(bytes[40..], [1, 2, 3, 4]);
+}
+
+#[test]
+fn config_check_names_each_mistake_with_its_line() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("tandem.toml");
+    std::fs::write(&file, "[node]\nid = 0\ncolour = \"red\"\n").unwrap();
+    let output = tandemctl(&["config", "check", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let lines = text(&output.stdout);
+    assert!(lines.contains("line 2: `node.id`"), "{lines}");
+    assert!(lines.contains("line 3: `node.colour`"), "{lines}");
+}
