@@ -1,0 +1,357 @@
+//! Setting a port up.
+
+use std::sync::Arc;
+
+use tandem_dpdk_sys as sys;
+
+use crate::{
+    Device, Eal, Error, Mempool, Port, RxQueue, TxQueue,
+    port::{self, Opened},
+};
+
+/// What is wanted of a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PortConfig {
+    /// Receive queues: one for each worker that polls it.
+    pub rx_queues: u16,
+    /// Transmit queues: one for each worker that sends on it.
+    pub tx_queues: u16,
+    /// Descriptors in each receive queue; the driver may round.
+    pub rx_descriptors: u16,
+    /// Descriptors in each transmit queue; the driver may round.
+    pub tx_descriptors: u16,
+    /// Bytes of an IP packet at most.
+    pub mtu: u16,
+    /// Let the device check and fill in checksums, where it can.
+    pub checksums: bool,
+    /// Receive packets to any MAC address.
+    pub promiscuous: bool,
+}
+
+impl Default for PortConfig {
+    fn default() -> Self {
+        Self {
+            rx_queues: 1,
+            tx_queues: 1,
+            rx_descriptors: 1024,
+            tx_descriptors: 1024,
+            mtu: 1500,
+            checksums: true,
+            promiscuous: false,
+        }
+    }
+}
+
+/// A port that was started: the port, and each of its queues once.
+#[derive(Debug)]
+pub struct Started {
+    /// The port.
+    pub port: Port,
+    /// Its receive queues, in order.
+    pub rx: Vec<RxQueue>,
+    /// Its transmit queues, in order.
+    pub tx: Vec<TxQueue>,
+    /// What it can do, and what of the wishes came true.
+    pub report: PortReport,
+}
+
+/// What a started port can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortReport {
+    /// The driver's name.
+    pub driver: String,
+    /// The MAC address.
+    pub mac: [u8; 6],
+    /// The MTU in force: the one wanted, unless the device has a fixed one.
+    pub mtu: u16,
+    /// Descriptors in each receive queue.
+    pub rx_descriptors: u16,
+    /// Descriptors in each transmit queue.
+    pub tx_descriptors: u16,
+    /// The device checks IPv4 header checksums.
+    pub rx_ipv4_checksum: bool,
+    /// The device checks UDP checksums.
+    pub rx_udp_checksum: bool,
+    /// The device fills in IPv4 header checksums.
+    pub tx_ipv4_checksum: bool,
+    /// The device fills in UDP checksums.
+    pub tx_udp_checksum: bool,
+    /// How packets are spread over the receive queues.
+    pub steering: Steering,
+    /// Packets to any MAC address are received. Without it, and without a filter in the device
+    /// (virtual ones), they may come all the same.
+    pub promiscuous: bool,
+    /// All multicast is received: IPv6 neighbour discovery needs it.
+    pub all_multicast: bool,
+    /// The NUMA node that the device is on, if it is on one.
+    pub node: Option<u32>,
+}
+
+/// How packets are spread over the receive queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Steering {
+    /// There is one queue.
+    OneQueue,
+    /// By UDP destination port alone: all packets of a flow, from anywhere, on one queue.
+    DestinationPort,
+    /// By addresses and ports.
+    Addresses,
+    /// The device does not say: by the driver's own rule.
+    Unknown,
+}
+
+impl Port {
+    /// Takes the device, sets it up and starts it. Its receive queues take their buffers from
+    /// `pool`.
+    ///
+    /// Wishes that the device cannot fulfil (offloads, steering, promiscuous mode) are left out;
+    /// [`Started::report`] says what came true.
+    ///
+    /// # Errors
+    /// If there is no such device, it has fewer queues than wanted, frames do not fit the pool's
+    /// buffers, or the driver refuses a step. The device is closed again then.
+    pub fn start(
+        eal: Eal,
+        device: &Device,
+        config: &PortConfig,
+        pool: &Mempool,
+    ) -> Result<Started, Error> {
+        let number = eal.attach(device)?;
+        let (info, driver) = port::info(number, device)?;
+        let opened = Opened::claim(number, device, driver)?;
+        check_sizes(&opened, &info, config, pool)?;
+
+        let plan = Plan::new(&info, config);
+        plan.configure(&opened, config)?;
+        let mtu = set_mtu(&opened, &info, config.mtu)?;
+        let (rx_descriptors, tx_descriptors) = descriptors(&opened, config)?;
+        let node = set_up_queues(
+            &opened,
+            &info,
+            &plan,
+            config,
+            pool,
+            rx_descriptors,
+            tx_descriptors,
+        )?;
+        // SAFETY: the port is configured and all of its queues are set up. Needed: the device is
+        // DPDK's. The same for the calls below, which return an error if unsupported.
+        opened.check("starting it", unsafe { sys::rte_eth_dev_start(number) })?;
+        let promiscuous =
+            // SAFETY: as above.
+            config.promiscuous && unsafe { sys::rte_eth_promiscuous_enable(number) } == 0;
+        // SAFETY: as above.
+        let all_multicast = unsafe { sys::rte_eth_allmulticast_enable(number) } == 0;
+        let mac = mac(&opened)?;
+
+        let report = PortReport {
+            driver: opened.driver().to_owned(),
+            mac,
+            mtu,
+            rx_descriptors,
+            tx_descriptors,
+            rx_ipv4_checksum: plan.rx_offloads & sys::TND_RX_OFFLOAD_IPV4_CKSUM != 0,
+            rx_udp_checksum: plan.rx_offloads & sys::TND_RX_OFFLOAD_UDP_CKSUM != 0,
+            tx_ipv4_checksum: plan.tx_offloads & sys::TND_TX_OFFLOAD_IPV4_CKSUM != 0,
+            tx_udp_checksum: plan.tx_offloads & sys::TND_TX_OFFLOAD_UDP_CKSUM != 0,
+            steering: plan.steering,
+            promiscuous,
+            all_multicast,
+            node,
+        };
+        let opened = Arc::new(opened);
+        Ok(Started {
+            rx: (0..config.rx_queues)
+                .map(|q| RxQueue::new(opened.clone(), q))
+                .collect(),
+            tx: (0..config.tx_queues)
+                .map(|q| TxQueue::new(opened.clone(), q))
+                .collect(),
+            port: Port::new(opened),
+            report,
+        })
+    }
+}
+
+/// Ethernet header, two VLAN tags and the frame check sequence, which some devices leave in.
+const FRAME_OVERHEAD: usize = 14 + 2 * 4 + 4;
+
+fn check_sizes(
+    opened: &Opened,
+    info: &sys::rte_eth_dev_info,
+    config: &PortConfig,
+    pool: &Mempool,
+) -> Result<(), Error> {
+    let enough = |direction, has: u16, wanted: u16| {
+        if wanted <= has {
+            return Ok(());
+        }
+        let (device, driver) = (opened.device().to_string(), opened.driver().to_owned());
+        Err(Error::Queues {
+            device,
+            driver,
+            direction,
+            has,
+            wanted,
+        })
+    };
+    enough("receive", info.max_rx_queues, config.rx_queues)?;
+    enough("transmit", info.max_tx_queues, config.tx_queues)?;
+    let (needed, has) = (
+        usize::from(config.mtu) + FRAME_OVERHEAD,
+        usize::from(pool.room()),
+    );
+    if needed > has {
+        return Err(Error::BufferSize {
+            mtu: config.mtu,
+            needed,
+            has,
+        });
+    }
+    Ok(())
+}
+
+/// What of the wishes the device can fulfil.
+struct Plan {
+    rx_offloads: u64,
+    tx_offloads: u64,
+    /// Hash functions; 0 for none.
+    rss: u64,
+    steering: Steering,
+}
+
+impl Plan {
+    fn new(info: &sys::rte_eth_dev_info, config: &PortConfig) -> Self {
+        let (mut rx_wanted, mut tx_wanted) = (0, 0);
+        if config.checksums {
+            rx_wanted |= sys::TND_RX_OFFLOAD_IPV4_CKSUM | sys::TND_RX_OFFLOAD_UDP_CKSUM;
+            tx_wanted |= sys::TND_TX_OFFLOAD_IPV4_CKSUM | sys::TND_TX_OFFLOAD_UDP_CKSUM;
+        }
+        let can = info.flow_type_rss_offloads;
+        let udp = can & sys::TND_RSS_UDP;
+        let (rss, steering) = if config.rx_queues <= 1 {
+            (0, Steering::OneQueue)
+        } else if udp == 0 {
+            (0, Steering::Unknown)
+        } else if can & sys::TND_RSS_L4_DST_ONLY != 0 {
+            (udp | sys::TND_RSS_L4_DST_ONLY, Steering::DestinationPort)
+        } else {
+            (udp, Steering::Addresses)
+        };
+        if rss != 0 {
+            rx_wanted |= sys::TND_RX_OFFLOAD_RSS_HASH;
+        }
+        Self {
+            rx_offloads: rx_wanted & info.rx_offload_capa,
+            tx_offloads: tx_wanted & info.tx_offload_capa,
+            rss,
+            steering,
+        }
+    }
+
+    fn configure(&self, opened: &Opened, config: &PortConfig) -> Result<(), Error> {
+        // SAFETY: integers, enums with a 0 and pointers, for which zeroes are a value: DPDK's
+        // defaults. Needed: the structure is C's.
+        let mut conf: sys::rte_eth_conf = unsafe { std::mem::zeroed() };
+        conf.rxmode.mtu = config.mtu.into();
+        conf.rxmode.offloads = self.rx_offloads;
+        conf.txmode.offloads = self.tx_offloads;
+        conf.rxmode.mq_mode = if self.rss == 0 {
+            sys::TND_MQ_RX_NONE
+        } else {
+            sys::TND_MQ_RX_RSS
+        };
+        conf.rx_adv_conf.rss_conf.rss_hf = self.rss;
+        // SAFETY: the port exists and is ours; the structure lives over the call. Needed: the
+        // device is DPDK's.
+        let result = unsafe {
+            sys::rte_eth_dev_configure(
+                opened.number(),
+                config.rx_queues,
+                config.tx_queues,
+                &raw const conf,
+            )
+        };
+        opened.check("configuring it", result).map(drop)
+    }
+}
+
+/// Sets the MTU where the device lets us, and says which one is in force.
+fn set_mtu(opened: &Opened, info: &sys::rte_eth_dev_info, wanted: u16) -> Result<u16, Error> {
+    const NOT_SUPPORTED: i32 = -95;
+    let mut now = 0;
+    // SAFETY: the port exists and is ours; the place lives over the call. Needed: the device is
+    // DPDK's. The same for the call below.
+    opened.check("reading its MTU", unsafe {
+        sys::rte_eth_dev_get_mtu(opened.number(), &raw mut now)
+    })?;
+    if wanted > info.max_mtu {
+        return Ok(now);
+    }
+    // SAFETY: as above.
+    let result = unsafe { sys::rte_eth_dev_set_mtu(opened.number(), wanted) };
+    if result == NOT_SUPPORTED {
+        return Ok(now);
+    }
+    opened.check("setting its MTU", result).map(|_| wanted)
+}
+
+/// The numbers of descriptors that the device accepts, next to those wanted.
+fn descriptors(opened: &Opened, config: &PortConfig) -> Result<(u16, u16), Error> {
+    let (mut rx, mut tx) = (config.rx_descriptors, config.tx_descriptors);
+    // SAFETY: the port exists and is ours; both places live over the call. Needed: the limits are
+    // the driver's.
+    opened.check("adjusting its descriptors", unsafe {
+        sys::rte_eth_dev_adjust_nb_rx_tx_desc(opened.number(), &raw mut rx, &raw mut tx)
+    })?;
+    Ok((rx, tx))
+}
+
+/// Sets all queues up; says on which NUMA node.
+fn set_up_queues(
+    opened: &Opened,
+    info: &sys::rte_eth_dev_info,
+    plan: &Plan,
+    config: &PortConfig,
+    pool: &Mempool,
+    rx_descriptors: u16,
+    tx_descriptors: u16,
+) -> Result<Option<u32>, Error> {
+    let number = opened.number();
+    let (mut rx_conf, mut tx_conf) = (info.default_rxconf, info.default_txconf);
+    rx_conf.offloads = plan.rx_offloads;
+    tx_conf.offloads = plan.tx_offloads;
+    // SAFETY: the port exists. Needed: only the driver knows. Negative is any node, here as there.
+    let node = u32::try_from(unsafe { sys::rte_eth_dev_socket_id(number) }).ok();
+    let socket = node.unwrap_or(u32::MAX);
+    for queue in 0..config.rx_queues {
+        // SAFETY: the port is configured with this queue and stopped; the structure lives over
+        // the call, the pool for good. Needed: the device is DPDK's.
+        opened.check("setting a receive queue up", unsafe {
+            sys::rte_eth_rx_queue_setup(
+                number,
+                queue,
+                rx_descriptors,
+                socket,
+                &raw const rx_conf,
+                pool.as_ptr(),
+            )
+        })?;
+    }
+    for queue in 0..config.tx_queues {
+        // SAFETY: as above.
+        opened.check("setting a transmit queue up", unsafe {
+            sys::rte_eth_tx_queue_setup(number, queue, tx_descriptors, socket, &raw const tx_conf)
+        })?;
+    }
+    Ok(node)
+}
+
+fn mac(opened: &Opened) -> Result<[u8; 6], Error> {
+    let mut mac = sys::rte_ether_addr { addr_bytes: [0; 6] };
+    // SAFETY: the port exists; the structure lives over the call. Needed: only the driver knows.
+    opened.check("reading its MAC address", unsafe {
+        sys::rte_eth_macaddr_get(opened.number(), &raw mut mac)
+    })?;
+    Ok(mac.addr_bytes)
+}
