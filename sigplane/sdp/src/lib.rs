@@ -12,6 +12,9 @@ mod rewrite;
 mod value;
 mod view;
 
+#[cfg(test)]
+mod tests;
+
 pub use error::SdpError;
 pub use rewrite::{MediaRewrite, Rewrite};
 pub use value::{Direction, Host, Rtcp, Transport};
