@@ -2,11 +2,23 @@
 //! `tandemctl config check`.
 //!
 //! Pure: text in, [`Config`] or every mistake out, each with its line and its remedy.
+//!
+//! ```
+//! let mistakes = tandem_config::parse("[node]\nid = 0\n").unwrap_err();
+//! assert!(mistakes[0].to_string().starts_with("line 1: "));
+//! ```
 #![forbid(unsafe_code)]
 
+mod check;
+mod mistake;
 mod model;
+mod parse;
+mod section;
+mod value;
 
+pub use mistake::Mistake;
 pub use model::{
-    Admin, Config, Dataplane, Database, Dispatcher, Idle, KernelListen, Media, Node, Port, Realm,
+    Admin, Config, Database, Dataplane, Dispatcher, Idle, KernelListen, Media, Node, Port, Realm,
     Routing, Side, Sip,
 };
+pub use parse::parse;

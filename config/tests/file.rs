@@ -1,0 +1,403 @@
+//! The file as a whole: what is read, what is refused, and how it is said.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tandem_config::{Config, Idle, KernelListen, Side, parse};
+
+/// The least that is a configuration.
+const SMALL: &str = r#"
+[node]
+id = 7
+
+[dataplane]
+workers = [2, 3]
+
+[[port]]
+name = "p0"
+device = "net_af_packet0,iface=veth0"
+
+[[port]]
+name = "p1"
+device = "41:00.1"
+
+[[realm]]
+name = "out"
+side = "external"
+port = "p0"
+tap = "tap0"
+sip = ["192.0.2.1:5060"]
+media = ["192.0.2.1"]
+
+[[realm]]
+name = "in"
+side = "internal"
+port = "p1"
+tap = "tap1"
+sip = ["10.0.0.1:5060"]
+media = ["10.0.0.1"]
+"#;
+
+fn small() -> Config {
+    parse(SMALL).unwrap()
+}
+
+/// The messages for a text.
+fn said(text: &str) -> Vec<String> {
+    parse(text)
+        .unwrap_err()
+        .iter()
+        .map(ToString::to_string)
+        .collect()
+}
+
+/// The messages for the small file with one replacement.
+fn said_with(from: &str, to: &str) -> Vec<String> {
+    assert!(SMALL.contains(from), "{from}");
+    said(&SMALL.replacen(from, to, 1))
+}
+
+#[test]
+fn every_default_is_as_documented() {
+    let c = small();
+    assert_eq!(c.node.id, 7);
+    assert_eq!(c.node.state_dir.to_str(), Some("/var/lib/tandem"));
+    assert_eq!(c.node.run_dir.to_str(), Some("/run/tandem"));
+    assert_eq!(
+        c.node.link_socket().to_str(),
+        Some("/run/tandem/dataplane.sock")
+    );
+    assert_eq!(c.dataplane.workers, [2, 3]);
+    assert_eq!(c.dataplane.control_core, 0);
+    assert_eq!(c.dataplane.idle, Idle::Poll);
+    assert_eq!(c.dataplane.mbufs, 16_383);
+    assert_eq!(c.dataplane.max_flows, 65_536);
+    assert_eq!(c.dataplane.memory_mb, None);
+    assert!(c.dataplane.eal.is_empty());
+    assert_eq!(c.ports[0].rx_workers, [0, 1]);
+    assert_eq!(c.ports[0].mtu, 1_500);
+    assert_eq!(c.realms[1].port, 1);
+    assert_eq!(c.realms[0].vlan, None);
+    assert_eq!(c.realms[0].media_ports, 30_000..=39_999);
+    assert_eq!(c.media.relay_workers, [0, 1]);
+    assert_eq!(c.media.dscp, 46);
+    assert_eq!(c.media.timeout, Duration::from_secs(60));
+    assert_eq!(c.media.hold_timeout, Duration::from_secs(3_600));
+    assert_eq!(c.media.max_duration, Duration::ZERO);
+    assert_eq!(c.media.learning, Duration::from_secs(3));
+    assert_eq!(c.sip.t1, Duration::from_millis(500));
+    assert_eq!(c.sip.timer_c, Duration::from_secs(185));
+    assert_eq!(c.sip.server, "tandem");
+    assert!(c.sip.kernel.is_empty());
+    assert_eq!(c.routing.pool_set, 1);
+    assert_eq!(c.routing.trunk_set, 100);
+    assert_eq!(c.routing.carrier_group, 1);
+    assert_eq!(c.dispatcher.probe_interval, Duration::from_secs(10));
+    assert_eq!(c.dispatcher.probe_timeout, Duration::from_secs(4));
+    assert_eq!(c.dispatcher.probe_failures, 3);
+    assert_eq!(c.dispatcher.probe_successes, 3);
+    assert_eq!(c.dispatcher.first_response, Duration::from_millis(2_000));
+    assert_eq!(c.database.url, "sqlite:/var/lib/tandem/tandem.db");
+    assert_eq!(c.database.reload_interval, Duration::from_secs(30));
+    assert_eq!(c.admin.socket.to_str(), Some("/run/tandem/admin.sock"));
+}
+
+#[test]
+fn the_example_is_a_configuration_and_shows_the_defaults() {
+    let text = include_str!("../tandem.example.toml");
+    let config = parse(text).unwrap_or_else(|m| panic!("{m:#?}"));
+    assert_eq!(config.realms.len(), 2);
+
+    // With every `# key = value` line switched on it still reads, and what is shown as a default is
+    // one.
+    let shown: String = text
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(rest) if rest.starts_with('[') || rest.contains(" = ") => format!("{rest}\n"),
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    let full = parse(&shown).unwrap_or_else(|m| panic!("{m:#?}"));
+    assert_eq!(full.dataplane.mbufs, config.dataplane.mbufs);
+    assert_eq!(full.media, config.media);
+    assert_eq!(full.routing, config.routing);
+    assert_eq!(full.dispatcher, config.dispatcher);
+    assert_eq!(full.database, config.database);
+    assert_eq!(full.admin, config.admin);
+    assert_eq!(full.node, config.node);
+    assert_eq!(full.ports[1], config.ports[1]);
+    assert_eq!(full.realms[1], config.realms[1]);
+    assert_eq!(
+        (full.sip.t1, full.sip.timer_c),
+        (config.sip.t1, config.sip.timer_c)
+    );
+    assert_eq!(full.sip.kernel.len(), 1);
+    assert_eq!(full.realms[0].vlan, Some(100));
+    assert_eq!(full.dataplane.memory_mb, Some(256));
+}
+
+#[test]
+fn everything_that_can_be_written_is_read() {
+    let text = SMALL.replace(
+        "workers = [2, 3]",
+        "workers = [2, 3]\nidle = \"pause\"\neal = [\"--log-level=8\"]",
+    ) + "vlan = 4_094\nmedia_ports = [0x4000, 20_001]\n[[sip.kernel]]\nlisten = \"[::1]:5070\"\nside = \"internal\"\n\
+           [node.x]\n";
+    let wrong = said(&text);
+    assert_eq!(wrong.len(), 1, "{wrong:#?}");
+    let config = parse(&text.replace("[node.x]\n", "")).unwrap();
+    assert_eq!(config.dataplane.idle, Idle::Pause);
+    assert_eq!(config.dataplane.eal, ["--log-level=8"]);
+    assert_eq!(config.realms[1].vlan, Some(4_094));
+    assert_eq!(config.realms[1].media_ports, 16_384..=20_001);
+    let kernel = KernelListen {
+        listen: "[::1]:5070".parse().unwrap(),
+        side: Side::Internal,
+    };
+    assert_eq!(config.sip.kernel, [kernel]);
+}
+
+#[test]
+fn five_mistakes_show_five_clear_messages() {
+    let text = SMALL
+        .replace("id = 7", "id = \"seven\"")
+        .replace("workers = [2, 3]", "workers = [2, 3]\nmbuffs = 1000")
+        .replace("port = \"p1\"", "port = \"p2\"")
+        .replace("10.0.0.1:5060", "10.0.0.1")
+        + "vlan = 4095\n";
+    assert_eq!(
+        said(&text),
+        [
+            "line 3: `node.id`: is a string, where a whole number is needed; write a whole number \
+             from 1 to 65535, unquoted",
+            "line 7: `dataplane.mbuffs`: is not a known key; did you mean `mbufs`?",
+            "line 28: `realm.port`: no port is named `p2`; write one of p0, p1, or add a `[[port]]`",
+            "line 30: `realm.sip`: `10.0.0.1` is not an IP address with a port; write one such as \
+             \"192.0.2.1:5060\" or \"[2001:db8::1]:5060\"",
+            "line 32: `realm.vlan`: 4095 is out of range; write a whole number from 1 to 4094",
+        ]
+    );
+}
+
+#[test]
+fn each_cross_check_is_said_once() {
+    let cases = [
+        (
+            "name = \"p1\"",
+            "name = \"p0\"",
+            "`port.name`: `p0` is taken by line 9",
+        ),
+        (
+            "tap = \"tap1\"",
+            "tap = \"tap0\"",
+            "`realm.tap`: `tap0` is taken by line 20",
+        ),
+        (
+            "name = \"in\"",
+            "name = \"out\"",
+            "`realm.name`: `out` is taken by line 17",
+        ),
+        (
+            "port = \"p1\"",
+            "port = \"p0\"",
+            "`realm.port`: the untagged frames of this port",
+        ),
+        (
+            "[\"10.0.0.1\"]",
+            "[\"192.0.2.1\"]",
+            "`realm.media`: 192.0.2.1 belongs to the realm of line",
+        ),
+        (
+            "[\"10.0.0.1\"]",
+            "[\"10.0.0.1\", \"10.0.0.1\"]",
+            "10.0.0.1 is named twice",
+        ),
+        (
+            "device = \"41:00.1\"",
+            "device = \"eth1\"",
+            "neither a PCI address nor a virtual device",
+        ),
+        ("[\"10.0.0.1\"]", "[\"0.0.0.0\"]", "stands for any address"),
+        (
+            "media = [\"10.0.0.1\"]",
+            "media_ports = [5000, 5999]\nmedia = [\"10.0.0.1\"]",
+            "SIP port 5060",
+        ),
+        (
+            "media = [\"10.0.0.1\"]",
+            "media_ports = [5001, 5999]\nmedia = [\"10.0.0.1\"]",
+            "first must be even",
+        ),
+        (
+            "media = [\"10.0.0.1\"]",
+            "media_ports = [6000]\nmedia = [\"10.0.0.1\"]",
+            "needs two numbers",
+        ),
+        (
+            "media = [\"10.0.0.1\"]",
+            "media_ports = [6000, 5001]\nmedia = [\"10.0.0.1\"]",
+            "above the last",
+        ),
+        (
+            "10.0.0.1:5060\"",
+            "10.0.0.1:5060\", \"10.0.0.2:5060\"",
+            "more than one IPv4",
+        ),
+        ("10.0.0.1:5060\"", "10.0.0.1:0\"", "port 0"),
+        (
+            "workers = [2, 3]",
+            "workers = [2, 2]",
+            "core 2 is named twice",
+        ),
+        (
+            "workers = [2, 3]",
+            "workers = []",
+            "`dataplane.workers`: is empty",
+        ),
+        (
+            "workers = [2, 3]",
+            "idle = \"pause\"",
+            "`dataplane.workers`: is missing; add a line",
+        ),
+        (
+            "side = \"internal\"",
+            "side = \"inside\"",
+            "`inside` is not a side",
+        ),
+        (
+            "side = \"internal\"",
+            "side = \"external\"",
+            "no realm on the internal side",
+        ),
+        (
+            "name = \"p1\"",
+            "name = \"p1\"\nrx_workers = [2]",
+            "there is no worker 2",
+        ),
+        (
+            "media = [\"10.0.0.1\"]",
+            "",
+            "no media address in any realm",
+        ),
+        (
+            "sip = [\"10.0.0.1:5060\"]",
+            "",
+            "no SIP address in any realm",
+        ),
+        (
+            "id = 7",
+            "id = 7\nrun_dir = \"run\"",
+            "absolute path, such as `/run`",
+        ),
+        ("id = 7", "id = 70_000", "70000 is out of range"),
+        ("id = 7", "id = 1.5", "is a number with a fraction"),
+    ];
+    for (from, to, message) in cases {
+        let said = said_with(from, to);
+        assert!(said.iter().any(|m| m.contains(message)), "{to}: {said:#?}");
+        // The two that leave a realm without what it is for are said from two points of view.
+        assert!(said.len() <= 2, "{to}: {said:#?}");
+    }
+    let appended = [
+        (
+            "[media]\nrelay_workers = [0, 9]\n",
+            "`media.relay_workers`: there is no worker 9",
+        ),
+        (
+            "[sip]\ntimer_c = 180\n",
+            "180 is out of range; write a whole number from 181",
+        ),
+        (
+            "[routing]\ntrunk_set = 1\n",
+            "the pool and the trunk are the same set",
+        ),
+        (
+            "[dispatcher]\nprobe_timeout = 10\n",
+            "`dispatcher.probe_timeout`: a probe would wait 10 s",
+        ),
+        (
+            "[dispatcher]\nprobe_interval = 3\n",
+            "`dispatcher.probe_interval`: a probe would wait 4 s",
+        ),
+        (
+            "[database]\nurl = \"mysql://x\"\n",
+            "write `sqlite:` and a path",
+        ),
+        (
+            "[[sip.kernel]]\nlisten = \"10.0.0.1:5060\"\nside = \"internal\"\n",
+            "is taken by line 29",
+        ),
+        (
+            "[sip]\nserver = \"a\\r\\nb\"\n",
+            "cannot stand in a Server header",
+        ),
+        (
+            "[colours]\n",
+            "`colours`: is not a known key; remove it; the keys here are node,",
+        ),
+        ("[realms]\n", "did you mean `realm`?"),
+        (
+            "[admin]\nsocket = 5\n",
+            "`admin.socket`: is a whole number, where a string",
+        ),
+    ];
+    for (text, message) in appended {
+        let said = said(&format!("{SMALL}{text}"));
+        assert!(
+            said.len() == 1 && said[0].contains(message),
+            "{text}: {said:#?}"
+        );
+    }
+}
+
+#[test]
+fn what_is_missing_altogether_is_named() {
+    let said = said("");
+    for part in [
+        "`node.id`",
+        "`dataplane.workers`",
+        "no port",
+        "external side",
+        "internal side",
+    ] {
+        assert!(said.iter().any(|m| m.contains(part)), "{part}: {said:#?}");
+    }
+    assert!(said[0].contains("add `["), "{said:#?}");
+}
+
+#[test]
+fn text_that_is_not_toml_shows_every_line_of_it() {
+    let said = said(&format!("{SMALL}[sip\nx = = 3\n"));
+    assert!(
+        said.iter()
+            .any(|m| m.starts_with("line 32: this is not TOML")),
+        "{said:#?}"
+    );
+    assert!(said.iter().any(|m| m.starts_with("line 33: ")), "{said:#?}");
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(text in "\\PC{0,400}") {
+        let _ = parse(&text);
+    }
+
+    /// Mutations of a real file reach deeper than arbitrary text.
+    #[test]
+    fn a_mutilated_file_is_read_or_refused(
+        cuts in proptest::collection::vec((0usize..700, 0usize..12, "[\\[\\]=\",.a-z0-9 é\n-]{0,4}"), 1..6),
+    ) {
+        let mut chars: Vec<char> = SMALL.chars().collect();
+        for (at, len, with) in cuts {
+            let at = at.min(chars.len());
+            let end = (at + len).min(chars.len());
+            chars.splice(at..end, with.chars());
+        }
+        let text: String = chars.into_iter().collect();
+        if let Err(mistakes) = parse(&text) {
+            prop_assert!(!mistakes.is_empty());
+            let lines = text.lines().count() + 1;
+            prop_assert!(mistakes.iter().all(|m| (1..=lines).contains(&m.line)));
+        }
+    }
+}
