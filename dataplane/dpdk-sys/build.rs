@@ -52,7 +52,12 @@ const TYPES: &[&str] = &[
 
 /// Structures that are only ever pointed to. An mbuf's fields are reached by the offsets that the
 /// shim's header states, because their nesting differs between releases.
-const OPAQUE: &[&str] = &["rte_mbuf", "rte_mempool", "rte_device", "rte_mbuf_ext_shared_info"];
+const OPAQUE: &[&str] = &[
+    "rte_mbuf",
+    "rte_mempool",
+    "rte_device",
+    "rte_mbuf_ext_shared_info",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=shim");
@@ -67,7 +72,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let flags = cflags()?;
 
     let mut shim = cc::Build::new();
-    shim.file("shim/shim.c").opt_level(3).warnings(true).flag("-Wno-unused-parameter");
+    shim.file("shim/shim.c")
+        .opt_level(3)
+        .warnings(true)
+        .flag("-Wno-unused-parameter");
     for flag in &flags {
         shim.flag(flag);
     }
@@ -99,7 +107,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         bindings = bindings.opaque_type(structure);
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
-    bindings.generate()?.write_to_file(out.join("bindings.rs"))?;
+    bindings
+        .generate()?
+        .write_to_file(out.join("bindings.rs"))?;
     Ok(())
 }
 
@@ -110,9 +120,14 @@ const LIBRARIES: &[&str] = &["rte_eal", "rte_mempool", "rte_mbuf", "rte_ethdev"]
 /// All compiler flags of libdpdk.
 fn cflags() -> Result<Vec<String>, Box<dyn Error>> {
     let pkg_config = env::var_os("PKG_CONFIG").unwrap_or_else(|| "pkg-config".into());
-    let output = std::process::Command::new(pkg_config).args(["--cflags", "libdpdk"]).output()?;
+    let output = std::process::Command::new(pkg_config)
+        .args(["--cflags", "libdpdk"])
+        .output()?;
     if !output.status.success() {
         return Err(format!("pkg-config --cflags libdpdk: {}", output.status).into());
     }
-    Ok(String::from_utf8(output.stdout)?.split_whitespace().map(str::to_owned).collect())
+    Ok(String::from_utf8(output.stdout)?
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect())
 }

@@ -11,7 +11,8 @@ fn facts() -> BTreeMap<String, usize> {
     unsafe {
         let mut fact = sys::tnd_layouts();
         while !(*fact).name.is_null() {
-            all.insert(CStr::from_ptr((*fact).name).to_str().unwrap().to_owned(), (*fact).value);
+            let name = CStr::from_ptr((*fact).name).to_string_lossy().into_owned();
+            all.insert(name, (*fact).value);
             fact = fact.add(1);
         }
     }
@@ -81,10 +82,26 @@ fn every_layout_is_the_c_compilers() {
 #[test]
 fn the_flags_are_the_headers() {
     // The checksum states are two bits each: all four values are distinct and inside the mask.
-    let ip = [0, sys::TND_RX_IP_CKSUM_BAD, sys::TND_RX_IP_CKSUM_GOOD, sys::TND_RX_IP_CKSUM_NONE];
-    assert_eq!(ip.iter().fold(0, |all, flag| all | flag), sys::TND_RX_IP_CKSUM_MASK);
-    let l4 = [0, sys::TND_RX_L4_CKSUM_BAD, sys::TND_RX_L4_CKSUM_GOOD, sys::TND_RX_L4_CKSUM_NONE];
-    assert_eq!(l4.iter().fold(0, |all, flag| all | flag), sys::TND_RX_L4_CKSUM_MASK);
+    let ip = [
+        0,
+        sys::TND_RX_IP_CKSUM_BAD,
+        sys::TND_RX_IP_CKSUM_GOOD,
+        sys::TND_RX_IP_CKSUM_NONE,
+    ];
+    assert_eq!(
+        ip.iter().fold(0, |all, flag| all | flag),
+        sys::TND_RX_IP_CKSUM_MASK
+    );
+    let l4 = [
+        0,
+        sys::TND_RX_L4_CKSUM_BAD,
+        sys::TND_RX_L4_CKSUM_GOOD,
+        sys::TND_RX_L4_CKSUM_NONE,
+    ];
+    assert_eq!(
+        l4.iter().fold(0, |all, flag| all | flag),
+        sys::TND_RX_L4_CKSUM_MASK
+    );
     assert_eq!(sys::TND_RX_IP_CKSUM_MASK & sys::TND_RX_L4_CKSUM_MASK, 0);
     assert_eq!(sys::TND_HEADROOM, 128);
 }
@@ -92,6 +109,9 @@ fn the_flags_are_the_headers() {
 #[test]
 fn the_library_is_a_release_that_we_know() {
     // SAFETY: returns a static string.
-    let version = unsafe { CStr::from_ptr(sys::rte_version()) }.to_str().unwrap();
-    assert!(version.starts_with("DPDK 22.11") || version.starts_with("DPDK 24.11"), "{version}");
+    let version = unsafe { CStr::from_ptr(sys::rte_version()) }.to_string_lossy();
+    assert!(
+        version.starts_with("DPDK 22.11") || version.starts_with("DPDK 24.11"),
+        "{version}"
+    );
 }

@@ -18,6 +18,44 @@ pub struct Eal {
     made: PhantomData<()>,
 }
 
+/// What EAL is told at the start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EalSettings {
+    /// The core that the calling thread is pinned to. Workers are threads of our own
+    /// ([`crate::Registration`]), so it is the only one that EAL is told of.
+    pub main_core: u16,
+    /// Megabytes of ordinary memory; none to use huge pages.
+    pub memory_mb: Option<u32>,
+    /// The devices of all ports.
+    pub devices: Vec<Device>,
+    /// Further arguments, put last.
+    pub further: Vec<String>,
+}
+
+impl EalSettings {
+    /// The arguments for [`Eal::init`].
+    #[must_use]
+    pub fn arguments(&self) -> Vec<String> {
+        let mut all = vec![format!("-l{}", self.main_core), "--no-telemetry".to_owned()];
+        match self.memory_mb {
+            // Nothing on disk, and no second process: both are what threads of our own need, and
+            // what lets several dataplanes run on one machine. DPDK refuses --in-memory without
+            // huge pages, where memory is anonymous anyway.
+            None => all.push("--in-memory".to_owned()),
+            Some(megabytes) => {
+                all.extend(["--no-shconf", "--no-huge"].map(str::to_owned));
+                all.extend(["-m".to_owned(), megabytes.to_string()]);
+            }
+        }
+        if !self.devices.iter().any(Device::is_pci) {
+            all.push("--no-pci".to_owned());
+        }
+        all.extend(self.devices.iter().map(Device::eal_argument));
+        all.extend(self.further.iter().cloned());
+        all
+    }
+}
+
 impl Eal {
     /// Starts DPDK with `arguments` (without the program's name), on the calling thread, which
     /// EAL pins to its main core (`-l`, `--lcores`).
@@ -118,5 +156,29 @@ fn remedy(errno: DpdkErrno) -> &'static str {
         13 | 1 => "It needs root, or the capabilities that its service unit gives it.",
         22 => "Look at the arguments in `eal`: one of them is not known or has a bad value.",
         _ => "Are huge pages set aside and mounted? Without them, set memory_mb.",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_follow_the_memory_and_the_devices() {
+        let mut settings = EalSettings {
+            main_core: 1,
+            memory_mb: Some(256),
+            devices: vec!["net_af_packet0,iface=veth1".parse().unwrap()],
+            further: vec!["--log-level=lib.eal:debug".to_owned()],
+        };
+        let lab = "-l1 --no-telemetry --no-shconf --no-huge -m 256 --no-pci \
+                   --vdev=net_af_packet0,iface=veth1 --log-level=lib.eal:debug";
+        assert_eq!(settings.arguments().join(" "), lab);
+
+        settings.memory_mb = None;
+        settings.devices = vec!["41:00.0".parse().unwrap()];
+        settings.further.clear();
+        let metal = "-l1 --no-telemetry --in-memory --allow=0000:41:00.0";
+        assert_eq!(settings.arguments().join(" "), metal);
     }
 }

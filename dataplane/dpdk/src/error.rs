@@ -137,6 +137,8 @@ pub enum Error {
     #[error("device `{0}` is in use already: name it in one [[port]] only")]
     InUse(String),
     /// A thread could not be made known to DPDK.
-    #[error("the thread cannot be registered with DPDK: {0}. It needs the EAL option --in-memory")]
+    #[error(
+        "the thread cannot be registered with DPDK: {0}. It needs the EAL option --in-memory or --no-shconf"
+    )]
     Thread(DpdkErrno),
 }

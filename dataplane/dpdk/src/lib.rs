@@ -1,6 +1,6 @@
 //! DPDK, safely: what the dataplane daemon uses of it and nothing else.
 //!
-//! - [`Eal`]: DPDK's environment, once per process.
+//! - [`Eal`]: DPDK's environment, once per process, and [`EalSettings`], its arguments.
 //! - [`Device`]: a port's name in the configuration, as EAL wants to hear it.
 //! - [`Mempool`] and [`Mbuf`]: packet buffers with one owner each, freed once, on drop.
 //! - [`Port`]: a started port; [`Started`] says what it can do and hands out its queues.
@@ -48,7 +48,7 @@ mod thread;
 
 pub use burst::{BURST, Burst, Drain};
 pub use device::Device;
-pub use eal::Eal;
+pub use eal::{Eal, EalSettings};
 pub use error::{DpdkErrno, Error};
 pub use mbuf::{Checksum, HEADROOM, Mbuf, RxChecksums, TxChecksums, WindowError};
 pub use mempool::Mempool;

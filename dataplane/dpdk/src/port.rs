@@ -12,7 +12,7 @@ use tandem_dpdk_sys as sys;
 use crate::{Device, DpdkErrno, Error};
 
 /// A started port. Its queues are separate values; the device is stopped and closed when the port
-/// and all of its queues are gone.
+/// and all of its queues are gone. A closed device is not taken up again by the same process.
 #[derive(Debug)]
 pub struct Port(Arc<Opened>);
 

@@ -20,8 +20,8 @@ impl Registration {
     /// Registers the calling thread. It must not be one that EAL made, nor registered already.
     ///
     /// # Errors
-    /// If there are too many threads (128), or EAL was started without `--in-memory` and another
-    /// process is attached.
+    /// If there are too many threads (128), or EAL was started so that a second process
+    /// may attach ([`crate::EalSettings`] never does).
     pub fn register(_eal: Eal) -> Result<Self, Error> {
         // SAFETY: EAL is initialised (`_eal`); registering twice is refused by DPDK. Needed: the
         // thread's number is a thread-local of DPDK.
