@@ -1,3 +1,67 @@
-//! xtask
+//! Checks that the compiler does not make. `cargo xtask layers`: which room may use which.
 
-fn main() {}
+mod house;
+mod layers;
+mod source;
+
+use std::process::{Command, ExitCode};
+
+fn main() -> ExitCode {
+    match std::env::args().nth(1).as_deref() {
+        Some("layers") => layers_command(),
+        other => {
+            if let Some(other) = other {
+                eprintln!("xtask: there is no command `{other}`");
+            }
+            eprintln!(
+                "usage: cargo xtask layers    check dependency edges, pure crates and unsafe"
+            );
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn layers_command() -> ExitCode {
+    let workspace = match metadata() {
+        Ok(workspace) => workspace,
+        Err(error) => {
+            eprintln!("layers: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let mut faults = layers::check(&workspace);
+    for package in &workspace.packages {
+        faults.extend(source::check(package));
+    }
+    if faults.is_empty() {
+        println!(
+            "layers: {} crates, every edge is allowed",
+            workspace.packages.len()
+        );
+        return ExitCode::SUCCESS;
+    }
+    for fault in &faults {
+        eprintln!("layers: {fault}");
+    }
+    eprintln!(
+        "layers: {} faults; the table of edges is in tests/xtask/src/house.rs",
+        faults.len()
+    );
+    ExitCode::FAILURE
+}
+
+/// Asks cargo for the workspace's own packages.
+fn metadata() -> Result<layers::Workspace, String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["metadata", "--no-deps", "--format-version", "1"])
+        .output()
+        .map_err(|e| format!("cargo metadata does not start: {e}"))?;
+    if !output.status.success() {
+        return Err(format!(
+            "cargo metadata: {}",
+            String::from_utf8_lossy(&output.stderr)
+        ));
+    }
+    serde_json::from_slice(&output.stdout).map_err(|e| format!("cargo metadata: {e}"))
+}

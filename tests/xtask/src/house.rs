@@ -1,0 +1,114 @@
+//! The house: every room, what it may use, and what kind it is. ADR 2 has the reasons.
+
+/// What kind of crate a room is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Pure: no unsafe, no clock, no I/O.
+    Pure,
+    /// The only kind that may use unsafe.
+    Unsafe,
+    /// Neither.
+    Plain,
+    /// Tests and benchmarks: may use what they test, and nobody may use them.
+    Test,
+}
+
+/// One room.
+pub(crate) struct Room {
+    /// Its package's name.
+    pub(crate) name: &'static str,
+    /// Its kind.
+    pub(crate) kind: Kind,
+    /// The rooms that it may depend on.
+    pub(crate) may_use: &'static [&'static str],
+}
+
+const fn room(name: &'static str, kind: Kind, may_use: &'static [&'static str]) -> Room {
+    Room {
+        name,
+        kind,
+        may_use,
+    }
+}
+
+/// Every room of the workspace. A package that is not here fails the check: a new room is a decision.
+pub(crate) const HOUSE: &[Room] = &[
+    room("tandem-config", Kind::Pure, &[]),
+    room("tandem-wire", Kind::Pure, &[]),
+    room("tandem-link", Kind::Pure, &[]),
+    room("tandem-relay", Kind::Pure, &["tandem-wire", "tandem-link"]),
+    room("tandem-shm", Kind::Unsafe, &[]),
+    room("tandem-dpdk-sys", Kind::Unsafe, &[]),
+    room("tandem-dpdk", Kind::Unsafe, &["tandem-dpdk-sys"]),
+    room(
+        "tandem-dataplane",
+        Kind::Plain,
+        &[
+            "tandem-config",
+            "tandem-wire",
+            "tandem-relay",
+            "tandem-link",
+            "tandem-shm",
+            "tandem-dpdk",
+        ],
+    ),
+    room("tandem-sip", Kind::Pure, &["tandem-wire"]),
+    room("tandem-sdp", Kind::Pure, &[]),
+    room("tandem-transaction", Kind::Pure, &["tandem-sip"]),
+    room("tandem-policy", Kind::Pure, &[]),
+    room(
+        "tandem-call",
+        Kind::Pure,
+        &[
+            "tandem-transaction",
+            "tandem-sip",
+            "tandem-sdp",
+            "tandem-policy",
+            "tandem-link",
+        ],
+    ),
+    room("tandem-store", Kind::Plain, &["tandem-policy"]),
+    room("tandem-net", Kind::Plain, &["tandem-shm", "tandem-link"]),
+    room("tandem-admin", Kind::Pure, &[]),
+    room(
+        "tandem-sigplane",
+        Kind::Plain,
+        &[
+            "tandem-config",
+            "tandem-call",
+            "tandem-store",
+            "tandem-net",
+            "tandem-admin",
+            "tandem-policy",
+            "tandem-link",
+        ],
+    ),
+    room(
+        "tandemctl",
+        Kind::Plain,
+        &["tandem-config", "tandem-admin"],
+    ),
+    room("tandem-e2e", Kind::Test, &[]),
+    room("tandem-bench", Kind::Test, &[]),
+    room("tandem-bench-micro", Kind::Test, &[]),
+    room("tandem-fuzz", Kind::Test, &[]),
+    room("xtask", Kind::Test, &[]),
+];
+
+/// What a pure room may not depend on: runtimes and ways to the system.
+pub(crate) const IMPURE: &[&str] = &[
+    "tokio",
+    "nix",
+    "libc",
+    "rustix",
+    "mio",
+    "socket2",
+    "async-std",
+    "tandem-dpdk",
+    "tandem-dpdk-sys",
+];
+
+/// The room of a package.
+pub(crate) fn find(name: &str) -> Option<&'static Room> {
+    HOUSE.iter().find(|r| r.name == name)
+}
