@@ -1,2 +1,26 @@
-//! tandem-transaction
+//! Transactions over UDP: RFC 3261 section 17 with RFC 6026's Accepted states.
+//!
+//! Sans-IO. [`Layer`] holds all client and server transactions of one worker: give it what came
+//! in and the time, then drain [`Layer::output`]. It retransmits, absorbs retransmissions,
+//! acknowledges failures of its INVITEs, and says which transactions timed out or ended. It knows
+//! nothing of dialogs, and parses nothing: the caller hands it the few values that match
+//! messages to transactions.
+//!
+//! `H` is the caller's description of how a datagram goes (from which socket, to whom); the layer
+//! only carries it.
 #![forbid(unsafe_code)]
+
+mod client;
+mod key;
+mod layer;
+mod server;
+mod settings;
+mod table;
+
+pub use key::{ClientId, ClientKey, Method, ServerId, ServerKey};
+pub use layer::{InviteRequest, Layer, Output, Received, Response};
+pub use settings::Settings;
+pub use table::TimerTable;
+
+/// A message's bytes, shared by its retransmissions.
+pub type Bytes = std::sync::Arc<[u8]>;

@@ -1,0 +1,106 @@
+//! The timer table: which timer fires next.
+
+use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
+use std::time::Duration;
+
+/// Deadlines of timers, each timer at most once. Times are on the caller's monotonic clock.
+#[derive(Clone, Debug)]
+pub struct TimerTable<K> {
+    order: BTreeSet<(Duration, K)>,
+    deadlines: HashMap<K, Duration>,
+}
+
+impl<K> Default for TimerTable<K> {
+    fn default() -> Self {
+        Self {
+            order: BTreeSet::new(),
+            deadlines: HashMap::new(),
+        }
+    }
+}
+
+impl<K: Copy + Ord + Hash> TimerTable<K> {
+    /// Sets a timer; one that was set already is moved.
+    pub fn set(&mut self, timer: K, deadline: Duration) {
+        self.clear(timer);
+        self.order.insert((deadline, timer));
+        self.deadlines.insert(timer, deadline);
+    }
+
+    /// Takes a timer back. Nothing happens when it is not set.
+    pub fn clear(&mut self, timer: K) {
+        if let Some(deadline) = self.deadlines.remove(&timer) {
+            self.order.remove(&(deadline, timer));
+        }
+    }
+
+    /// Whether a timer is set.
+    #[must_use]
+    pub fn is_set(&self, timer: K) -> bool {
+        self.deadlines.contains_key(&timer)
+    }
+
+    /// The earliest deadline.
+    #[must_use]
+    pub fn next(&self) -> Option<Duration> {
+        self.order.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// Takes out the earliest timer that is due at `now`.
+    pub fn expired(&mut self, now: Duration) -> Option<K> {
+        let (deadline, timer) = *self.order.first()?;
+        if deadline > now {
+            return None;
+        }
+        self.order.pop_first();
+        self.deadlines.remove(&timer);
+        Some(timer)
+    }
+
+    /// How many timers are set.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Whether none is set.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn timers_fire_once_in_order(
+            sets in proptest::collection::vec((0_u8..20, 1_u64..100, any::<bool>()), 0..60)
+        ) {
+            let mut table = TimerTable::default();
+            let mut expected: std::collections::BTreeMap<u8, Duration> = std::collections::BTreeMap::new();
+            for (timer, at, set) in sets {
+                if set {
+                    table.set(timer, Duration::from_millis(at));
+                    expected.insert(timer, Duration::from_millis(at));
+                } else {
+                    table.clear(timer);
+                    expected.remove(&timer);
+                }
+                prop_assert_eq!(table.len(), expected.len());
+            }
+            let mut expected: Vec<_> = expected.into_iter().map(|(t, d)| (d, t)).collect();
+            expected.sort_unstable();
+            for (deadline, timer) in expected {
+                prop_assert_eq!(table.next(), Some(deadline));
+                prop_assert_eq!(table.expired(deadline.saturating_sub(Duration::from_nanos(1))), None);
+                prop_assert_eq!(table.expired(deadline), Some(timer));
+            }
+            prop_assert!(table.is_empty());
+        }
+    }
+}
