@@ -1,0 +1,41 @@
+# Tandem. The two commands: make demo, make test.
+
+CARGO ?= cargo
+LAB = $(CARGO) run --quiet --package tandem-e2e --bin tandem-lab --
+
+.PHONY: help setup build demo lab lab-stop test nightly fuzz fmt
+
+help:
+	@echo "make demo      calls through both planes, shown as they happen; takes everything down"
+	@echo "make lab       the same set-up, left running for you to try; make lab-stop ends it"
+	@echo "make test      all tests, those in network namespaces included"
+	@echo "make nightly   what is too long for make test: fuzzing, soak"
+	@echo "make setup     installs what is missing (Debian 12)"
+	@echo "make fmt       formats the sources"
+
+setup:
+	@.ci/setup
+
+build: setup
+	$(CARGO) build --workspace --bins
+
+demo: build
+	@.ci/as-root $(LAB) demo
+
+lab: build
+	@.ci/as-root $(LAB) up
+
+lab-stop:
+	@.ci/as-root $(LAB) down
+
+test: setup
+	@.ci/test
+
+nightly: setup
+	@.ci/test nightly
+
+fuzz: setup
+	@.ci/fuzz $(or $(SECONDS_EACH),20)
+
+fmt:
+	$(CARGO) fmt --all
