@@ -1,0 +1,159 @@
+//! The tables: made when missing, checked when there.
+
+use std::path::Path;
+
+use sqlx::{Connection as _, SqliteConnection};
+
+use super::{DatabaseError, classify};
+
+/// A table, its version in Kamailio's `version` table, and how it is made. Kamailio's definitions
+/// are those of its SQLite schema, so that its own tools work on them.
+const TABLES: [(&str, i64, &str); 4] = [
+    (
+        "dispatcher",
+        4,
+        "CREATE TABLE IF NOT EXISTS dispatcher (
+            id INTEGER PRIMARY KEY NOT NULL,
+            setid INTEGER DEFAULT 0 NOT NULL,
+            destination VARCHAR(192) DEFAULT '' NOT NULL,
+            flags INTEGER DEFAULT 0 NOT NULL,
+            priority INTEGER DEFAULT 0 NOT NULL,
+            attrs VARCHAR(128) DEFAULT '' NOT NULL,
+            description VARCHAR(64) DEFAULT '' NOT NULL
+        )",
+    ),
+    (
+        "address",
+        6,
+        "CREATE TABLE IF NOT EXISTS address (
+            id INTEGER PRIMARY KEY NOT NULL,
+            grp INTEGER DEFAULT 1 NOT NULL,
+            ip_addr VARCHAR(50) NOT NULL,
+            mask INTEGER DEFAULT 32 NOT NULL,
+            port SMALLINT DEFAULT 0 NOT NULL,
+            tag VARCHAR(64)
+        )",
+    ),
+    (
+        "cdr",
+        1,
+        "CREATE TABLE IF NOT EXISTS cdr (
+            id INTEGER PRIMARY KEY NOT NULL,
+            node INTEGER NOT NULL,
+            sequence BIGINT NOT NULL,
+            call_uuid VARCHAR(64) NOT NULL,
+            callid VARCHAR(255) NOT NULL,
+            from_tag VARCHAR(128) NOT NULL,
+            to_tag VARCHAR(128) NOT NULL,
+            direction VARCHAR(16) NOT NULL,
+            from_uri VARCHAR(255) NOT NULL,
+            to_uri VARCHAR(255) NOT NULL,
+            request_uri VARCHAR(255) NOT NULL,
+            source VARCHAR(64) NOT NULL,
+            destination VARCHAR(255) NOT NULL,
+            start_ms BIGINT NOT NULL,
+            answer_ms BIGINT,
+            end_ms BIGINT NOT NULL,
+            sip_code SMALLINT NOT NULL,
+            sip_reason VARCHAR(128) NOT NULL,
+            cause VARCHAR(16) NOT NULL,
+            caller_packets BIGINT NOT NULL,
+            caller_bytes BIGINT NOT NULL,
+            caller_lost BIGINT NOT NULL,
+            caller_jitter INTEGER NOT NULL,
+            callee_packets BIGINT NOT NULL,
+            callee_bytes BIGINT NOT NULL,
+            callee_lost BIGINT NOT NULL,
+            callee_jitter INTEGER NOT NULL,
+            CONSTRAINT cdr_call_uuid_idx UNIQUE (call_uuid)
+        )",
+    ),
+    (
+        "tandem_spool",
+        1,
+        "CREATE TABLE IF NOT EXISTS tandem_spool (
+            node INTEGER PRIMARY KEY NOT NULL,
+            sequence BIGINT NOT NULL
+        )",
+    ),
+];
+
+const VERSION: &str = "CREATE TABLE IF NOT EXISTS version (
+    id INTEGER PRIMARY KEY NOT NULL,
+    table_name VARCHAR(32) NOT NULL,
+    table_version INTEGER DEFAULT 0 NOT NULL,
+    CONSTRAINT version_table_name_idx UNIQUE (table_name)
+)";
+
+/// CDRs are looked for by Call-ID and by time.
+const INDICES: [&str; 2] = [
+    "CREATE INDEX IF NOT EXISTS cdr_callid_idx ON cdr (callid)",
+    "CREATE INDEX IF NOT EXISTS cdr_start_idx ON cdr (start_ms)",
+];
+
+pub(super) async fn prepare(
+    path: &Path,
+    connection: &mut SqliteConnection,
+) -> Result<(), DatabaseError> {
+    let failed = |e| classify(path, "make the tables", &e);
+    // A first look without the write lock: a complete database is not written at all.
+    let mut found = versions(connection).await.unwrap_or_default();
+    if TABLES
+        .iter()
+        .any(|(table, ..)| !found.iter().any(|(name, _)| name == table))
+    {
+        let mut transaction = connection
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(failed)?;
+        sqlx::query(VERSION)
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        for (table, version, create) in TABLES {
+            sqlx::query(create)
+                .execute(&mut *transaction)
+                .await
+                .map_err(failed)?;
+            sqlx::query(
+                "INSERT INTO version (table_name, table_version) SELECT ?1, ?2
+                 WHERE NOT EXISTS (SELECT 1 FROM version WHERE table_name = ?1)",
+            )
+            .bind(table)
+            .bind(version)
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        }
+        for index in INDICES {
+            sqlx::query(index)
+                .execute(&mut *transaction)
+                .await
+                .map_err(failed)?;
+        }
+        transaction.commit().await.map_err(failed)?;
+        found = versions(connection).await.map_err(failed)?;
+    }
+    for (table, wanted, _) in TABLES {
+        let version = found
+            .iter()
+            .find(|(name, _)| name == table)
+            .map_or(0, |(_, v)| *v);
+        if version != wanted {
+            let path = path.to_owned();
+            return Err(DatabaseError::Version {
+                path,
+                table,
+                found: version,
+                wanted,
+            });
+        }
+    }
+    Ok(())
+}
+
+async fn versions(connection: &mut SqliteConnection) -> Result<Vec<(String, i64)>, sqlx::Error> {
+    sqlx::query_as("SELECT table_name, table_version FROM version")
+        .fetch_all(connection)
+        .await
+}

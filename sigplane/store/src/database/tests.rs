@@ -1,0 +1,309 @@
+use super::*;
+use crate::journal::tests::cdr;
+use crate::{Entry, Journal, JournalOptions, JournalTail};
+use std::process::Command;
+
+const BUSY: Duration = Duration::from_millis(50);
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(future)
+}
+
+/// Asks the database with the plain tool that an administrator has.
+fn sqlite3(path: &Path, sql: &str) -> String {
+    let output = Command::new("sqlite3").arg(path).arg(sql).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn made_at_first_and_read_by_the_plain_tool() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tandem.db");
+    block_on(async {
+        let mut database = Database::open(&path, BUSY).await.unwrap();
+        assert_eq!(database.last_sequence(1).await.unwrap(), 0);
+        let written = database
+            .write_cdrs(1, &[(5, cdr("a")), (9, cdr("b"))])
+            .await
+            .unwrap();
+        assert_eq!(
+            written,
+            WrittenCdrs {
+                inserted: 2,
+                known: 0
+            }
+        );
+        assert_eq!(database.last_sequence(1).await.unwrap(), 9);
+        assert_eq!(database.last_sequence(2).await.unwrap(), 0);
+        database.close().await;
+    });
+    assert_eq!(
+        sqlite3(
+            &path,
+            "select node, sequence, call_uuid, typeof(start_ms), start_ms, \
+                        typeof(answer_ms), sip_code, cause, caller_jitter from cdr"
+        ),
+        "1|5|a|integer|1700000000000|null|486|rejected|4\n\
+         1|9|b|integer|1700000000000|null|486|rejected|4\n"
+    );
+    assert_eq!(
+        sqlite3(
+            &path,
+            "select table_name, table_version from version order by 1"
+        ),
+        "address|6\ncdr|1\ndispatcher|4\ntandem_spool|1\n"
+    );
+}
+
+#[test]
+fn rows_that_the_plain_tool_wrote_are_read_and_bad_ones_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tandem.db");
+    block_on(async {
+        let mut database = Database::open(&path, BUSY).await.unwrap();
+        sqlite3(
+            &path,
+            "insert into dispatcher (setid, destination) values (1, 'sip:10.0.0.1:5060');
+             insert into dispatcher (setid, destination) values (-1, 'sip:10.0.0.2:5060');
+             insert into dispatcher (setid, destination, flags) values (1, 'sip:10.0.0.3', 'x');
+             insert into address (ip_addr) values ('192.0.2.1');
+             insert into address (ip_addr, mask) values ('192.0.2.1', 300);",
+        );
+        let rows = database.tables().await.unwrap();
+        assert_eq!(rows.dispatcher.len(), 1);
+        assert_eq!(rows.dispatcher[0].destination, "sip:10.0.0.1:5060");
+        assert_eq!(rows.address.len(), 1);
+        assert_eq!((rows.address[0].mask, rows.address[0].grp), (32, 1));
+        assert_eq!(rows.address[0].tag, "");
+        let bad: Vec<_> = rows.bad.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            bad,
+            [
+                "table dispatcher, id 2: setid cannot be -1",
+                "table dispatcher, id 3: flags is not a whole number",
+                "table address, id 2: mask cannot be 300",
+            ]
+        );
+    });
+}
+
+#[test]
+fn a_database_that_kamailio_made_works_and_other_versions_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("kamailio.sqlite");
+    sqlite3(
+        &path,
+        "create table version (table_name varchar(32) not null, table_version integer default 0
+             not null, constraint version_table_name_idx unique (table_name));
+         insert into version values ('dispatcher', 4), ('address', 6), ('acc', 5);
+         create table dispatcher (id integer primary key not null, setid integer default 0 not null,
+             destination varchar(192) default '' not null, flags integer default 0 not null,
+             priority integer default 0 not null, attrs varchar(128) default '' not null,
+             description varchar(64) default '' not null);
+         insert into dispatcher (setid, destination) values (1, 'sip:10.0.0.1');
+         create table address (id integer primary key not null, grp integer default 1 not null,
+             ip_addr varchar(50) not null, mask integer default 32 not null,
+             port smallint default 0 not null, tag varchar(64));",
+    );
+    block_on(async {
+        let mut database = Database::open(&path, BUSY).await.unwrap();
+        assert_eq!(database.tables().await.unwrap().dispatcher.len(), 1);
+        drop(database);
+        sqlite3(
+            &path,
+            "update version set table_version = 3 where table_name = 'dispatcher'",
+        );
+        let error = Database::open(&path, BUSY).await.unwrap_err();
+        assert!(!error.is_temporary());
+        let text = error.to_string();
+        assert!(
+            text.contains("table dispatcher has version 3, this software needs 4"),
+            "{text}"
+        );
+    });
+}
+
+#[test]
+fn errors_name_the_file_and_the_remedy() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("no/such/dir/tandem.db");
+    let error = block_on(Database::open(&path, BUSY)).unwrap_err();
+    assert!(
+        matches!(error, DatabaseError::Unreachable { .. }),
+        "{error:?}"
+    );
+    assert!(
+        error.to_string().contains("no/such/dir/tandem.db"),
+        "{error}"
+    );
+
+    let path = dir.path().join("broken.db");
+    std::fs::write(&path, [b'x'; 8192]).unwrap();
+    let error = block_on(Database::open(&path, BUSY)).unwrap_err();
+    assert!(matches!(error, DatabaseError::Broken { .. }), "{error:?}");
+    assert!(error.to_string().contains("restore the file"), "{error}");
+
+    assert!(sqlite_path("mysql://x").is_err());
+    assert_eq!(sqlite_path("sqlite:/a/b.db").unwrap(), Path::new("/a/b.db"));
+    assert_eq!(
+        sqlite_path("sqlite:///a/b.db").unwrap(),
+        Path::new("/a/b.db")
+    );
+}
+
+#[test]
+fn a_locked_database_is_a_temporary_trouble() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tandem.db");
+    block_on(async {
+        let mut database = Database::open(&path, BUSY).await.unwrap();
+        let mut other = Database::open(&path, BUSY).await.unwrap();
+        let lock = other
+            .connection
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .unwrap();
+        let error = database.write_cdrs(1, &[(1, cdr("a"))]).await.unwrap_err();
+        assert!(error.is_temporary(), "{error:?}");
+        assert!(
+            database.tables().await.is_ok(),
+            "reading does not wait for a writer"
+        );
+        lock.rollback().await.unwrap();
+        database.write_cdrs(1, &[(1, cdr("a"))]).await.unwrap();
+    });
+}
+
+#[test]
+fn a_removed_file_is_noticed_before_cdrs_vanish_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tandem.db");
+    block_on(async {
+        let mut database = Database::open(&path, BUSY).await.unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let error = database.write_cdrs(1, &[(1, cdr("a"))]).await.unwrap_err();
+        assert!(matches!(error, DatabaseError::Replaced { .. }), "{error:?}");
+    });
+}
+
+/// Where the process dies on a CDR's way from the journal to the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Death {
+    BeforeRead,
+    BeforeCommit,
+    AfterCommit,
+    Nowhere,
+}
+
+#[test]
+fn each_cdr_lands_once_wherever_the_process_dies() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tandem.db");
+    let log = dir.path().join("journal");
+    let options = JournalOptions {
+        segment_bytes: 2048,
+        clean_bytes: 512,
+        ..Default::default()
+    };
+    let deaths = [
+        Death::BeforeRead,
+        Death::BeforeCommit,
+        Death::AfterCommit,
+        Death::Nowhere,
+    ];
+    let mut number = 0;
+    block_on(async {
+        for round in 0..40 {
+            let death = deaths[round % deaths.len()];
+            let (mut journal, _) = Journal::open(&log, options).unwrap();
+            for _ in 0..10 {
+                number += 1;
+                let key = number;
+                let body = Some(vec![0; 50]);
+                journal
+                    .append(&[Entry {
+                        key,
+                        body,
+                        cdr: None,
+                    }])
+                    .unwrap();
+                let cdr = Some(Box::new(cdr(&key.to_string())));
+                journal
+                    .append(&[Entry {
+                        key,
+                        body: None,
+                        cdr,
+                    }])
+                    .unwrap();
+                journal.sync_job().unwrap().run().unwrap();
+            }
+            if death == Death::BeforeRead {
+                continue;
+            }
+            let mut database = Database::open(&path, BUSY).await.unwrap();
+            let mut tail = JournalTail::new(&log, database.last_sequence(1).await.unwrap());
+            loop {
+                let batch = tail.next(4).unwrap();
+                let Some((last, _)) = batch.last() else { break };
+                if death == Death::BeforeCommit {
+                    // What SQLite does with a transaction whose process is gone.
+                    let mut half = database.connection.begin().await.unwrap();
+                    sqlx::query("DELETE FROM tandem_spool")
+                        .execute(&mut *half)
+                        .await
+                        .unwrap();
+                    half.rollback().await.unwrap();
+                    break;
+                }
+                database.write_cdrs(1, &batch).await.unwrap();
+                if death == Death::AfterCommit {
+                    // The mark in memory is lost with the process.
+                    break;
+                }
+                journal.marks().set_applied(*last);
+            }
+        }
+    });
+    let rows = sqlite3(&path, "select count(*), count(distinct call_uuid) from cdr");
+    assert_eq!(rows, format!("{number}|{number}\n"));
+}
+
+#[test]
+fn a_batch_given_again_and_a_call_given_twice_insert_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tandem.db");
+    block_on(async {
+        let mut database = Database::open(&path, BUSY).await.unwrap();
+        let batch = [(1, cdr("a")), (2, cdr("b"))];
+        database.write_cdrs(7, &batch).await.unwrap();
+        let again = database.write_cdrs(7, &batch).await.unwrap();
+        assert_eq!(
+            again,
+            WrittenCdrs {
+                inserted: 0,
+                known: 2
+            }
+        );
+        let twice = database
+            .write_cdrs(7, &[(3, cdr("a")), (4, cdr("c"))])
+            .await
+            .unwrap();
+        assert_eq!(
+            twice,
+            WrittenCdrs {
+                inserted: 1,
+                known: 1
+            }
+        );
+        assert_eq!(database.last_sequence(7).await.unwrap(), 4);
+    });
+}

@@ -1,0 +1,583 @@
+//! The journal: append-only segments of checksummed records, in `state_dir/journal`.
+//!
+//! **What a crash can do.** A batch is one `write`: once [`Journal::append`] returned, a SIGKILL
+//! loses nothing of it. A crash in the middle of that write leaves a torn tail, which the next
+//! [`Journal::open`] cuts off: nothing that followed from it had left the machine. Damage anywhere
+//! else is an error that names file and byte.
+//!
+//! **Power loss.** The SIP thread never waits for the disk: [`Journal::sync_job`] hands the files
+//! written since the last one to another thread, about once a second, so a power cut costs at most
+//! that second. Nothing is removed before what replaced it was synchronised.
+//!
+//! **Size.** A segment that is full is followed by a fresh one. When more than half of the journal
+//! is dead, each append also copies a bounded part of the oldest segment's live records to the end;
+//! the oldest segment is removed when all were copied and the database has its CDRs. So there is
+//! no moment at which everything is written anew.
+
+mod record;
+mod segment;
+mod tail;
+
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use tandem_policy::Cdr;
+use thiserror::Error;
+
+use segment::{Records, Segment, read_at};
+pub use tail::JournalTail;
+
+/// Why the journal could not be read or written.
+#[derive(Debug, Error)]
+pub enum JournalError {
+    /// The file system refused.
+    #[error("{}: {source}: check the file system's free space and rights", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A record in the middle is damaged.
+    #[error(
+        "{}: damaged at byte {offset}: {reason}; to start without the calls and CDRs behind it, \
+         move the file out of the directory", path.display()
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// Where in it.
+        offset: u64,
+        /// What is wrong there.
+        reason: String,
+    },
+    /// Writing has failed for so long that no more is kept in memory: the batch is lost.
+    #[error("the journal could not be written for too long: {lost} records are lost")]
+    Overflow {
+        /// How many.
+        lost: usize,
+    },
+}
+
+/// How large things may become. The default is for production; tests make it small.
+#[derive(Clone, Copy, Debug)]
+pub struct JournalOptions {
+    /// A segment that is longer, in bytes, is followed by a fresh one.
+    pub segment_bytes: u64,
+    /// How many bytes of the oldest segment an append looks through at least when cleaning.
+    pub clean_bytes: usize,
+    /// How much is kept in memory while writing fails, in bytes.
+    pub backlog_bytes: usize,
+}
+
+impl Default for JournalOptions {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 16 * 1024 * 1024,
+            clean_bytes: 64 * 1024,
+            backlog_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
+
+/// One record to append.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The call.
+    pub key: u64,
+    /// Its state; none ends the call.
+    pub body: Option<Vec<u8>>,
+    /// Its CDR.
+    pub cdr: Option<Box<Cdr>>,
+}
+
+/// A call that the journal has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveCall {
+    /// The call.
+    pub key: u64,
+    /// Its latest state.
+    pub body: Vec<u8>,
+}
+
+/// A torn tail that was cut off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The file.
+    pub path: PathBuf,
+    /// Where its last whole record ends.
+    pub offset: u64,
+    /// How many bytes were behind.
+    pub bytes: u64,
+}
+
+/// What [`Journal::open`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replay {
+    /// The calls, in the order of their latest records.
+    pub live: Vec<LiveCall>,
+    /// Records read.
+    pub records: u64,
+    /// The torn tail, if there was one.
+    pub cut: Option<Cut>,
+}
+
+/// How far others have come with the journal; they move the marks, the journal reads them.
+#[derive(Debug, Default)]
+pub struct Marks {
+    applied: AtomicU64,
+    synced: AtomicU64,
+}
+
+impl Marks {
+    /// The database has every CDR up to this sequence number.
+    pub fn set_applied(&self, sequence: u64) {
+        self.applied.fetch_max(sequence, Ordering::Release);
+    }
+
+    fn applied(&self) -> u64 {
+        self.applied.load(Ordering::Acquire)
+    }
+
+    fn synced(&self) -> u64 {
+        self.synced.load(Ordering::Acquire)
+    }
+}
+
+/// Where a call's latest state lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    segment: u64,
+    offset: u64,
+    length: u64,
+}
+
+/// A record that is encoded but not yet in a file.
+#[derive(Debug)]
+struct Unwritten {
+    key: u64,
+    sequence: u64,
+    length: usize,
+    live: bool,
+    cdr: bool,
+}
+
+/// The journal's writer. One in the process; see [`crate::StateLock`].
+#[derive(Debug)]
+pub struct Journal {
+    dir: PathBuf,
+    options: JournalOptions,
+    marks: Arc<Marks>,
+    /// Oldest first, never empty; the last one is written.
+    segments: VecDeque<Segment>,
+    index: HashMap<u64, Place>,
+    live_bytes: u64,
+    last_sequence: u64,
+    /// CDRs that the database may not have yet.
+    cdrs: VecDeque<u64>,
+    buffer: Vec<u8>,
+    unwritten: Vec<Unwritten>,
+    cleaning: Cleaning,
+    /// Files written, and whether the directory was, since the last [`SyncJob`].
+    dirty: Vec<Arc<File>>,
+    dirty_dir: bool,
+}
+
+/// How far the oldest segment was looked through.
+#[derive(Debug, Default)]
+struct Cleaning {
+    offset: u64,
+    /// The last sequence number that a record of it was copied to.
+    copied: u64,
+}
+
+impl Journal {
+    /// Opens the journal in `dir`, making the directory if need be, and reads it.
+    ///
+    /// # Errors
+    /// Names the file, and the byte where it is damaged.
+    pub fn open(dir: &Path, options: JournalOptions) -> Result<(Self, Replay), JournalError> {
+        std::fs::create_dir_all(dir).map_err(|source| JournalError::Io {
+            path: dir.to_owned(),
+            source,
+        })?;
+        let mut journal = Self {
+            dir: dir.to_owned(),
+            options,
+            marks: Arc::default(),
+            segments: VecDeque::new(),
+            index: HashMap::new(),
+            live_bytes: 0,
+            last_sequence: 0,
+            cdrs: VecDeque::new(),
+            buffer: Vec::new(),
+            unwritten: Vec::new(),
+            cleaning: Cleaning::default(),
+            dirty: Vec::new(),
+            dirty_dir: false,
+        };
+        let mut replay = Replay {
+            live: Vec::new(),
+            records: 0,
+            cut: None,
+        };
+        let mut bodies: HashMap<u64, (u64, Vec<u8>)> = HashMap::new();
+        let found = segment::list(dir)?;
+        let last = found.last().map(|(first, _)| *first);
+        for (first, path) in found {
+            let segment = Segment::open(first, path)?;
+            journal.read(segment, last == Some(first), &mut replay, &mut bodies)?;
+        }
+        let mut live: Vec<_> = bodies
+            .into_iter()
+            .map(|(key, (sequence, body))| (sequence, key, body))
+            .collect();
+        live.sort_unstable_by_key(|(sequence, _, _)| *sequence);
+        replay.live = live
+            .into_iter()
+            .map(|(_, key, body)| LiveCall { key, body })
+            .collect();
+        if journal.segments.is_empty() {
+            journal.last_sequence = first_sequence();
+            journal.rotate()?;
+        }
+        Ok((journal, replay))
+    }
+
+    /// The marks, for the threads that move them.
+    #[must_use]
+    pub fn marks(&self) -> Arc<Marks> {
+        Arc::clone(&self.marks)
+    }
+
+    /// The last sequence number given out.
+    #[must_use]
+    pub const fn last_sequence(&self) -> u64 {
+        self.last_sequence
+    }
+
+    /// How many CDRs the database does not have yet.
+    pub fn pending_cdrs(&mut self) -> usize {
+        let applied = self.marks.applied();
+        while self
+            .cdrs
+            .front()
+            .is_some_and(|sequence| *sequence <= applied)
+        {
+            self.cdrs.pop_front();
+        }
+        self.cdrs.len()
+    }
+
+    /// Bytes of all segments, and of these the bytes of live calls.
+    #[must_use]
+    pub fn size(&self) -> (u64, u64) {
+        (
+            self.segments.iter().map(|s| s.length).sum(),
+            self.live_bytes,
+        )
+    }
+
+    /// Appends a batch with one `write`.
+    ///
+    /// # Errors
+    /// When the file system refuses, the batch stays in memory and goes out before the next one
+    /// (an empty batch tries again): only [`JournalError::Overflow`] means that it is lost. The
+    /// caller goes on either way; calls matter more than their record.
+    pub fn append(&mut self, batch: &[Entry]) -> Result<(), JournalError> {
+        if self.buffer.len() > self.options.backlog_bytes && self.write().is_err() {
+            return Err(JournalError::Overflow { lost: batch.len() });
+        }
+        // A batch that could not be written may hold newer states than the files have: copying
+        // from the files would put the older ones behind them.
+        if self.buffer.is_empty() && !batch.is_empty() {
+            self.clean()?;
+        }
+        for entry in batch {
+            self.encode(entry.key, entry.body.as_deref(), entry.cdr.as_deref());
+        }
+        self.write()?;
+        self.remove_oldest()
+    }
+
+    /// The files that were written since the last call; none when there were none.
+    pub fn sync_job(&mut self) -> Option<SyncJob> {
+        if self.dirty.is_empty() || !self.buffer.is_empty() {
+            return None;
+        }
+        Some(SyncJob {
+            files: std::mem::take(&mut self.dirty),
+            dir: std::mem::take(&mut self.dirty_dir).then(|| self.dir.clone()),
+            upto: self.last_sequence,
+            marks: Arc::clone(&self.marks),
+        })
+    }
+
+    /// Takes a segment up at the start.
+    fn read(
+        &mut self,
+        mut segment: Segment,
+        is_last: bool,
+        replay: &mut Replay,
+        bodies: &mut HashMap<u64, (u64, Vec<u8>)>,
+    ) -> Result<(), JournalError> {
+        let size = segment
+            .file
+            .metadata()
+            .map_err(|e| segment.failed(e))?
+            .len();
+        let bytes = read_at(
+            &segment.file,
+            0,
+            usize::try_from(size).unwrap_or(usize::MAX),
+        )
+        .map_err(|e| segment.failed(e))?;
+        let mut records = Records::new(&bytes);
+        for (at, record) in records.by_ref() {
+            if record.sequence <= self.last_sequence {
+                return Err(segment.corrupt(at as u64, "its sequence number does not ascend"));
+            }
+            self.last_sequence = record.sequence;
+            replay.records += 1;
+            let place = Place {
+                segment: segment.first,
+                offset: at as u64,
+                length: record.length as u64,
+            };
+            self.note(record.key, record.body.map(|_| place));
+            match record.body {
+                Some(body) => bodies.insert(record.key, (record.sequence, body.to_vec())),
+                None => bodies.remove(&record.key),
+            };
+            if record.has_cdr() {
+                segment.last_cdr = record.sequence;
+                self.cdrs.push_back(record.sequence);
+            }
+        }
+        segment.length = records.offset as u64;
+        if let Some(bad) = records.bad {
+            let torn = is_last
+                && bad.may_be_torn()
+                && !record::any_record_in(records.rest(), self.last_sequence);
+            if !torn {
+                return Err(segment.corrupt(segment.length, bad));
+            }
+            segment
+                .file
+                .set_len(segment.length)
+                .map_err(|e| segment.failed(e))?;
+            replay.cut = Some(Cut {
+                path: segment.path.clone(),
+                offset: segment.length,
+                bytes: size - segment.length,
+            });
+        }
+        self.segments.push_back(segment);
+        Ok(())
+    }
+
+    fn encode(&mut self, key: u64, body: Option<&[u8]>, cdr: Option<&Cdr>) {
+        // The database may know a higher number, when the journal was taken away and the clock
+        // set back since.
+        let sequence = self.last_sequence.max(self.marks.applied()) + 1;
+        self.last_sequence = sequence;
+        let length = record::encode(&mut self.buffer, sequence, key, body, cdr);
+        let (live, cdr) = (body.is_some(), cdr.is_some());
+        self.unwritten.push(Unwritten {
+            key,
+            sequence,
+            length,
+            live,
+            cdr,
+        });
+    }
+
+    /// Writes what is encoded, and only then believes it.
+    fn write(&mut self) -> Result<(), JournalError> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        if self
+            .segments
+            .back()
+            .is_none_or(|s| s.length > self.options.segment_bytes)
+        {
+            self.rotate()?;
+        }
+        let Some(segment) = self.segments.back_mut() else {
+            return Ok(());
+        };
+        // At a fixed offset: what a failed attempt left behind is overwritten by the next.
+        let written = segment.file.write_all_at(&self.buffer, segment.length);
+        written.map_err(|source| JournalError::Io {
+            path: segment.path.clone(),
+            source,
+        })?;
+        if !self
+            .dirty
+            .iter()
+            .any(|file| Arc::ptr_eq(file, &segment.file))
+        {
+            self.dirty.push(Arc::clone(&segment.file));
+        }
+        let first = segment.first;
+        let mut notes = Vec::with_capacity(self.unwritten.len());
+        for entry in self.unwritten.drain(..) {
+            let length = entry.length as u64;
+            let place = Place {
+                segment: first,
+                offset: segment.length,
+                length,
+            };
+            segment.length += length;
+            if entry.cdr {
+                segment.last_cdr = entry.sequence;
+                self.cdrs.push_back(entry.sequence);
+            }
+            notes.push((entry.key, entry.live.then_some(place)));
+        }
+        self.buffer.clear();
+        for (key, place) in notes {
+            self.note(key, place);
+        }
+        Ok(())
+    }
+
+    /// Notes a call's latest place; none when it ended.
+    fn note(&mut self, key: u64, place: Option<Place>) {
+        let before = match place {
+            Some(place) => {
+                self.live_bytes += place.length;
+                self.index.insert(key, place)
+            }
+            None => self.index.remove(&key),
+        };
+        self.live_bytes -= before.map_or(0, |place| place.length);
+    }
+
+    fn rotate(&mut self) -> Result<(), JournalError> {
+        // Records that wait for this segment already have their numbers.
+        let first = self
+            .unwritten
+            .first()
+            .map_or(self.last_sequence + 1, |entry| entry.sequence);
+        self.segments.push_back(Segment::create(&self.dir, first)?);
+        self.dirty_dir = true;
+        Ok(())
+    }
+
+    /// Encodes copies of some of the oldest segment's live records, if that is worth while.
+    fn clean(&mut self) -> Result<(), JournalError> {
+        let (total, live) = self.size();
+        let worth = total > 2 * live + 2 * self.options.segment_bytes;
+        let Some(oldest) = self
+            .segments
+            .front()
+            .filter(|_| worth && self.segments.len() > 1)
+        else {
+            return Ok(());
+        };
+        if self.cleaning.offset >= oldest.length {
+            return Ok(());
+        }
+        let left = usize::try_from(oldest.length - self.cleaning.offset).unwrap_or(usize::MAX);
+        let (file, first, start) = (Arc::clone(&oldest.file), oldest.first, self.cleaning.offset);
+        let failed = |source| JournalError::Io {
+            path: oldest.path.clone(),
+            source,
+        };
+        let mut bytes =
+            read_at(&file, start, left.min(self.options.clean_bytes)).map_err(failed)?;
+        if matches!(record::decode(&bytes), Err(record::Bad::Short)) {
+            // One record larger than a step.
+            bytes = read_at(&file, start, left).map_err(failed)?;
+        }
+        let mut copied = Vec::new();
+        let mut records = Records::new(&bytes);
+        for (at, record) in records.by_ref() {
+            let place = Place {
+                segment: first,
+                offset: start + at as u64,
+                length: record.length as u64,
+            };
+            if let Some(body) = record
+                .body
+                .filter(|_| self.index.get(&record.key) == Some(&place))
+            {
+                copied.push((record.key, body));
+            }
+        }
+        if records.offset == 0 {
+            let reason = records.bad.map_or_else(String::new, |bad| bad.to_string());
+            return Err(oldest.corrupt(start, reason));
+        }
+        self.cleaning.offset += records.offset as u64;
+        for (key, body) in copied {
+            self.encode(key, Some(body), None);
+            self.cleaning.copied = self.last_sequence;
+        }
+        Ok(())
+    }
+
+    /// Removes the oldest segment when nothing in it is needed any more.
+    fn remove_oldest(&mut self) -> Result<(), JournalError> {
+        let Some(oldest) = self.segments.front().filter(|_| self.segments.len() > 1) else {
+            return Ok(());
+        };
+        let done = self.cleaning.offset >= oldest.length
+            && self.cleaning.copied <= self.marks.synced()
+            && oldest.last_cdr <= self.marks.applied();
+        if done {
+            std::fs::remove_file(&oldest.path).map_err(|source| oldest.failed(source))?;
+            self.segments.pop_front();
+            self.cleaning = Cleaning::default();
+            self.dirty_dir = true;
+        }
+        Ok(())
+    }
+}
+
+/// Files to bring to the disk. Made on the SIP thread, run on another.
+#[derive(Debug)]
+pub struct SyncJob {
+    files: Vec<Arc<File>>,
+    dir: Option<PathBuf>,
+    upto: u64,
+    marks: Arc<Marks>,
+}
+
+impl SyncJob {
+    /// Synchronises; blocks as long as the disk takes.
+    ///
+    /// # Errors
+    /// When the disk fails. Nothing is removed from the journal on the strength of this job then.
+    pub fn run(&self) -> io::Result<()> {
+        for file in &self.files {
+            file.sync_data()?;
+        }
+        if let Some(dir) = &self.dir {
+            File::open(dir)?.sync_all()?;
+        }
+        self.marks.synced.fetch_max(self.upto, Ordering::Release);
+        Ok(())
+    }
+}
+
+/// Where a new journal begins: above whatever an earlier one that was taken away can have given
+/// out, as long as it wrote fewer than a million records a second. The database knows that one's
+/// last number, and would take lower ones for CDRs that it has.
+fn first_sequence() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    since.as_secs() * 1_000_000
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

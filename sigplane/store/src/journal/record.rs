@@ -1,0 +1,229 @@
+//! One record: length, CRC32, and what they protect.
+//!
+//! ```text
+//! u32 length of the payload | u32 CRC32 of length and payload | payload
+//! payload: u8 version | u8 flags | u64 sequence | u64 key
+//!          | with BODY: u32 length, bytes | with CDR: postcard of policy::Cdr, to the end
+//! ```
+//! All numbers are little-endian.
+
+use tandem_policy::Cdr;
+
+/// The bytes before the payload.
+pub(super) const HEADER: usize = 8;
+/// The payload's fixed part.
+const FIXED: usize = 18;
+/// The largest payload that is believed: far above any call's state, small enough that a damaged
+/// length is noticed.
+const MAX_PAYLOAD: usize = 16 * 1024 * 1024;
+/// Goes up when the payload, or [`Cdr`], changes its form.
+const VERSION: u8 = 1;
+
+const BODY: u8 = 1;
+const CDR: u8 = 2;
+
+/// A record as it lies in a segment.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Record<'a> {
+    /// Ascending over the whole journal.
+    pub(super) sequence: u64,
+    /// The call.
+    pub(super) key: u64,
+    /// Its state; none ends it.
+    pub(super) body: Option<&'a [u8]>,
+    /// Its CDR, still encoded.
+    cdr: Option<&'a [u8]>,
+    /// The whole record's length, header included.
+    pub(super) length: usize,
+}
+
+impl Record<'_> {
+    /// Whether it carries a CDR.
+    pub(super) fn has_cdr(&self) -> bool {
+        self.cdr.is_some()
+    }
+
+    /// Its CDR.
+    pub(super) fn cdr(&self) -> Result<Option<Cdr>, Bad> {
+        self.cdr
+            .map(|bytes| postcard::from_bytes(bytes).map_err(|_| Bad::Payload("its CDR")))
+            .transpose()
+    }
+}
+
+/// Why bytes are not a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bad {
+    /// They end before the record does.
+    Short,
+    /// The length cannot be right.
+    Length,
+    /// The checksum does not fit.
+    Checksum,
+    /// Whole, but of another version of this software.
+    Version(u8),
+    /// Whole, but this part of it is not what it should be.
+    Payload(&'static str),
+}
+
+impl Bad {
+    /// Whether a write that was cut off can have left this behind.
+    pub(super) const fn may_be_torn(self) -> bool {
+        matches!(self, Self::Short | Self::Length | Self::Checksum)
+    }
+}
+
+impl std::fmt::Display for Bad {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Short => f.write_str("the record is cut off"),
+            Self::Length => f.write_str("the record's length is not believable"),
+            Self::Checksum => f.write_str("the record's checksum is wrong"),
+            Self::Version(v) => write!(
+                f,
+                "the record has version {v}, this software reads {VERSION}"
+            ),
+            Self::Payload(what) => write!(f, "{what} is not readable"),
+        }
+    }
+}
+
+/// Appends a record to `out`; returns its length.
+pub(super) fn encode(
+    out: &mut Vec<u8>,
+    sequence: u64,
+    key: u64,
+    body: Option<&[u8]>,
+    cdr: Option<&Cdr>,
+) -> usize {
+    let start = out.len();
+    out.extend_from_slice(&[0; HEADER]);
+    let flags = if body.is_some() { BODY } else { 0 } | if cdr.is_some() { CDR } else { 0 };
+    out.extend_from_slice(&[VERSION, flags]);
+    out.extend_from_slice(&sequence.to_le_bytes());
+    out.extend_from_slice(&key.to_le_bytes());
+    if let Some(body) = body {
+        let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
+        out.extend_from_slice(&length.to_le_bytes());
+        out.extend_from_slice(body);
+    }
+    if let Some(cdr) = cdr {
+        // Plain values into memory: postcard cannot fail here.
+        out.extend_from_slice(&postcard::to_allocvec(cdr).unwrap_or_default());
+    }
+    let length = out.len() - start;
+    let payload = u32::try_from(length - HEADER)
+        .unwrap_or(u32::MAX)
+        .to_le_bytes();
+    let crc = checksum(payload, out.get(start + HEADER..).unwrap_or_default()).to_le_bytes();
+    for (place, byte) in out
+        .iter_mut()
+        .skip(start)
+        .zip(payload.into_iter().chain(crc))
+    {
+        *place = byte;
+    }
+    length
+}
+
+/// Reads the record at the start of `bytes`.
+pub(super) fn decode(bytes: &[u8]) -> Result<Record<'_>, Bad> {
+    let (length, rest) = bytes.split_first_chunk::<4>().ok_or(Bad::Short)?;
+    let (crc, rest) = rest.split_first_chunk::<4>().ok_or(Bad::Short)?;
+    let size = u32::from_le_bytes(*length) as usize;
+    if !(FIXED..=MAX_PAYLOAD).contains(&size) {
+        return Err(Bad::Length);
+    }
+    let payload = rest.get(..size).ok_or(Bad::Short)?;
+    if checksum(*length, payload) != u32::from_le_bytes(*crc) {
+        return Err(Bad::Checksum);
+    }
+    decode_payload(payload)
+}
+
+fn decode_payload(payload: &[u8]) -> Result<Record<'_>, Bad> {
+    let (&[version, flags], rest) = payload.split_first_chunk::<2>().ok_or(Bad::Length)?;
+    if version != VERSION {
+        return Err(Bad::Version(version));
+    }
+    let (sequence, rest) = rest.split_first_chunk::<8>().ok_or(Bad::Length)?;
+    let (key, mut rest) = rest.split_first_chunk::<8>().ok_or(Bad::Length)?;
+    let mut body = None;
+    if flags & BODY != 0 {
+        let (length, behind) = rest
+            .split_first_chunk::<4>()
+            .ok_or(Bad::Payload("its body"))?;
+        let (bytes, behind) = behind
+            .split_at_checked(u32::from_le_bytes(*length) as usize)
+            .ok_or(Bad::Payload("its body"))?;
+        body = Some(bytes);
+        rest = behind;
+    }
+    Ok(Record {
+        sequence: u64::from_le_bytes(*sequence),
+        key: u64::from_le_bytes(*key),
+        body,
+        cdr: (flags & CDR != 0).then_some(rest),
+        length: HEADER + payload.len(),
+    })
+}
+
+/// Whether a whole record lies anywhere in `bytes`: if so, what is before it was damaged and not
+/// merely cut off. A chance hit has to pass the checksum and the ascending sequence.
+pub(super) fn any_record_in(bytes: &[u8], after: u64) -> bool {
+    (0..bytes.len()).any(|at| {
+        bytes
+            .get(at..)
+            .and_then(|rest| decode(rest).ok())
+            .is_some_and(|record| record.sequence > after)
+    })
+}
+
+fn checksum(length: [u8; 4], payload: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&length);
+    hasher.update(payload);
+    hasher.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_record_comes_back_as_it_went() {
+        let mut bytes = Vec::new();
+        let cdr = crate::journal::tests::cdr("a");
+        let length = encode(&mut bytes, 7, 9, Some(b"state"), Some(&cdr));
+        assert_eq!(length, bytes.len());
+        let record = decode(&bytes).unwrap();
+        assert_eq!(
+            (record.sequence, record.key, record.body),
+            (7, 9, Some(&b"state"[..]))
+        );
+        assert_eq!(record.cdr().unwrap(), Some(cdr));
+        assert_eq!(record.length, length);
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        let mut bytes = Vec::new();
+        encode(&mut bytes, 7, 9, Some(b"state"), None);
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= 1 << bit;
+                assert!(decode(&damaged).is_err(), "byte {at} bit {bit}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_record_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
+            let _ = decode(&bytes);
+            let _ = decode_payload(&bytes);
+        }
+    }
+}
