@@ -1,8 +1,16 @@
 //! The allocator of our media ports.
+//!
+//! Ports go in pairs: RTP on the even one, RTCP on the odd one above. Both legs of a flow come
+//! from the same owner, a worker of the dataplane ([`SlotTable`]). For each address and owner there is a queue of
+//! free pairs, shuffled at the start; a pair is taken from its front and comes back to its end, so
+//! that a late packet of an ended call does not meet a new one. Taking and freeing cost the
+//! same however many ports there are.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
+use serde::{Deserialize, Serialize};
 use tandem_link::SlotTable;
 
 /// What a realm has for media.
@@ -23,29 +31,266 @@ pub struct Usage {
     pub free: usize,
 }
 
+/// One of our port pairs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(super) struct End {
+    /// Its realm.
+    pub(super) realm: u16,
+    /// Its address.
+    pub(super) address: IpAddr,
+    /// Its RTP port: even.
+    pub(super) port: u16,
+}
+
+/// What kind of pair is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Want {
+    /// In this realm.
+    pub(super) realm: u16,
+    /// On this address if possible.
+    pub(super) address: Option<IpAddr>,
+    /// Of this family...
+    pub(super) ipv4: bool,
+    /// ...and not of the other one.
+    pub(super) strict: bool,
+}
+
 /// Our media ports, all realms.
 #[derive(Debug)]
 pub struct Ports {
+    realms: Vec<Vec<Pool>>,
     slots: SlotTable,
+    /// The workers that own ports; positions in it name the pools' queues.
+    owners: Vec<u16>,
+    /// Whose turn it is.
+    turn: usize,
 }
 
 impl Ports {
-    /// All ports free. `seed` decides the order in which they are handed out.
+    /// All ports free. `seed` decides the order in which they are handed out; it should be
+    /// unpredictable, so that strangers cannot guess the next call's ports.
     #[must_use]
     pub fn new(realms: &[RealmMedia], slots: SlotTable, seed: u64) -> Self {
-        let _ = (realms, seed);
-        Self { slots }
+        let owners = slots.workers();
+        let mut random = SplitMix(seed);
+        let realms = realms
+            .iter()
+            .map(|r| {
+                r.addresses
+                    .iter()
+                    .map(|a| Pool::new(*a, &r.ports, &mut random))
+                    .collect()
+            })
+            .collect();
+        let mut ports = Self {
+            realms,
+            slots,
+            owners,
+            turn: 0,
+        };
+        ports.deal();
+        ports
     }
 
-    /// Takes another table of owners, of a dataplane that (re)started. Ports in use stay in use.
+    /// Takes another table of owners, of a dataplane that (re)started with other workers. Ports in
+    /// use stay in use, even if a flow's two ports now have different owners: the dataplane refuses
+    /// such a flow ([`tandem_link::CommandError::TwoOwners`]), and its call has to end.
     pub fn set_slots(&mut self, slots: SlotTable) {
-        self.slots = slots;
+        if slots != self.slots {
+            self.owners = slots.workers();
+            self.slots = slots;
+            self.deal();
+        }
     }
 
     /// How many pairs of a realm are in use and free; zeros for a realm that does not exist.
     #[must_use]
     pub fn usage(&self, realm: u16) -> Usage {
-        let _ = realm;
-        Usage::default()
+        let pools = self.realms.get(usize::from(realm)).into_iter().flatten();
+        pools.fold(Usage::default(), |sum, pool| Usage {
+            used: sum.used + pool.used_count,
+            free: sum.free + pool.used.len() - pool.used_count,
+        })
+    }
+
+    /// An address of the realm: of the wanted family if there is one.
+    pub(super) fn address(&self, realm: u16, ipv4: bool) -> Option<IpAddr> {
+        let pools = self.realms.get(usize::from(realm))?;
+        let mut addresses = pools.iter().map(|p| p.address);
+        addresses
+            .clone()
+            .find(|a| a.is_ipv4() == ipv4)
+            .or_else(|| addresses.next())
+    }
+
+    /// Takes one pair for each leg, both of one owner: `owner` if it has them, else the next in
+    /// turn that does.
+    pub(super) fn take_both(&mut self, a: Want, b: Want, owner: Option<u16>) -> Option<[End; 2]> {
+        let count = self.owners.len();
+        let preferred = owner.and_then(|o| self.owners.iter().position(|w| *w == o));
+        let turn = self.turn;
+        let in_turn = (0..count).map(|i| (turn + i) % count);
+        for queue in preferred.into_iter().chain(in_turn) {
+            let Some(first) = self.take(a, queue) else {
+                continue;
+            };
+            if let Some(second) = self.take(b, queue) {
+                self.turn = (queue + 1) % count;
+                return Some([first, second]);
+            }
+            self.free(first);
+        }
+        None
+    }
+
+    /// Takes a pair of the same owner as `other`.
+    pub(super) fn take_beside(&mut self, want: Want, other: End) -> Option<End> {
+        let owner = self.slots.owner(other.port);
+        let queue = self.owners.iter().position(|w| *w == owner)?;
+        self.take(want, queue)
+    }
+
+    /// The worker that owns a pair.
+    pub(super) fn owner(&self, end: End) -> u16 {
+        self.slots.owner(end.port)
+    }
+
+    /// Gives a pair back. One that is not in use stays free.
+    pub(super) fn free(&mut self, end: End) {
+        let owner = self.slots.owner(end.port);
+        let queue = self.owners.iter().position(|w| *w == owner).unwrap_or(0);
+        let Some((pool, index)) = self.locate(end) else {
+            return;
+        };
+        if pool
+            .used
+            .get_mut(index)
+            .is_some_and(|used| std::mem::replace(used, false))
+        {
+            pool.used_count -= 1;
+            if let Some(queue) = pool.free.get_mut(queue) {
+                queue.push_back(end.port);
+            }
+        }
+    }
+
+    /// Takes this very pair, of a call that comes back from the journal. Whether it could: it may
+    /// be in use, or not ours any more. Costs a pass over the free pairs of its queue.
+    pub(super) fn reserve(&mut self, end: End) -> bool {
+        let Some((pool, index)) = self.locate(end) else {
+            return false;
+        };
+        let Some(used) = pool.used.get_mut(index).filter(|used| !**used) else {
+            return false;
+        };
+        *used = true;
+        pool.used_count += 1;
+        for queue in &mut pool.free {
+            if let Some(at) = queue.iter().position(|p| *p == end.port) {
+                queue.remove(at);
+            }
+        }
+        true
+    }
+
+    fn locate(&mut self, end: End) -> Option<(&mut Pool, usize)> {
+        let pools = self.realms.get_mut(usize::from(end.realm))?;
+        let pool = pools.iter_mut().find(|p| p.address == end.address)?;
+        let index = usize::from(end.port.checked_sub(pool.first)? / 2);
+        (end.port % 2 == 0 && index < pool.used.len()).then_some((pool, index))
+    }
+
+    /// Takes a pair of this queue: on the wanted address, else of the wanted family, else on the
+    /// address with the most free pairs.
+    fn take(&mut self, want: Want, queue: usize) -> Option<End> {
+        let free = |pool: &Pool| pool.free.get(queue).map_or(0, VecDeque::len);
+        let pool = self
+            .realms
+            .get_mut(usize::from(want.realm))?
+            .iter_mut()
+            .filter(|p| free(p) > 0 && (!want.strict || p.address.is_ipv4() == want.ipv4))
+            .max_by_key(|p| {
+                (
+                    want.address == Some(p.address),
+                    p.address.is_ipv4() == want.ipv4,
+                    free(p),
+                )
+            })?;
+        let port = pool.free.get_mut(queue)?.pop_front()?;
+        if let Some(used) = pool.used.get_mut(usize::from((port - pool.first) / 2)) {
+            *used = true;
+            pool.used_count += 1;
+        }
+        Some(End {
+            realm: want.realm,
+            address: pool.address,
+            port,
+        })
+    }
+
+    /// Deals the free pairs out to the owners' queues, in the order in which they are.
+    fn deal(&mut self) {
+        for pool in self.realms.iter_mut().flatten() {
+            let ports: Vec<u16> = pool.free.drain(..).flatten().collect();
+            pool.free = self
+                .owners
+                .iter()
+                .map(|o| {
+                    ports
+                        .iter()
+                        .copied()
+                        .filter(|p| self.slots.owner(*p) == *o)
+                        .collect()
+                })
+                .collect();
+        }
     }
 }
+
+/// The pairs of one address.
+#[derive(Debug)]
+struct Pool {
+    address: IpAddr,
+    /// The first RTP port.
+    first: u16,
+    /// By `(port - first) / 2`.
+    used: Vec<bool>,
+    used_count: usize,
+    /// The free RTP ports of each owner.
+    free: Vec<VecDeque<u16>>,
+}
+
+impl Pool {
+    fn new(address: IpAddr, range: &RangeInclusive<u16>, random: &mut SplitMix) -> Self {
+        let first = range.start().next_multiple_of(2);
+        let mut ports: Vec<u16> = (first..*range.end()).step_by(2).collect();
+        for i in (1..ports.len()).rev() {
+            ports.swap(i, random.below(i + 1));
+        }
+        Self {
+            address,
+            first,
+            used: vec![false; ports.len()],
+            used_count: 0,
+            free: vec![ports.into()],
+        }
+    }
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014): enough to shuffle with.
+struct SplitMix(u64);
+
+impl SplitMix {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^= z >> 31;
+        // The remainder is below `limit`, a usize; a limit of 0 does not occur.
+        usize::try_from(z % (limit as u64).max(1)).unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,26 @@
-//! One call's media.
+//! One call's media: offers and answers in, rewritten SDP and commands out.
+//!
+//! What an offer changes takes effect with its answer; until then only new media lines get
+//! ports and flows (media may come before the answer). So a refused offer leaves nothing to
+//! undo but these. Several answers may follow one offer: a repeated one changes nothing, one of
+//! another fork (another To-tag) takes the place of the one before.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use tandem_link::{Command, Cookie, Event, FlowId, FlowSpec};
+use tandem_link::{Command, Cookie, Event, FlowId, FlowSpec, Leg};
+use tandem_sdp::{Limits, Media, MediaRewrite, Rewrite, Sdp};
 
-use super::ports::Ports;
+use super::line::{LegState, Line};
+use super::offer::{Offer, Planned};
+use super::ports::{End, Ports};
+use super::refusal::Refusal;
+use super::terms::Section;
+
+/// Media lines of a session at most: flow numbers have four bits for the line. Real offers have
+/// one to four.
+const MAX_LINES: usize = 16;
 
 /// Whose SDP it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -12,6 +29,32 @@ pub enum Party {
     Caller,
     /// Who got it: leg B.
     Callee,
+}
+
+impl Party {
+    /// The opposite party.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Caller => Self::Callee,
+            Self::Callee => Self::Caller,
+        }
+    }
+
+    /// Picks this party's of a pair.
+    pub(super) fn of<T>(self, [caller, callee]: &[T; 2]) -> &T {
+        match self {
+            Self::Caller => caller,
+            Self::Callee => callee,
+        }
+    }
+
+    pub(super) fn of_mut<T>(self, [caller, callee]: &mut [T; 2]) -> &mut T {
+        match self {
+            Self::Caller => caller,
+            Self::Callee => callee,
+        }
+    }
 }
 
 /// What is configured for media.
@@ -25,17 +68,6 @@ pub struct MediaSettings {
     pub hold_timeout_s: u32,
 }
 
-/// Why an SDP is not let through. The session is as it was before.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// The SIP status to answer a request with: 400, 488 or 503.
-    pub status: u16,
-    /// What is wrong, for a Warning header or a log.
-    pub reason: String,
-    /// The counter to move.
-    pub counter: &'static str,
-}
-
 /// A call came back from the journal, but its ports could not be reserved again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestorePortsError {
@@ -43,12 +75,39 @@ pub struct RestorePortsError {
     pub reason: String,
 }
 
+impl std::fmt::Display for RestorePortsError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.reason)
+    }
+}
+
+impl std::error::Error for RestorePortsError {}
+
 /// One call's media.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Session {
-    cookie: Cookie,
-    realms: [u16; 2],
-    settings: MediaSettings,
+    pub(super) cookie: Cookie,
+    /// The caller's and the callee's.
+    pub(super) realms: [u16; 2],
+    pub(super) settings: MediaSettings,
+    /// Our address toward each party, for `o=` and the session's `c=`.
+    pub(super) addresses: [Option<IpAddr>; 2],
+    /// What is agreed, by media line.
+    pub(super) lines: Vec<Option<Line>>,
+    /// The last offer, answered or not.
+    pub(super) offer: Option<Offer>,
+    /// The caller's legs that are kept for the next target.
+    pub(super) kept: Vec<Option<LegState>>,
+    /// The To-tag of the callee's last SDP.
+    pub(super) tag: Vec<u8>,
+    /// Whether the call is answered.
+    pub(super) established: bool,
+    /// Goes into flow numbers: another for each flow.
+    pub(super) generation: u8,
+    #[serde(skip)]
+    pub(super) commands: VecDeque<Command>,
+    #[serde(skip)]
+    pub(super) counters: VecDeque<&'static str>,
 }
 
 impl Session {
@@ -61,12 +120,26 @@ impl Session {
         callee_realm: u16,
         settings: MediaSettings,
     ) -> Self {
-        Self { cookie, realms: [caller_realm, callee_realm], settings }
+        Self {
+            cookie,
+            realms: [caller_realm, callee_realm],
+            settings,
+            addresses: [None; 2],
+            lines: Vec::new(),
+            offer: None,
+            kept: Vec::new(),
+            tag: Vec::new(),
+            established: false,
+            generation: 0,
+            commands: VecDeque::new(),
+            counters: VecDeque::new(),
+        }
     }
 
     /// An offer passes (INVITE, re-INVITE, UPDATE, PRACK, or a response to an INVITE without
     /// one). Returns what to send on. `to_tag` is the callee's tag of the dialog, empty when
-    /// there is none yet. What was agreed before stays in force until the answer.
+    /// there is none yet. What was agreed before stays in force until the answer. An unanswered
+    /// offer before it is forgotten as by [`Self::reject_offer`].
     ///
     /// # Errors
     /// The offer is to be refused; the session is as before.
@@ -77,12 +150,24 @@ impl Session {
         to_tag: &[u8],
         sdp: &[u8],
     ) -> Result<Vec<u8>, Refusal> {
-        let _ = (ports, from, to_tag);
-        Ok(sdp.to_vec())
+        let view = parse(sdp)?;
+        let sections = Section::read_all(&view)?;
+        let addresses = self.choose_addresses(ports, from, &view, &sections)?;
+        let planned = self.plan(ports, from, addresses, sections)?;
+
+        let before = self.flows();
+        self.replace_offer(ports, Some(Offer::new(from, to_tag, planned)));
+        self.addresses = addresses.map(Some);
+        self.emit(&before);
+        let to = from.other();
+        Ok(self.rewrite(&view, *to.of(&addresses), |i, media| {
+            self.shown_offer(i, media, to)
+        }))
     }
 
     /// An answer passes (18x, 200, ACK, PRACK). May come several times for one offer: repeated,
-    /// or from another fork (another `to_tag`). Returns what to send on.
+    /// or from another fork (another `to_tag`). Returns what to send on. SDP of the party that
+    /// made the last offer (a 200 that repeats what a 183 had offered) is only rewritten.
     ///
     /// # Errors
     /// The answer is not usable; the session is as before.
@@ -93,73 +178,165 @@ impl Session {
         to_tag: &[u8],
         sdp: &[u8],
     ) -> Result<Vec<u8>, Refusal> {
-        let _ = (ports, from, to_tag);
-        Ok(sdp.to_vec())
+        let view = parse(sdp)?;
+        let sections = Section::read_all(&view)?;
+        let Some(offer) = &self.offer else {
+            return Err(Refusal::not_acceptable(
+                "sdp_answer_without_offer",
+                "an answer to which there is no offer",
+            ));
+        };
+        if offer.from != from {
+            self.check_answer(offer, from, &sections)?;
+            let before = self.flows();
+            self.commit(ports, from, to_tag, &sections);
+            self.emit(&before);
+        }
+        let to = from.other();
+        // An answer follows an offer, which chose the addresses.
+        let address = to.of(&self.addresses).ok_or_else(Refusal::exhausted)?;
+        Ok(self.rewrite(&view, address, |i, media| self.shown_answer(i, media, to)))
     }
 
-    /// No further answer to the last offer can come (a 2xx passed, with or without SDP): ports of
-    /// media lines that the answer refused are freed. Call it on every 2xx to INVITE, UPDATE, PRACK
-    /// that ends an offer/answer exchange; without it they are freed at the next offer or the end.
-    pub fn settle(&mut self, ports: &mut Ports) {
-        let _ = ports;
+    /// A 2xx to the first INVITE passed (after its SDP, if any, was given to [`Self::answer`] or
+    /// [`Self::offer`]): no other fork can answer any more, so the ports of media lines that the answer
+    /// refused are freed, and media timeouts begin. Further calls change nothing.
+    pub fn establish(&mut self, ports: &mut Ports) {
+        let before = self.flows();
+        self.established = true;
+        if let Some(offer) = &mut self.offer {
+            for planned in &mut offer.lines {
+                if let Planned::Parked(_, line) = planned {
+                    line.free(ports);
+                    *planned = Planned::Off;
+                }
+            }
+        }
+        self.emit(&before);
     }
 
-    /// The far side refused the offer: back to what was agreed before.
+    /// The far side refused the offer: back to what was agreed before. Does nothing when the
+    /// offer was answered.
     pub fn reject_offer(&mut self, ports: &mut Ports) {
-        let _ = ports;
+        if self.offer.as_ref().is_some_and(|o| !o.answered) {
+            let before = self.flows();
+            self.replace_offer(ports, None);
+            self.emit(&before);
+        }
     }
 
     /// Failover before the answer: everything of the callee is forgotten and its ports freed; the
     /// caller's ports stay. The next target is in `callee_realm`. Give [`Self::offer`] the
     /// caller's original SDP again.
     pub fn next_target(&mut self, ports: &mut Ports, callee_realm: u16) {
-        let _ = (ports, callee_realm);
+        let before = self.flows();
+        let mut lines = std::mem::take(&mut self.lines);
+        let planned = self.offer.take().map(|o| o.lines).unwrap_or_default();
+        lines.resize(lines.len().max(planned.len()), None);
+        for (line, planned) in lines.iter_mut().zip(planned) {
+            if let Planned::Fresh(_, own) | Planned::Parked(_, own) = planned {
+                if let Some(old) = line.replace(*own) {
+                    old.free(ports);
+                }
+            }
+        }
+        for (i, line) in lines.into_iter().enumerate() {
+            let Some(Line {
+                legs: [caller, callee],
+                ..
+            }) = line
+            else {
+                continue;
+            };
+            ports.free(callee.end);
+            self.kept.resize(self.kept.len().max(i + 1), None);
+            if let Some(place) = self.kept.get_mut(i) {
+                *place = Some(caller);
+            }
+        }
+        self.tag.clear();
+        *Party::Callee.of_mut(&mut self.addresses) = None;
+        *Party::Callee.of_mut(&mut self.realms) = callee_realm;
+        self.emit(&before);
     }
 
     /// [`Event::MediaTimeout`] came for this flow.
     pub fn timed_out(&mut self, flow: FlowId) {
-        let _ = flow;
+        self.set_idle(flow, true);
     }
 
     /// [`Event::MediaResumed`] came for this flow.
     pub fn resumed(&mut self, flow: FlowId) {
-        let _ = flow;
+        self.set_idle(flow, false);
     }
 
     /// [`Event::Latched`] came: the source is kept for a dataplane that starts anew. Other events
     /// and other sessions' flows are ignored.
     pub fn latched(&mut self, event: &Event) {
-        let _ = event;
+        let Event::Latched {
+            flow,
+            leg,
+            rtcp,
+            source,
+            ..
+        } = event
+        else {
+            return;
+        };
+        let party = match leg {
+            Leg::A => Party::Caller,
+            Leg::B => Party::Callee,
+        };
+        if let Some(line) = self.live_mut().find(|l| l.id == *flow) {
+            party.of_mut(&mut line.legs).latch(*rtcp, *source);
+        }
     }
 
     /// Whether the call's media has timed out: every active line that is not on hold is idle (or,
     /// when all are on hold, every one). Never for a call without active lines.
     #[must_use]
     pub fn all_idle(&self) -> bool {
-        false
+        let all_held = self.on_hold();
+        let mut counted = self.live().filter(|l| all_held || !l.held).peekable();
+        counted.peek().is_some() && counted.all(|l| l.idle)
     }
 
     /// Whether there are active media lines and all of them are on hold.
     #[must_use]
     pub fn on_hold(&self) -> bool {
-        false
+        let mut lines = self.live().peekable();
+        lines.peek().is_some() && lines.all(|l| l.held)
     }
 
     /// The flow pairs as they should be installed now, for a dataplane that started anew.
     #[must_use]
     pub fn flows(&self) -> Vec<FlowSpec> {
-        Vec::new()
+        self.live()
+            .map(|l| l.spec(self.cookie, self.settings, self.established))
+            .collect()
     }
 
     /// The next command for the dataplane ([`Command::PutFlow`], [`Command::RemoveFlow`]); none
     /// when all are drained. They are not part of the serialized session.
     pub fn command(&mut self) -> Option<Command> {
-        None
+        self.commands.pop_front()
+    }
+
+    /// The next counter to move for what was let through but not as it was wished; none when all
+    /// are drained: `sdp_media_disabled` for each offered media line whose protocol we do not carry,
+    /// `media_learning_reopened` for each leg of a flow that learns its peer's source anew.
+    pub fn counter(&mut self) -> Option<&'static str> {
+        self.counters.pop_front()
     }
 
     /// The call has ended: removes every flow and frees every port. May be called twice.
     pub fn close(&mut self, ports: &mut Ports) {
-        let _ = ports;
+        let before = self.flows();
+        self.replace_offer(ports, None);
+        for line in std::mem::take(&mut self.lines).iter().flatten() {
+            line.free(ports);
+        }
+        self.emit(&before);
     }
 
     /// After deserialization: reserves the same ports again. Emits no commands: see
@@ -169,7 +346,104 @@ impl Session {
     /// A port is not ours any more or is already taken; then none is reserved and the session has
     /// to be dropped without [`Self::close`].
     pub fn restore(&mut self, ports: &mut Ports) -> Result<(), RestorePortsError> {
-        let _ = ports;
+        let agreed = self
+            .lines
+            .iter()
+            .flatten()
+            .flat_map(|l| &l.legs)
+            .map(|leg| leg.end);
+        let ends: Vec<End> = agreed.chain(self.spare_ends()).collect();
+        let mut reserved = Vec::new();
+        for end in ends {
+            if !ports.reserve(end) {
+                for end in reserved {
+                    ports.free(end);
+                }
+                let (address, port) = (end.address, end.port);
+                return Err(RestorePortsError {
+                    reason: format!(
+                        "media port {port} of {address} is taken, or not ours any more"
+                    ),
+                });
+            }
+            reserved.push(end);
+        }
         Ok(())
     }
 }
+
+/// Shared by the above.
+impl Session {
+    /// The lines that have a flow: what is agreed, and what an unanswered offer adds.
+    pub(super) fn live(&self) -> impl Iterator<Item = &Line> {
+        let added = self
+            .offer
+            .iter()
+            .flat_map(|o| &o.lines)
+            .filter_map(Planned::fresh);
+        self.lines.iter().flatten().chain(added)
+    }
+
+    fn live_mut(&mut self) -> impl Iterator<Item = &mut Line> {
+        let added = self.offer.iter_mut().flat_map(|o| &mut o.lines);
+        self.lines
+            .iter_mut()
+            .flatten()
+            .chain(added.filter_map(Planned::fresh_mut))
+    }
+
+    fn set_idle(&mut self, flow: FlowId, idle: bool) {
+        if let Some(line) = self.live_mut().find(|l| l.id == flow) {
+            line.idle = idle;
+        }
+    }
+
+    /// A number for a new flow: cookie, media line and generation. A live flow's number comes
+    /// again after 256 flows of its own line, of which at most three are live at a time.
+    pub(super) fn flow_id(&mut self, index: usize) -> FlowId {
+        self.generation = self.generation.wrapping_add(1);
+        let line = (index % MAX_LINES) as u64;
+        FlowId(self.cookie.0 << 12 | line << 8 | u64::from(self.generation))
+    }
+
+    /// Commands that lead from the flows before to those now. Removals go first: they may free
+    /// ports that the others use.
+    fn emit(&mut self, before: &[FlowSpec]) {
+        let now = self.flows();
+        let gone = before
+            .iter()
+            .filter(|old| now.iter().all(|new| new.id != old.id));
+        self.commands
+            .extend(gone.map(|old| Command::RemoveFlow(old.id)));
+        let changed = now.into_iter().filter(|new| !before.contains(new));
+        self.commands.extend(changed.map(Command::PutFlow));
+    }
+
+    fn rewrite<'a>(
+        &self,
+        view: &Sdp<'a>,
+        address: IpAddr,
+        show: impl Fn(usize, &Media<'a>) -> MediaRewrite,
+    ) -> Vec<u8> {
+        let media = view
+            .media()
+            .iter()
+            .enumerate()
+            .map(|(i, m)| show(i, m))
+            .collect();
+        view.rewrite(&Rewrite { address, media })
+    }
+}
+
+fn parse(sdp: &[u8]) -> Result<Sdp<'_>, Refusal> {
+    Ok(Sdp::parse(
+        sdp,
+        Limits {
+            media: MAX_LINES,
+            ..Limits::default()
+        },
+    )?)
+}
+
+#[cfg(test)]
+mod tests;
