@@ -1,0 +1,192 @@
+//! Messages of RFC 4475 and RFC 5118 that this room has to read or refuse, and properties of any bytes.
+
+use proptest::prelude::*;
+use tandem_sip::{
+    EditList, FramingError, Host, Invalid, Message, Name, NameAddr, Uri, Via, split_list, unfold,
+    validate,
+};
+
+const PLAIN: &str = "INVITE sip:bob@example.com SIP/2.0\r\n\
+    Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1;rport\r\n\
+    Max-Forwards: 70\r\nFrom: \"A\" <sip:a@example.com>;tag=1\r\nTo: <sip:bob@example.com>\r\n\
+    Call-ID: c1@192.0.2.1\r\nCSeq: 1 INVITE\r\nContact: <sip:a@192.0.2.1>\r\n\
+    Content-Type: application/sdp\r\nContent-Length: 4\r\n\r\nv=0\n";
+
+/// RFC 4475 section 3.1.1.1: a short tortuous INVITE, in its essence.
+#[test]
+fn tortuous_white_space_folds_and_compact_forms() {
+    let text = "INVITE sip:vivekg@chair-dnrc.example.com;unknownparam SIP/2.0\r\n\
+        TO :\r\n sip:vivekg@chair-dnrc.example.com ;   tag    = 1918181833n\r\n\
+        from   : \"J Rosenberg \\\\\\\"\"       <sip:jdrosen@example.com>\r\n  ;\r\n  tag = 98asjd8\r\n\
+        MaX-fOrWaRdS: 0068\r\n\
+        Call-ID: wsinv.ndaksdj@192.0.2.1\r\n\
+        Content-Length   : 150\r\n\
+        cseq: 0009\r\n  INVITE\r\n\
+        Via  : SIP  /   2.0\r\n /UDP\r\n    192.0.2.2;branch=390skdjuw\r\n\
+        s :\r\n\
+        NewFangledHeader:   newfangled value\r\n continued newfangled value\r\n\
+        Route:\r\n <sip:services.example.com;lr;unknownwith=value;unknown-no-value>\r\n\
+        v:  SIP  / 2.0  / TCP     spindle.example.com   ;\r\n  branch  =   z9hG4bK9ikj8  ,\r\n\
+        \x20SIP  /    2.0   / UDP  192.168.255.111   ; branch=\r\n z9hG4bK30239\r\n\
+        m:\"Quoted string \\\"\\\"\" <sip:jdrosen@example.com> ; newparam =\r\n      newvalue ;\r\n\
+        \x20 secondparam ; q = 0.33\r\n\r\n";
+    let text = format!("{text}{}", "x".repeat(150));
+    let message = Message::parse(text.as_bytes()).unwrap();
+    assert_eq!(message.call_id(), Some(&b"wsinv.ndaksdj@192.0.2.1"[..]));
+    assert_eq!(message.max_forwards(), Some(68));
+    assert_eq!(message.from_tag(), Some(&b"98asjd8"[..]));
+    assert_eq!(message.to_tag(), Some(&b"1918181833n"[..]));
+    assert_eq!(message.cseq().unwrap().number, 9);
+    assert_eq!(message.elements(Name::Via).count(), 3);
+    assert_eq!(message.top_via().unwrap().branch(), Some(&b"390skdjuw"[..]));
+    assert_eq!(message.contact().unwrap().uri, b"sip:jdrosen@example.com");
+    assert_eq!(message.body().len(), 150);
+    assert_eq!(validate(&message), Ok(()));
+}
+
+/// RFC 4475 sections 3.1.1.2, 3.1.1.6 and 3.1.1.7: odd methods, unknown schemes, nulls escaped.
+#[test]
+fn odd_but_valid_methods_and_schemes_pass() {
+    let method = "!interesting-Method0123456789_*+`.%indeed'~";
+    let text = PLAIN
+        .replace("INVITE", method)
+        .replacen("sip:bob@example.com", "nobody:x?y", 1);
+    let message = Message::parse(text.as_bytes()).unwrap();
+    assert_eq!(message.method(), Some(method.as_bytes()));
+    assert_eq!(message.request_uri(), Some(&b"nobody:x?y"[..]));
+    assert_eq!(validate(&message), Ok(()));
+}
+
+/// RFC 4475 section 3.1.2.
+#[test]
+fn broken_messages_name_what_is_wrong() {
+    let refused = |text: &str| Message::parse(text.as_bytes()).unwrap_err();
+    assert_eq!(
+        refused(&PLAIN.replace("Length: 4", "Length: 9999")),
+        FramingError::BodyTooShort
+    );
+    assert_eq!(
+        refused(&PLAIN.replace("Length: 4", "Length: -999")),
+        FramingError::ContentLength
+    );
+    assert_eq!(
+        refused(&PLAIN.replace("SIP/2.0\r\nVia", "SIP/7.0\r\nVia")),
+        FramingError::StartLine
+    );
+    assert_eq!(
+        refused(&PLAIN.replace("bob@example.com SIP", "bob@ example SIP")),
+        FramingError::StartLine
+    );
+    assert_eq!(
+        refused(&PLAIN.replace("Contact: ", "Contact ")),
+        FramingError::HeaderLine
+    );
+    assert_eq!(refused("\r\n\r\n"), FramingError::Keepalive);
+    assert_eq!(
+        refused("SIP/2.0 4294967301 better\r\n\r\n"),
+        FramingError::StartLine
+    );
+
+    let invalid = |text: &str| validate(&Message::parse(text.as_bytes()).unwrap()).unwrap_err();
+    assert_eq!(
+        invalid(&PLAIN.replace("CSeq: 1 INVITE", "CSeq: 1 OPTIONS")),
+        Invalid::CSeqMethod
+    );
+    let huge = PLAIN.replace("CSeq: 1 ", "CSeq: 36893488147419103232 ");
+    assert_eq!(invalid(&huge), Invalid::Unreadable(Name::CSeq));
+    let twice = PLAIN.replace("Call-ID: c1", "Call-ID: c0\r\nCall-ID: c1");
+    assert_eq!(invalid(&twice), Invalid::Repeated(Name::CallId));
+    assert_eq!(
+        invalid(&PLAIN.replace("To: <sip:bob@example.com>\r\n", "")),
+        Invalid::Missing(Name::To)
+    );
+    let open = PLAIN.replace("<sip:a@example.com>", "<sip:a@example.com");
+    assert_eq!(invalid(&open), Invalid::Unreadable(Name::From));
+}
+
+/// RFC 5118 section 4: IPv6 references.
+#[test]
+fn ipv6_references() {
+    let uri = Uri::parse(b"sip:user@[2001:db8::10]:5070;transport=udp").unwrap();
+    assert_eq!(
+        uri.socket_address(),
+        Some("[2001:db8::10]:5070".parse().unwrap())
+    );
+    assert_eq!(uri.parameter("transport"), Some(&b"udp"[..]));
+    assert!(Uri::parse(b"sip:2001:db8::10").is_none_or(|u| u.socket_address().is_none()));
+    let via =
+        Via::parse(b"SIP/2.0/UDP [2001:db8::9:1];received=[2001:db8::9:255];branch=z9").unwrap();
+    assert_eq!(via.host, Host::Address("2001:db8::9:1".parse().unwrap()));
+}
+
+#[test]
+fn a_user_part_may_hold_what_looks_like_parameters() {
+    let uri = Uri::parse(b"sip:+1;ext=5?x:pw@example.com:5080;lr?Subject=a").unwrap();
+    assert_eq!(uri.user, b"+1;ext=5?x");
+    assert_eq!(uri.host, Some(Host::Name(b"example.com")));
+    assert_eq!((uri.port, uri.headers), (Some(5080), &b"Subject=a"[..]));
+    assert_eq!(
+        Uri::parse(b"sip:john.doe@example.com").unwrap().user,
+        b"john.doe"
+    );
+}
+
+#[test]
+fn commas_in_quotes_and_brackets_do_not_split() {
+    let value = b"\"a, \\\" b\" <sip:a,b@x>;p=\"1,2\" , , <sip:c@y>";
+    let parts: Vec<_> = split_list(value).collect();
+    assert_eq!(
+        parts,
+        [&b"\"a, \\\" b\" <sip:a,b@x>;p=\"1,2\""[..], b"<sip:c@y>"]
+    );
+    assert!(NameAddr::parse(b"*").is_none());
+    assert_eq!(&*unfold(b"one\r\n  two"), b"one two");
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+        if let Ok(message) = Message::parse(&bytes) {
+            let _ = validate(&message);
+        }
+        let _ = tandem_wire_call_id(&bytes);
+        let _ = (NameAddr::parse(&bytes), Via::parse(&bytes), Uri::parse(&bytes));
+        let _ = (split_list(&bytes).count(), unfold(&bytes).len());
+    }
+
+    /// A valid message with a few bytes changed: read without a panic, and without edits it comes
+    /// back as it was.
+    #[test]
+    fn what_is_not_edited_is_not_changed(
+        changes in proptest::collection::vec((0..PLAIN.len(), any::<u8>()), 0..8)
+    ) {
+        let mut bytes = PLAIN.as_bytes().to_vec();
+        for (at, byte) in changes {
+            bytes[at] = byte;
+        }
+        if let Ok(message) = Message::parse(&bytes) {
+            let _ = validate(&message);
+            let _ = (message.contact(), message.to_tag(), message.content_type());
+            let same = EditList::new(&message).apply().unwrap();
+            prop_assert!(bytes.windows(same.len()).any(|w| w == same));
+        }
+    }
+
+    #[test]
+    fn a_value_that_was_set_is_read_back(value in "[a-zA-Z0-9@.:-]{1,40}") {
+        let message = Message::parse(PLAIN.as_bytes()).unwrap();
+        let mut edit = EditList::new(&message);
+        edit.set(Name::CallId, value.as_bytes()).body(value.as_bytes());
+        let bytes = edit.apply().unwrap();
+        let again = Message::parse(&bytes).unwrap();
+        prop_assert_eq!(again.call_id(), Some(value.as_bytes()));
+        prop_assert_eq!(again.body(), value.as_bytes());
+        prop_assert_eq!(again.index().fields.len(), message.index().fields.len());
+    }
+}
+
+fn tandem_wire_call_id(bytes: &[u8]) -> Option<Vec<u8>> {
+    Message::parse(bytes)
+        .ok()
+        .and_then(|m| m.call_id().map(<[u8]>::to_vec))
+}
