@@ -1,1 +1,18 @@
-//! tandem-net
+//! The signaling plane's two ways to the network.
+//!
+//! [`Session`] is the way through the dataplane: its control socket, and the rings of SIP datagrams
+//! in shared memory. [`KernelSocket`] is the way through the kernel: for listeners outside of the
+//! dataplane, and on the dataplane's own SIP addresses for what the kernel does better: datagrams
+//! that need (or arrive in) fragments, and ICMP errors that quote a datagram of ours.
+//!
+//! Nothing here blocks and nothing here waits; the caller polls the descriptors.
+#![forbid(unsafe_code)]
+
+mod link;
+mod message;
+mod rings;
+mod udp;
+
+pub use link::{Handshake, LinkError, Progress, Session};
+pub use rings::{Arrival, Rings};
+pub use udp::{BindError, KernelSocket, SendError, TransportError, Unreachable};

@@ -1,0 +1,167 @@
+//! A session with the dataplane: hello, welcome, then commands and what comes back.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use tandem_link::{
+    Command, ControllerHello, DataplaneHello, FromDataplane, RefusedReason, ToDataplane, VERSION,
+};
+use thiserror::Error;
+
+use crate::message::MessageSocket;
+use crate::rings::Rings;
+
+/// Why there is no session, or no longer.
+#[derive(Debug, Error)]
+pub enum LinkError {
+    /// The socket cannot be reached.
+    #[error("the dataplane's socket: {0}: is tandem-dataplane running?")]
+    Down(#[source] io::Error),
+    /// The dataplane went away.
+    #[error("the dataplane closed the link")]
+    Closed,
+    /// The dataplane does not want us.
+    #[error("{0}")]
+    Refused(RefusedReason),
+    /// What came is not the link's protocol.
+    #[error("the dataplane broke the link's protocol: {0}")]
+    Protocol(String),
+    /// The dataplane took no commands for so long that no more are kept. A new session brings
+    /// both sides to the same state again.
+    #[error("the dataplane does not read: {messages} commands wait")]
+    Stalled {
+        /// How many wait.
+        messages: usize,
+    },
+    /// A newer controller has taken over.
+    #[error(
+        "another controller has taken over the dataplane: is a second tandem-sigplane running?"
+    )]
+    Fenced,
+}
+
+/// A connection on which hello was said and welcome is awaited. How long is the caller's to limit.
+#[derive(Debug)]
+pub struct Handshake {
+    socket: MessageSocket,
+}
+
+/// What became of a handshake.
+#[derive(Debug)]
+pub enum Progress {
+    /// Nothing yet: poll the descriptor for reading.
+    Waiting(Handshake),
+    /// The session, and what the dataplane said of itself.
+    Up(Box<Session>, DataplaneHello),
+}
+
+impl Handshake {
+    /// Connects to the dataplane's socket and says hello as `controller`, the node's id.
+    ///
+    /// # Errors
+    /// When nobody serves the socket.
+    pub fn begin(path: &Path, controller: u64) -> Result<Self, LinkError> {
+        let mut socket = MessageSocket::connect(path)?;
+        socket.send(&ToDataplane::Hello(ControllerHello {
+            version: VERSION,
+            controller,
+        }))?;
+        Ok(Self { socket })
+    }
+
+    /// Reads the answer, if it came.
+    ///
+    /// # Errors
+    /// The connection is of no use any more.
+    pub fn proceed(mut self) -> Result<Progress, LinkError> {
+        match self.socket.receive()? {
+            None => Ok(Progress::Waiting(self)),
+            Some((FromDataplane::Welcome(hello), descriptors)) => {
+                if hello.version != VERSION {
+                    let dataplane = hello.version;
+                    return Err(LinkError::Refused(RefusedReason::Version { dataplane }));
+                }
+                let [memory, doorbell] = <[OwnedFd; 2]>::try_from(descriptors)
+                    .map_err(|d| LinkError::Protocol(format!("{} descriptors", d.len())))?;
+                let rings = Rings::attach(memory, doorbell, hello.epoch, hello.workers)
+                    .map_err(|e| LinkError::Protocol(e.to_string()))?;
+                Ok(Progress::Up(
+                    Box::new(Session {
+                        socket: self.socket,
+                        rings,
+                    }),
+                    hello,
+                ))
+            }
+            Some((FromDataplane::Refused(reason), _)) => Err(LinkError::Refused(reason)),
+            Some(_) => Err(LinkError::Protocol(
+                "it did not answer hello with welcome".into(),
+            )),
+        }
+    }
+}
+
+impl AsFd for Handshake {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// A session. Dropping it closes the connection; the dataplane keeps its flows.
+#[derive(Debug)]
+pub struct Session {
+    socket: MessageSocket,
+    /// The rings of SIP datagrams.
+    pub rings: Rings,
+}
+
+impl Session {
+    /// Sends a command, now or when the dataplane has room: poll for writing while
+    /// [`Self::is_waiting`].
+    ///
+    /// # Errors
+    /// The session has ended.
+    pub fn command(&mut self, seq: u64, command: Command) -> Result<(), LinkError> {
+        self.socket.send(&ToDataplane::Command { seq, command })
+    }
+
+    /// Sends what waits.
+    ///
+    /// # Errors
+    /// The session has ended.
+    pub fn flush(&mut self) -> Result<(), LinkError> {
+        self.socket.flush()
+    }
+
+    /// Whether commands wait for room.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.socket.is_waiting()
+    }
+
+    /// The next message; none when there is none yet.
+    ///
+    /// # Errors
+    /// The session has ended.
+    pub fn receive(&mut self) -> Result<Option<FromDataplane>, LinkError> {
+        match self.socket.receive()? {
+            Some((FromDataplane::Welcome(_), _)) => {
+                Err(LinkError::Protocol("a second welcome".into()))
+            }
+            Some((FromDataplane::Refused(reason), _)) => Err(LinkError::Refused(reason)),
+            Some((message, _)) => Ok(Some(message)),
+            None => Ok(None),
+        }
+    }
+}
+
+impl AsFd for Session {
+    /// The control socket's descriptor.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests;
