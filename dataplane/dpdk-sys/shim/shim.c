@@ -103,6 +103,7 @@ const struct tnd_layout *tnd_layouts(void)
         FIELD(rte_eth_conf, rx_adv_conf.rss_conf.rss_hf),
         SIZE(rte_eth_dev_info),
         FIELD(rte_eth_dev_info, driver_name),
+        FIELD(rte_eth_dev_info, if_index),
         FIELD(rte_eth_dev_info, min_mtu),
         FIELD(rte_eth_dev_info, max_mtu),
         FIELD(rte_eth_dev_info, max_rx_pktlen),

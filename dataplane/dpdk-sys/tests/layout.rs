@@ -46,7 +46,7 @@ fn every_layout_is_the_c_compilers() {
             rx_adv_conf.rss_conf.rss_key, rx_adv_conf.rss_conf.rss_hf,
         }
         rte_eth_dev_info {
-            driver_name, min_mtu, max_mtu, max_rx_pktlen, max_rx_queues, max_tx_queues,
+            driver_name, if_index, min_mtu, max_mtu, max_rx_pktlen, max_rx_queues, max_tx_queues,
             rx_offload_capa, tx_offload_capa, flow_type_rss_offloads, default_rxconf,
             default_txconf,
         }

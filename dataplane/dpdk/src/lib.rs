@@ -39,6 +39,7 @@ mod burst;
 mod device;
 mod eal;
 mod error;
+mod kernel;
 mod mbuf;
 mod mempool;
 mod port;

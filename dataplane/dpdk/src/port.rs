@@ -9,7 +9,7 @@ use std::{
 
 use tandem_dpdk_sys as sys;
 
-use crate::{Device, DpdkErrno, Error};
+use crate::{Device, DpdkErrno, Error, kernel::KernelRings};
 
 /// A started port. Its queues are separate values; the device is stopped and closed when the port
 /// and all of its queues are gone. A closed device is not taken up again by the same process.
@@ -56,7 +56,7 @@ impl Port {
             tx_packets: raw.opackets,
             rx_bytes: raw.ibytes,
             tx_bytes: raw.obytes,
-            rx_missed: raw.imissed,
+            rx_missed: raw.imissed.saturating_add(self.0.kernel.missed()),
             rx_errors: raw.ierrors,
             tx_errors: raw.oerrors,
             rx_no_buffer: raw.rx_nombuf,
@@ -141,13 +141,15 @@ const NAME_LEN: usize = std::mem::size_of::<sys::rte_eth_xstat_name>();
 pub struct PortStats {
     /// Packets received.
     pub rx_packets: u64,
-    /// Packets sent.
+    /// Packets sent. `net_af_packet` counts those too that the kernel then throws away, because
+    /// they are longer than the MTU or the interface is down.
     pub tx_packets: u64,
     /// Bytes received.
     pub rx_bytes: u64,
     /// Bytes sent.
     pub tx_bytes: u64,
-    /// Packets dropped by the device because the receive queue was full.
+    /// Packets dropped because the receive queue was full: by the device, or for `net_af_packet`
+    /// by the kernel, which the driver does not report.
     pub rx_missed: u64,
     /// Packets received damaged.
     pub rx_errors: u64,
@@ -173,6 +175,7 @@ pub(crate) struct Opened {
     number: u16,
     device: Device,
     driver: String,
+    kernel: KernelRings,
 }
 
 /// Which port numbers have an [`Opened`].
@@ -181,13 +184,22 @@ static TAKEN: [AtomicBool; sys::TND_MAX_ETHPORTS as usize] =
 
 impl Opened {
     /// Claims a port that no other value has.
-    pub(crate) fn claim(number: u16, device: &Device, driver: String) -> Result<Self, Error> {
+    pub(crate) fn claim(
+        number: u16,
+        device: &Device,
+        driver: String,
+        if_index: u32,
+    ) -> Result<Self, Error> {
         match TAKEN.get(usize::from(number)) {
-            Some(taken) if !taken.swap(true, Ordering::SeqCst) => Ok(Self {
-                number,
-                device: device.clone(),
-                driver,
-            }),
+            Some(taken) if !taken.swap(true, Ordering::SeqCst) => {
+                let kernel = KernelRings::find(&driver, if_index);
+                Ok(Self {
+                    number,
+                    device: device.clone(),
+                    driver,
+                    kernel,
+                })
+            }
             _ => Err(Error::InUse(device.to_string())),
         }
     }
@@ -199,10 +211,6 @@ impl Opened {
 
     pub(crate) fn driver(&self) -> &str {
         &self.driver
-    }
-
-    pub(crate) fn device(&self) -> &Device {
-        &self.device
     }
 
     /// Names the step and the device if DPDK returned an error.

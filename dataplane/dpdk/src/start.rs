@@ -64,6 +64,10 @@ pub struct PortReport {
     pub mac: [u8; 6],
     /// The MTU in force: the one wanted, unless the device has a fixed one.
     pub mtu: u16,
+    /// Bytes of the longest frame to be sent, VLAN tag included, frame check sequence not. A longer
+    /// one must not reach the device: `net_af_packet` loses it silently and blocks for a
+    /// millisecond.
+    pub longest_frame: usize,
     /// Descriptors in each receive queue.
     pub rx_descriptors: u16,
     /// Descriptors in each transmit queue.
@@ -118,8 +122,8 @@ impl Port {
     ) -> Result<Started, Error> {
         let number = eal.attach(device)?;
         let (info, driver) = port::info(number, device)?;
-        let opened = Opened::claim(number, device, driver)?;
-        check_sizes(&opened, &info, config, pool)?;
+        check_sizes(device, &driver, &info, config, pool)?;
+        let opened = Opened::claim(number, device, driver, info.if_index)?;
 
         let plan = Plan::new(&info, config);
         plan.configure(&opened, config)?;
@@ -148,6 +152,7 @@ impl Port {
             driver: opened.driver().to_owned(),
             mac,
             mtu,
+            longest_frame: usize::from(mtu) + 14 + 4,
             rx_descriptors,
             tx_descriptors,
             rx_ipv4_checksum: plan.rx_offloads & sys::TND_RX_OFFLOAD_IPV4_CKSUM != 0,
@@ -176,8 +181,10 @@ impl Port {
 /// Ethernet header, two VLAN tags and the frame check sequence, which some devices leave in.
 const FRAME_OVERHEAD: usize = 14 + 2 * 4 + 4;
 
+/// Refuses what the device cannot be, before anything is done to it.
 fn check_sizes(
-    opened: &Opened,
+    device: &Device,
+    driver: &str,
     info: &sys::rte_eth_dev_info,
     config: &PortConfig,
     pool: &Mempool,
@@ -186,7 +193,7 @@ fn check_sizes(
         if wanted <= has {
             return Ok(());
         }
-        let (device, driver) = (opened.device().to_string(), opened.driver().to_owned());
+        let (device, driver) = (device.to_string(), driver.to_owned());
         Err(Error::Queues {
             device,
             driver,

@@ -1,5 +1,11 @@
 //! Buffers: every one taken comes back, once; windows stay inside.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail"
+)]
+
 use std::sync::OnceLock;
 
 use tandem_dpdk::{

@@ -1,5 +1,11 @@
 //! Ports without a wire: the ring driver's loopback, the null driver, and devices that are not.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may fail"
+)]
+
 use std::sync::OnceLock;
 
 use tandem_dpdk::{
