@@ -14,7 +14,6 @@ const FUNCTIONS: &[&str] = &[
     "rte_thread_unregister",
     "rte_dev_probe",
     "rte_pktmbuf_pool_create",
-    "rte_mempool_lookup",
     "rte_mempool_avail_count",
     "rte_eth_dev_get_port_by_name",
     "rte_eth_dev_info_get",

@@ -2,8 +2,6 @@
  * Bursts and frees cross into C once a burst; nothing here has logic. */
 #include "shim.h"
 
-#include <rte_pause.h>
-
 int tnd_errno(void)
 {
     return rte_errno;
@@ -12,11 +10,6 @@ int tnd_errno(void)
 uint32_t tnd_lcore_id(void)
 {
     return rte_lcore_id();
-}
-
-void tnd_pause(void)
-{
-    rte_pause();
 }
 
 uint16_t tnd_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)

@@ -90,7 +90,6 @@ struct tnd_layout {
 /* rte_errno is thread-local behind a macro. */
 int tnd_errno(void);
 uint32_t tnd_lcore_id(void);
-void tnd_pause(void);
 
 uint16_t tnd_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **packets, uint16_t count);
 uint16_t tnd_tx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **packets, uint16_t count);
