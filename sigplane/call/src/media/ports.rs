@@ -113,14 +113,14 @@ impl Ports {
         })
     }
 
-    /// An address of the realm: of the wanted family if there is one.
+    /// An address of the realm for a new call: of the wanted family if there is one; of several,
+    /// the one with the fewest pairs in use.
     pub(super) fn address(&self, realm: u16, ipv4: bool) -> Option<IpAddr> {
         let pools = self.realms.get(usize::from(realm))?;
-        let mut addresses = pools.iter().map(|p| p.address);
-        addresses
-            .clone()
-            .find(|a| a.is_ipv4() == ipv4)
-            .or_else(|| addresses.next())
+        let best = pools
+            .iter()
+            .min_by_key(|p| (p.address.is_ipv4() != ipv4, p.used_count));
+        best.map(|p| p.address)
     }
 
     /// Takes one pair for each leg, both of one owner: `owner` if it has them, else the next in

@@ -1,1 +1,220 @@
+use std::collections::HashSet;
 
+use proptest::prelude::*;
+
+use super::*;
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn realm(addresses: &[&str], ports: RangeInclusive<u16>) -> RealmMedia {
+    RealmMedia {
+        addresses: addresses.iter().map(|a| ip(a)).collect(),
+        ports,
+    }
+}
+
+fn want(realm: u16) -> Want {
+    Want {
+        realm,
+        address: None,
+        ipv4: true,
+        strict: false,
+    }
+}
+
+fn two_realms(workers: &[u16]) -> Ports {
+    let realms = [
+        realm(&["192.0.2.1", "2001:db8::1"], 30000..=30199),
+        realm(&["10.0.0.1"], 40000..=40199),
+    ];
+    Ports::new(&realms, SlotTable::deal(workers), 7)
+}
+
+#[test]
+fn both_legs_have_one_owner_and_calls_alternate_between_workers() {
+    let mut ports = two_realms(&[0, 1]);
+    let mut owners = Vec::new();
+    for _ in 0..10 {
+        let [a, b] = ports.take_both(want(0), want(1), None).unwrap();
+        assert_eq!(ports.owner(a), ports.owner(b));
+        assert_eq!((a.port % 2, b.port % 2), (0, 0));
+        owners.push(ports.owner(a));
+    }
+    assert_eq!(owners, [0, 1, 0, 1, 0, 1, 0, 1, 0, 1]);
+    let [a, _] = ports.take_both(want(0), want(1), Some(1)).unwrap();
+    assert_eq!(ports.owner(a), 1);
+}
+
+#[test]
+fn the_wanted_family_and_address_come_first() {
+    let mut ports = two_realms(&[0]);
+    let v6 = Want {
+        ipv4: false,
+        ..want(0)
+    };
+    let [a, b] = ports
+        .take_both(
+            v6,
+            Want {
+                ipv4: false,
+                ..want(1)
+            },
+            None,
+        )
+        .unwrap();
+    assert_eq!((a.address, b.address), (ip("2001:db8::1"), ip("10.0.0.1")));
+    assert!(
+        ports
+            .take_both(
+                want(0),
+                Want {
+                    ipv4: false,
+                    strict: true,
+                    ..want(1)
+                },
+                None
+            )
+            .is_none()
+    );
+    assert_eq!(ports.usage(0).used, 1, "the first leg went back");
+    let named = Want {
+        address: Some(ip("2001:db8::1")),
+        ..want(0)
+    };
+    assert_eq!(
+        ports.take_both(named, want(1), None).unwrap()[0].address,
+        ip("2001:db8::1")
+    );
+    assert_eq!(ports.address(0, false), Some(ip("2001:db8::1")));
+    assert_eq!(ports.address(1, false), Some(ip("10.0.0.1")));
+    assert_eq!(ports.address(9, true), None);
+}
+
+#[test]
+fn a_full_pool_says_so_and_a_freed_port_waits_its_turn() {
+    let mut ports = Ports::new(
+        &[realm(&["10.0.0.1"], 30000..=30007)],
+        SlotTable::deal(&[0]),
+        1,
+    );
+    assert_eq!(ports.usage(0), Usage { used: 0, free: 4 });
+    let [a, b] = ports.take_both(want(0), want(0), None).unwrap();
+    ports.free(a);
+    ports.free(a);
+    assert_eq!(ports.usage(0), Usage { used: 1, free: 3 });
+    let [c, d] = ports.take_both(want(0), want(0), None).unwrap();
+    assert!(c != a && d != a, "the freed pair is the last in the queue");
+    assert!(
+        ports.take_both(want(0), want(0), None).is_none(),
+        "one pair is left, two are wanted"
+    );
+    assert_eq!(ports.usage(0), Usage { used: 3, free: 1 });
+    assert_eq!(ports.take_beside(want(0), b), Some(a));
+    assert_eq!(ports.take_beside(want(0), b), None);
+}
+
+#[test]
+fn the_order_is_the_seeds() {
+    let first = |seed| {
+        let realms = [
+            realm(&["10.0.0.1"], 30000..=39999),
+            realm(&["10.0.0.2"], 30000..=39999),
+        ];
+        let mut ports = Ports::new(&realms, SlotTable::deal(&[0]), seed);
+        ports.take_both(want(0), want(1), None).unwrap()
+    };
+    assert_eq!(first(1), first(1));
+    assert_ne!(first(1), first(2));
+    assert_ne!(
+        first(1)[0].port,
+        first(1)[1].port,
+        "the realms' orders differ"
+    );
+}
+
+#[test]
+fn reserved_ports_are_not_handed_out() {
+    let mut ports = two_realms(&[0, 1]);
+    let end = End {
+        realm: 1,
+        address: ip("10.0.0.1"),
+        port: 40010,
+    };
+    assert!(ports.reserve(end));
+    assert!(!ports.reserve(end), "taken");
+    for bad in [
+        End { port: 40011, ..end },
+        End { port: 39998, ..end },
+        End { port: 40200, ..end },
+        End {
+            address: ip("10.0.0.9"),
+            ..end
+        },
+        End { realm: 7, ..end },
+    ] {
+        assert!(!ports.reserve(bad), "{bad:?}");
+        ports.free(bad);
+    }
+    let mut seen = 0;
+    while let Some([_, b]) = ports.take_both(want(0), want(1), None) {
+        assert_ne!(b, end);
+        seen += 1;
+    }
+    assert_eq!(seen, 99);
+}
+
+#[test]
+fn another_table_of_owners_keeps_what_is_in_use() {
+    let mut ports = two_realms(&[0]);
+    let [a, b] = ports.take_both(want(0), want(1), None).unwrap();
+    ports.set_slots(SlotTable::deal(&[3, 5]));
+    assert_eq!(ports.usage(1), Usage { used: 1, free: 99 });
+    let [c, d] = ports.take_both(want(0), want(1), Some(5)).unwrap();
+    assert_eq!((ports.owner(c), ports.owner(d)), (5, 5));
+    for end in [a, b, c, d] {
+        ports.free(end);
+    }
+    assert_eq!(ports.usage(0), Usage { used: 0, free: 200 });
+    assert_eq!(ports.usage(1), Usage { used: 0, free: 100 });
+}
+
+proptest! {
+    #[test]
+    fn no_pair_is_handed_out_twice(
+        steps in proptest::collection::vec((0_u8..4, any::<prop::sample::Index>(), 0_u16..2, 0_u16..2), 1..300),
+    ) {
+        let mut ports = two_realms(&[0, 1, 2]);
+        let all = [ports.usage(0), ports.usage(1)];
+        let mut taken: Vec<End> = Vec::new();
+        for (step, index, a, b) in steps {
+            match step {
+                0 | 1 => if let Some([x, y]) = ports.take_both(want(a), want(b), Some(a)) {
+                    prop_assert_eq!(ports.owner(x), ports.owner(y));
+                    taken.extend([x, y]);
+                },
+                2 if !taken.is_empty() => {
+                    let end = taken.swap_remove(index.index(taken.len()));
+                    ports.free(end);
+                }
+                2 => {}
+                _ if a == b => ports.set_slots(SlotTable::deal(&[0, 1 + a])),
+                _ => {
+                    let end = End { realm: 1, address: ip("10.0.0.1"), port: 40000 + 2 * index.index(110) as u16 };
+                    if ports.reserve(end) {
+                        taken.push(end);
+                    }
+                }
+            }
+            let distinct: HashSet<_> = taken.iter().collect();
+            prop_assert_eq!(distinct.len(), taken.len());
+            let used: usize = [0, 1].iter().map(|r| ports.usage(*r).used).sum();
+            prop_assert_eq!(used, taken.len());
+        }
+        for end in taken {
+            ports.free(end);
+        }
+        prop_assert_eq!([ports.usage(0), ports.usage(1)], all);
+    }
+}
