@@ -197,7 +197,7 @@ impl Ports {
         let pools = self.realms.get_mut(usize::from(end.realm))?;
         let pool = pools.iter_mut().find(|p| p.address == end.address)?;
         let index = usize::from(end.port.checked_sub(pool.first)? / 2);
-        (end.port % 2 == 0 && index < pool.used.len()).then_some((pool, index))
+        (end.port.is_multiple_of(2) && index < pool.used.len()).then_some((pool, index))
     }
 
     /// Takes a pair of this queue: on the wanted address, else of the wanted family, else on the

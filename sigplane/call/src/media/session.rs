@@ -234,10 +234,10 @@ impl Session {
         let planned = self.offer.take().map(|o| o.lines).unwrap_or_default();
         lines.resize(lines.len().max(planned.len()), None);
         for (line, planned) in lines.iter_mut().zip(planned) {
-            if let Planned::Fresh(_, own) | Planned::Parked(_, own) = planned {
-                if let Some(old) = line.replace(*own) {
-                    old.free(ports);
-                }
+            if let Planned::Fresh(_, own) | Planned::Parked(_, own) = planned
+                && let Some(old) = line.replace(*own)
+            {
+                old.free(ports);
             }
         }
         for (i, line) in lines.into_iter().enumerate() {
