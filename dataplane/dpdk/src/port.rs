@@ -3,8 +3,10 @@
 use std::{
     ffi::CStr,
     fmt,
-    sync::Arc,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tandem_dpdk_sys as sys;
@@ -178,6 +180,20 @@ pub(crate) struct Opened {
     kernel: KernelRings,
 }
 
+/// Taking devices up and closing them is one at a time: DPDK's lists of devices have no locks.
+pub(crate) fn control() -> MutexGuard<'static, ()> {
+    static CONTROL: Mutex<()> = Mutex::new(());
+    CONTROL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Refuses a port that has an owner.
+pub(crate) fn check_free(number: u16, device: &Device) -> Result<(), Error> {
+    match TAKEN.get(usize::from(number)) {
+        Some(taken) if !taken.load(Ordering::SeqCst) => Ok(()),
+        _ => Err(Error::InUse(device.to_string())),
+    }
+}
+
 /// Which port numbers have an [`Opened`].
 static TAKEN: [AtomicBool; sys::TND_MAX_ETHPORTS as usize] =
     [const { AtomicBool::new(false) }; sys::TND_MAX_ETHPORTS as usize];
@@ -232,6 +248,7 @@ impl fmt::Debug for Opened {
 
 impl Drop for Opened {
     fn drop(&mut self) {
+        let _control = control();
         // SAFETY: no queue of the port is left, so nobody is inside of the driver. A port that was
         // not started is stopped without effect. Nothing can be done about a failure here: the
         // number then stays taken. Needed: the device is DPDK's.

@@ -6,7 +6,13 @@ use tandem_dpdk_sys as sys;
 
 use crate::{Burst, port::Opened};
 
-/// A receive queue. There is one of each, so one thread at a time polls it.
+/// A receive queue. There is one of each, so one thread at a time polls it: it may move to another
+/// thread, but not be shared.
+///
+/// ```compile_fail,E0277
+/// fn shared<T: Sync>() {}
+/// shared::<tandem_dpdk::RxQueue>();
+/// ```
 #[derive(Debug)]
 pub struct RxQueue {
     port: Arc<Opened>,

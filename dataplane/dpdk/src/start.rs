@@ -120,11 +120,8 @@ impl Port {
         config: &PortConfig,
         pool: &Mempool,
     ) -> Result<Started, Error> {
-        let number = eal.attach(device)?;
-        let (info, driver) = port::info(number, device)?;
-        check_sizes(device, &driver, &info, config, pool)?;
-        let opened = Opened::claim(number, device, driver, info.if_index)?;
-
+        let (opened, info) = take_up(eal, device, config, pool)?;
+        let number = opened.number();
         let plan = Plan::new(&info, config);
         plan.configure(&opened, config)?;
         let mtu = set_mtu(&opened, &info, config.mtu)?;
@@ -178,10 +175,25 @@ impl Port {
     }
 }
 
+/// Claims the device, if it can be what is wanted. Nothing is done to it yet.
+fn take_up(
+    eal: Eal,
+    device: &Device,
+    config: &PortConfig,
+    pool: &Mempool,
+) -> Result<(Opened, sys::rte_eth_dev_info), Error> {
+    let _control = port::control();
+    let number = eal.attach(device)?;
+    port::check_free(number, device)?;
+    let (info, driver) = port::info(number, device)?;
+    check_sizes(device, &driver, &info, config, pool)?;
+    Ok((Opened::claim(number, device, driver, info.if_index)?, info))
+}
+
 /// Ethernet header, two VLAN tags and the frame check sequence, which some devices leave in.
 const FRAME_OVERHEAD: usize = 14 + 2 * 4 + 4;
 
-/// Refuses what the device cannot be, before anything is done to it.
+/// Refuses what the device cannot be.
 fn check_sizes(
     device: &Device,
     driver: &str,

@@ -17,14 +17,18 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// Registers the calling thread. It must not be one that EAL made, nor registered already.
+    /// Registers the calling thread.
     ///
     /// # Errors
-    /// If there are too many threads (128), or EAL was started so that a second process
+    /// If it is the one that started EAL, or is registered already; if there are too many threads (128), or EAL was started so that a second process
     /// may attach ([`crate::EalSettings`] never does).
     pub fn register(_eal: Eal) -> Result<Self, Error> {
-        // SAFETY: EAL is initialised (`_eal`); registering twice is refused by DPDK. Needed: the
-        // thread's number is a thread-local of DPDK.
+        // SAFETY: reads a thread-local integer. Needed: it is a macro in C.
+        if unsafe { sys::tnd_lcore_id() } != NO_NUMBER {
+            return Err(Error::Thread(DpdkErrno::of(libc::EEXIST)));
+        }
+        // SAFETY: EAL is initialised (`_eal`), and the thread has no number yet. Needed: the
+        // number is a thread-local of DPDK.
         if unsafe { sys::rte_thread_register() } < 0 {
             return Err(Error::Thread(DpdkErrno::last()));
         }
@@ -38,6 +42,9 @@ impl Registration {
         unsafe { sys::tnd_lcore_id() }
     }
 }
+
+/// `LCORE_ID_ANY`: a thread that DPDK does not know.
+const NO_NUMBER: u32 = u32::MAX;
 
 impl Drop for Registration {
     fn drop(&mut self) {

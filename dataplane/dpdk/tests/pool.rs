@@ -95,6 +95,10 @@ fn packets_go_to_other_threads_and_back() {
         move || {
             let registration = Registration::register(eal).unwrap();
             let number = registration.number();
+            assert!(
+                matches!(Registration::register(eal), Err(Error::Thread(_))),
+                "once"
+            );
             let mut count = 0;
             for packet in from_here {
                 drop(packet);
