@@ -13,6 +13,19 @@ pub const HEADROOM: u16 = sys::TND_HEADROOM;
 /// The packet is a *window* into the buffer. [`Mbuf::buf_mut`] is the whole buffer, headroom
 /// included, for code that rewrites headers in place and moves the packet's start; it then sets
 /// the window anew with [`Mbuf::set_window`].
+///
+/// There is no second owner, so nothing is freed twice or used after it was freed:
+///
+/// ```compile_fail,E0382
+/// fn twice(packet: tandem_dpdk::Mbuf) {
+///     drop(packet);
+///     drop(packet);
+/// }
+/// ```
+/// ```compile_fail,E0277
+/// fn copies<T: Clone>() {}
+/// copies::<tandem_dpdk::Mbuf>();
+/// ```
 #[repr(transparent)]
 pub struct Mbuf(NonNull<sys::rte_mbuf>);
 
