@@ -1,0 +1,106 @@
+//! A frame in its buffer.
+
+use std::fmt;
+
+/// A checksum, as the receiving device saw it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Checksum {
+    /// The device did not look.
+    #[default]
+    Unknown,
+    /// Right.
+    Good,
+    /// Wrong.
+    Bad,
+    /// Not right in the packet, but the packet is: it never was on a wire (virtual devices).
+    Absent,
+}
+
+/// What the receiving device says of a frame's checksums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RxChecksums {
+    /// The IPv4 header checksum.
+    pub ip: Checksum,
+    /// The UDP checksum.
+    pub udp: Checksum,
+}
+
+/// A frame: a window into its whole buffer, headroom included, so that headers can grow in place.
+pub struct Frame<'a> {
+    buffer: &'a mut [u8],
+    start: usize,
+    len: usize,
+    received: RxChecksums,
+}
+
+impl<'a> Frame<'a> {
+    /// The `len` bytes from `start` of `buffer`; none if they are not inside of it.
+    #[inline]
+    #[must_use]
+    pub fn new(
+        buffer: &'a mut [u8],
+        start: usize,
+        len: usize,
+        received: RxChecksums,
+    ) -> Option<Self> {
+        let end = start.checked_add(len)?;
+        (end <= buffer.len()).then_some(Self { buffer, start, len, received })
+    }
+
+    /// The frame, from its Ethernet header.
+    #[inline]
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.buffer.get(self.start..self.start + self.len).unwrap_or_default()
+    }
+
+    /// Where the frame starts in the buffer.
+    #[inline]
+    #[must_use]
+    pub fn start(&self) -> usize {
+        self.start
+    }
+
+    /// Its length in bytes.
+    #[inline]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it has no bytes.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// What the receiving device said of its checksums.
+    #[inline]
+    #[must_use]
+    pub fn received(&self) -> RxChecksums {
+        self.received
+    }
+
+    /// Moves the window's start to `grow` bytes in front of frame offset `keep`, and its end to
+    /// frame offset `end`; returns the whole new window. Nothing changes if the buffer has no room.
+    #[inline]
+    pub(crate) fn reframe(&mut self, keep: usize, grow: usize, end: usize) -> Option<&mut [u8]> {
+        let start = (self.start + keep).checked_sub(grow)?;
+        let stop = self.start.checked_add(end)?;
+        let window = self.buffer.get_mut(start..stop)?;
+        self.start = start;
+        self.len = stop - start;
+        Some(window)
+    }
+}
+
+impl fmt::Debug for Frame<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frame")
+            .field("start", &self.start)
+            .field("len", &self.len)
+            .field("received", &self.received)
+            .finish_non_exhaustive()
+    }
+}
