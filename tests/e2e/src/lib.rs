@@ -1,1 +1,27 @@
-//! tandem-e2e
+//! The laboratory: three network namespaces wired to the dataplane's DPDK ports, the real daemons,
+//! real phones and load generators, and the means to see what came through.
+//!
+//! [`Lab`] makes all of it and takes it away again, whatever ends the process. The end-to-end tests
+//! in `tests/` and the `tandem-lab` command (`make demo`, `make lab`) are built on it.
+#![forbid(unsafe_code)]
+
+pub mod baresip;
+pub mod capture;
+pub mod ctl;
+mod failure;
+pub mod frame;
+mod lab;
+mod namespace;
+mod options;
+mod process;
+pub mod sip;
+pub mod sipp;
+pub mod topology;
+pub mod wait;
+pub mod wav;
+
+pub use failure::{Failure, Result};
+pub use lab::{Lab, scenario};
+pub use namespace::Namespace;
+pub use options::Options;
+pub use process::Process;

@@ -1,0 +1,175 @@
+//! How a laboratory is set up.
+
+use std::path::Path;
+
+use crate::topology::{
+    CARRIER_PORT, CARRIER_TAP, CORE_PORT, CORE_TAP, INSIDE, INSIDE6, OUTSIDE, OUTSIDE6, sip,
+};
+
+/// What differs from one laboratory to another.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `dataplane.workers`: cores.
+    pub workers: Vec<u16>,
+    /// `port.rx_workers`: a veth has a single queue.
+    pub rx_workers: Vec<u16>,
+    /// `media.relay_workers`.
+    pub relay_workers: Vec<u16>,
+    /// The carrier realm's VLAN.
+    pub vlan: Option<u16>,
+    /// `dispatcher.probe_interval` in seconds; 0 does not probe.
+    pub probe_interval: u32,
+    /// `media.timeout` in seconds.
+    pub media_timeout: u32,
+    /// `realm.media_ports` of both realms.
+    pub media_ports: (u16, u16),
+    /// The media servers of the pool, in the order of the rows, as SIP URIs' host and port.
+    pub pool: Vec<std::net::SocketAddr>,
+    /// The trunk for calls out of the pool.
+    pub trunk: Option<std::net::SocketAddr>,
+    /// Who may call in.
+    pub carriers: Vec<std::net::IpAddr>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        use crate::topology::{CALLER, CALLER6, SERVERS, TRUNK};
+        Self {
+            workers: vec![1],
+            rx_workers: vec![0],
+            relay_workers: vec![0],
+            vlan: None,
+            probe_interval: 2,
+            media_timeout: 60,
+            media_ports: (30_000, 39_999),
+            pool: SERVERS.map(sip).to_vec(),
+            trunk: Some(sip(TRUNK)),
+            carriers: vec![CALLER, CALLER6],
+        }
+    }
+}
+
+impl Options {
+    /// The configuration file, with everything under `dir`.
+    #[must_use]
+    pub fn config(&self, dir: &Path) -> String {
+        let dir = dir.display();
+        let Self {
+            workers,
+            rx_workers,
+            relay_workers,
+            probe_interval,
+            media_timeout,
+            ..
+        } = self;
+        let (first, last) = self.media_ports;
+        let vlan = self
+            .vlan
+            .map_or_else(String::new, |v| format!("vlan = {v}\n"));
+        let probing = match probe_interval {
+            0 | 5.. => String::new(),
+            _ => "probe_timeout = 1\nprobe_failures = 2\nprobe_successes = 2\n".to_owned(),
+        };
+        // A larger receive ring than the driver's own: this machine's other core may be busy.
+        let ring = "blocksz=4096,framesz=2048,framecnt=8192,qpairs=1";
+        format!(
+            r#"# Written by the laboratory.
+[node]
+id = 1
+state_dir = "{dir}/state"
+run_dir = "{dir}/run"
+
+[dataplane]
+workers = {workers:?}
+control_core = 0
+idle = "pause"
+memory_mb = 512
+
+[[port]]
+name = "carrier"
+device = "net_af_packet0,iface={CARRIER_PORT},{ring}"
+rx_workers = {rx_workers:?}
+
+[[port]]
+name = "core"
+device = "net_af_packet1,iface={CORE_PORT},{ring}"
+rx_workers = {rx_workers:?}
+
+[[realm]]
+name = "carrier"
+side = "external"
+port = "carrier"
+{vlan}tap = "{CARRIER_TAP}"
+sip = ["{}", "{}"]
+media = ["{OUTSIDE}", "{OUTSIDE6}"]
+media_ports = [{first}, {last}]
+
+[[realm]]
+name = "core"
+side = "internal"
+port = "core"
+tap = "{CORE_TAP}"
+sip = ["{}", "{}"]
+media = ["{INSIDE}", "{INSIDE6}"]
+media_ports = [{first}, {last}]
+
+[media]
+relay_workers = {relay_workers:?}
+timeout = {media_timeout}
+
+[dispatcher]
+probe_interval = {probe_interval}
+{probing}
+"#,
+            sip(OUTSIDE),
+            sip(OUTSIDE6),
+            sip(INSIDE),
+            sip(INSIDE6),
+        )
+    }
+
+    /// What goes into the database: who may call, and where calls go.
+    #[must_use]
+    pub fn rows(&self) -> String {
+        let mut sql = String::from("BEGIN; DELETE FROM dispatcher; DELETE FROM address;\n");
+        for (i, target) in self.pool.iter().enumerate() {
+            sql += &format!(
+                "INSERT INTO dispatcher (setid, destination, description) VALUES (1, 'sip:{target}', 'server {}');\n",
+                i + 1
+            );
+        }
+        if let Some(trunk) = self.trunk {
+            sql += &format!(
+                "INSERT INTO dispatcher (setid, destination, description) VALUES (100, 'sip:{trunk}', 'trunk');\n"
+            );
+        }
+        for carrier in &self.carriers {
+            let mask = if carrier.is_ipv4() { 32 } else { 128 };
+            sql += &format!(
+                "INSERT INTO address (grp, ip_addr, mask, port, tag) VALUES (1, '{carrier}', {mask}, 0, 'lab');\n"
+            );
+        }
+        sql + "COMMIT;"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_has_no_mistake() {
+        let options = Options {
+            vlan: Some(100),
+            ..Options::default()
+        };
+        let config = tandem_config::parse(&options.config(Path::new("/tmp/tnd-x"))).unwrap();
+        assert_eq!(config.realms[0].vlan, Some(100));
+        assert_eq!(config.media.relay_workers, [0]);
+        let quiet = Options {
+            probe_interval: 0,
+            ..Options::default()
+        };
+        assert!(tandem_config::parse(&quiet.config(Path::new("/tmp/tnd-x"))).is_ok());
+    }
+}

@@ -1,0 +1,274 @@
+//! sipp as caller and as media server.
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::{Failure, Lab, Namespace, Process, Result, lab::scenario, wav};
+
+/// A sipp that answers calls.
+pub struct Server {
+    process: Process,
+}
+
+/// A sipp that makes calls.
+pub struct Caller {
+    process: Process,
+    stat: PathBuf,
+}
+
+/// What to call, how often, how long.
+#[derive(Clone, Debug)]
+pub struct Calls {
+    /// Scenario file.
+    pub scenario: &'static str,
+    /// The caller's own address.
+    pub from: IpAddr,
+    /// The caller's SIP port.
+    pub port: u16,
+    /// Who is called: the appliance.
+    pub to: IpAddr,
+    /// The user part of the Request-URI.
+    pub user: &'static str,
+    /// How many calls.
+    pub count: u32,
+    /// Calls a second.
+    pub rate: u32,
+    /// How long each talks.
+    pub talk: Duration,
+    /// The media port in the SDP of callers that send no media themselves.
+    pub media_port: u16,
+}
+
+impl Default for Calls {
+    fn default() -> Self {
+        Self {
+            scenario: "caller.xml",
+            from: crate::topology::CALLER,
+            port: crate::topology::SIP,
+            to: crate::topology::OUTSIDE,
+            user: "service",
+            count: 1,
+            rate: 1,
+            talk: Duration::from_secs(2),
+            media_port: 6_000,
+        }
+    }
+}
+
+/// What sipp counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Calls made.
+    pub made: u64,
+    /// Calls that went as the scenario says.
+    pub successful: u64,
+    /// Calls that did not.
+    pub failed: u64,
+    /// Calls now.
+    pub current: u64,
+    /// Retransmissions of ours.
+    pub retransmissions: u64,
+}
+
+impl Server {
+    /// Starts a media server that echoes media.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start(lab: &Lab, namespace: &Namespace, name: &str, address: IpAddr) -> Result<Self> {
+        Self::with(
+            lab,
+            namespace,
+            name,
+            address,
+            "server.xml",
+            Duration::from_secs(2),
+        )
+    }
+
+    /// The same with a scenario of one's choice; `talk` is for one that hangs up itself.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn with(
+        lab: &Lab,
+        namespace: &Namespace,
+        name: &str,
+        address: IpAddr,
+        file: &str,
+        talk: Duration,
+    ) -> Result<Self> {
+        let folder = lab.peer_dir(name)?;
+        let arguments = [
+            words("-sf"),
+            vec![scenario(file).display().to_string()],
+            words(&format!(
+                "-i {0} -mi {0} -p 5060 -mp 6000 -rtp_echo -nostdin",
+                bare(address)
+            )),
+            words(&format!(
+                "-d {} -trace_err -error_file errors.log",
+                talk.as_millis()
+            )),
+            words("-aa -buff_size 1048576"),
+        ]
+        .concat();
+        let process = lab.peer(namespace, name, "sipp", &arguments, &folder)?;
+        // It prints nothing that says so; its socket does.
+        crate::wait::until(format!("{name} listening"), Duration::from_secs(10), || {
+            let sockets = namespace.run("ss -Hlnu").unwrap_or_default();
+            let wanted = std::net::SocketAddr::new(address, 5_060).to_string();
+            sockets.contains(&wanted).then_some(())
+        })?;
+        Ok(Self { process })
+    }
+
+    /// Kills it (SIGKILL).
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+}
+
+impl Caller {
+    /// Starts the calls.
+    ///
+    /// # Errors
+    /// When sipp does not start.
+    pub fn start(lab: &Lab, namespace: &Namespace, name: &str, calls: &Calls) -> Result<Self> {
+        let folder = lab.peer_dir(name)?;
+        // Ten seconds of a sweep; sipp plays it in a loop.
+        let tone = wav::to_alaw(&wav::sweep(8_000, 10, 1));
+        fs::write(folder.join("tone.pcma"), tone).map_err(Failure::while_("writing the tone"))?;
+        let (from, to) = (bare(calls.from), crate::topology::sip(calls.to));
+        let Calls {
+            count,
+            rate,
+            port,
+            user,
+            media_port,
+            ..
+        } = calls;
+        let arguments = [
+            words("-sf"),
+            vec![scenario(calls.scenario).display().to_string()],
+            words(&format!(
+                "-i {from} -mi {from} -p {port} -mp {media_port} -s {user} -nostdin"
+            )),
+            words(&format!(
+                "-m {count} -r {rate} -l {count} -d {}",
+                calls.talk.as_millis()
+            )),
+            words("-trace_err -error_file errors.log -trace_stat -fd 1 -stf stat.csv"),
+            words("-recv_timeout 40000 -buff_size 1048576"),
+            vec![to.to_string()],
+        ]
+        .concat();
+        let stat = folder.join("stat.csv");
+        let _ = fs::remove_file(&stat);
+        Ok(Self {
+            process: lab.peer(namespace, name, "sipp", &arguments, &folder)?,
+            stat,
+        })
+    }
+
+    /// What it has counted so far; it writes once a second.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        read_tally(&fs::read_to_string(&self.stat).unwrap_or_default())
+    }
+
+    /// Waits for its end and returns what it counted.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub fn finish(mut self, limit: Duration) -> Result<Tally> {
+        self.process.wait(limit)?;
+        let tally = self.tally();
+        if tally.failed > 0 || tally.made == 0 {
+            let folder = self
+                .stat
+                .parent()
+                .map(std::path::Path::to_owned)
+                .unwrap_or_default();
+            let errors = fs::read_to_string(folder.join("errors.log")).unwrap_or_default();
+            eprintln!(
+                "{}: {tally:?}\n{}",
+                self.process.name(),
+                first_lines(&errors, 60)
+            );
+        }
+        Ok(tally)
+    }
+
+    /// Ends it: calls that are up get their BYE (SIGUSR1).
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn hang_up(&mut self) -> Result<()> {
+        self.process.signal(Signal::SIGUSR1)
+    }
+}
+
+/// The last row of sipp's statistics file.
+fn read_tally(csv: &str) -> Tally {
+    let mut lines = csv.lines();
+    let Some(header) = lines.next() else {
+        return Tally::default();
+    };
+    let Some(row) = lines.next_back() else {
+        return Tally::default();
+    };
+    let values: Vec<&str> = row.split(';').collect();
+    let value = |name: &str| {
+        let column = header.split(';').position(|h| h == name)?;
+        values.get(column)?.trim().parse().ok()
+    };
+    Tally {
+        made: value("TotalCallCreated").unwrap_or(0),
+        successful: value("SuccessfulCall(C)").unwrap_or(0),
+        failed: value("FailedCall(C)").unwrap_or(0),
+        current: value("CurrentCall").unwrap_or(0),
+        retransmissions: value("Retransmissions(C)").unwrap_or(0),
+    }
+}
+
+fn first_lines(text: &str, count: usize) -> String {
+    text.lines().take(count).collect::<Vec<_>>().join("\n")
+}
+
+fn words(line: &str) -> Vec<String> {
+    line.split_whitespace().map(str::to_owned).collect()
+}
+
+/// sipp wants IPv6 addresses in brackets.
+fn bare(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(a) => a.to_string(),
+        IpAddr::V6(a) => format!("[{a}]"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_row_counts() {
+        let csv = "CurrentCall;TotalCallCreated;SuccessfulCall(C);FailedCall(C);Retransmissions(C);\n\
+                   1;1;0;0;0;\n0;3;2;1;4;\n";
+        let tally = Tally {
+            made: 3,
+            successful: 2,
+            failed: 1,
+            current: 0,
+            retransmissions: 4,
+        };
+        assert_eq!(read_tally(csv), tally);
+        assert_eq!(read_tally(""), Tally::default());
+        assert_eq!(read_tally("CurrentCall;\n"), Tally::default());
+    }
+}
