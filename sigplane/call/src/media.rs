@@ -3,7 +3,7 @@
 //!
 //! [`Ports`] hands out our media ports; a [`Session`] is one call's media. Give the session every
 //! SDP that passes, in order, as [`Session::offer`] or [`Session::answer`]; send on what it
-//! returns; say [`Session::establish`] when the call is answered; drain [`Session::command`] for
+//! returns; say [`Session::settle`] when the call is answered; drain [`Session::command`] for
 //! the dataplane and [`Session::counter`].
 //!
 //! What is done with the SDP cases that a proxy could treat in several ways:

@@ -198,10 +198,11 @@ impl Session {
         Ok(self.rewrite(&view, address, |i, media| self.shown_answer(i, media, to)))
     }
 
-    /// A 2xx to the first INVITE passed (after its SDP, if any, was given to [`Self::answer`] or
-    /// [`Self::offer`]): no other fork can answer any more, so the ports of media lines that the answer
-    /// refused are freed, and media timeouts begin. Further calls change nothing.
-    pub fn establish(&mut self, ports: &mut Ports) {
+    /// The call is answered: a 2xx to the first INVITE passed, whether with an answer, an offer or
+    /// no SDP (which was given to [`Self::answer`] or [`Self::offer`] before). No other fork
+    /// can answer any more, so the ports of media lines that the answer refused are freed, and media
+    /// timeouts begin. Further calls change nothing.
+    pub fn settle(&mut self, ports: &mut Ports) {
         let before = self.flows();
         self.established = true;
         if let Some(offer) = &mut self.offer {

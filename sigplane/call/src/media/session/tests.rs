@@ -78,7 +78,7 @@ impl Call {
             .unwrap();
         call.answer(Party::Callee, "t1", &audio("10.0.0.50", 6004))
             .unwrap();
-        call.session.establish(&mut call.ports);
+        call.session.settle(&mut call.ports);
         call.commands();
         call
     }

@@ -57,7 +57,7 @@ fn what_one_fork_refuses_another_may_accept() {
     );
     assert_ne!(after.id, before.id);
     assert!(answered.contains(&format!("m=video {} ", after.a.port)));
-    call.session.establish(&mut call.ports);
+    call.session.settle(&mut call.ports);
     assert_eq!(call.used(), [2, 2, 0]);
     call.close();
 }

@@ -57,7 +57,7 @@ enum Step {
     Offer(Party, String),
     Answer(Party, &'static str, String),
     Reject,
-    Establish,
+    Settle,
     NextTarget(u16),
     Restore,
 }
@@ -69,7 +69,7 @@ fn step() -> impl Strategy<Value = Step> {
         5 => (party(), sdp()).prop_map(|(p, s)| Step::Offer(p, s)),
         8 => (party(), tag, sdp()).prop_map(|(p, t, s)| Step::Answer(p, t, s)),
         1 => Just(Step::Reject),
-        1 => Just(Step::Establish),
+        1 => Just(Step::Settle),
         1 => (1_u16..3).prop_map(Step::NextTarget),
         1 => Just(Step::Restore),
     ]
@@ -151,7 +151,7 @@ fn take(call: &mut Call, step: Step) -> Option<(Party, Result<String, Refusal>)>
             return Some((from.other(), call.answer(from, tag, &sdp)));
         }
         Step::Reject => call.session.reject_offer(&mut call.ports),
-        Step::Establish => call.session.establish(&mut call.ports),
+        Step::Settle => call.session.settle(&mut call.ports),
         Step::NextTarget(realm) => call.session.next_target(&mut call.ports, realm),
         Step::Restore => {
             let before = (call.session.flows(), call.used());

@@ -52,7 +52,7 @@ fn an_offer_and_its_answer() {
     assert_eq!(call.commands(), [Command::PutFlow(expected.clone())]);
 
     // Media timeouts begin with the 2xx.
-    call.session.establish(&mut call.ports);
+    call.session.settle(&mut call.ports);
     expected.timeout_s = 60;
     assert_eq!(call.commands(), [Command::PutFlow(expected)]);
     assert_eq!(call.used(), [1, 1, 0]);
@@ -66,7 +66,7 @@ fn a_late_offer_and_its_answer_in_the_ack() {
     let offered = call
         .offer(Party::Callee, &audio("10.0.0.50", 6004))
         .unwrap();
-    call.session.establish(&mut call.ports);
+    call.session.settle(&mut call.ports);
     let (a, b) = local(&call.flow());
     assert_eq!(offered, audio("192.0.2.1", a));
     assert_eq!(call.flow().b.remote, at("10.0.0.50:6004"));
@@ -153,7 +153,7 @@ fn the_same_again_changes_nothing() {
     // 183, then 200.
     assert_eq!(call.answer(Party::Callee, "t1", &answer).unwrap(), first);
     assert_eq!(call.commands(), []);
-    call.session.establish(&mut call.ports);
+    call.session.settle(&mut call.ports);
     call.commands();
     // A session refresh.
     let flow = call.flow();
@@ -340,7 +340,7 @@ fn a_line_that_the_answer_refuses() {
     assert!(answered.ends_with("m=video 0 RTP/AVP 99\r\n"));
     assert_eq!(call.session.flows().len(), 1);
     assert_eq!(call.used(), [2, 2, 0], "another fork may accept it");
-    call.session.establish(&mut call.ports);
+    call.session.settle(&mut call.ports);
     assert_eq!(call.used(), [1, 1, 0]);
     call.close();
 }
