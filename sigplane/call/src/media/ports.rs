@@ -262,7 +262,10 @@ struct Pool {
 
 impl Pool {
     fn new(address: IpAddr, range: &RangeInclusive<u16>, random: &mut SplitMix) -> Self {
-        let first = range.start().next_multiple_of(2);
+        let first = range
+            .start()
+            .checked_next_multiple_of(2)
+            .unwrap_or(*range.end());
         let mut ports: Vec<u16> = (first..*range.end()).step_by(2).collect();
         for i in (1..ports.len()).rev() {
             ports.swap(i, random.below(i + 1));

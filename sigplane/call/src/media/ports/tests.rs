@@ -116,6 +116,26 @@ fn a_full_pool_says_so_and_a_freed_port_waits_its_turn() {
 }
 
 #[test]
+fn ranges_at_the_edges() {
+    for (ports, pairs) in [
+        (65534..=65535, 1),
+        (65535..=65535, 0),
+        (1..=4, 1),
+        (10..=9, 0),
+        (0..=65535, 32768),
+    ] {
+        let ports = Ports::new(&[realm(&["10.0.0.1"], ports)], SlotTable::deal(&[0]), 1);
+        assert_eq!(
+            ports.usage(0),
+            Usage {
+                used: 0,
+                free: pairs
+            }
+        );
+    }
+}
+
+#[test]
 fn the_order_is_the_seeds() {
     let first = |seed| {
         let realms = [
