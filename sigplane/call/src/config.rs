@@ -131,9 +131,17 @@ impl CoreConfig {
     #[must_use]
     pub fn way(&self, side: Side, destination: SocketAddr) -> Option<(Path, SocketAddr)> {
         let fits = |local: &SocketAddr| local.is_ipv4() == destination.is_ipv4();
-        let realm = self.realms.iter().enumerate().filter(|(_, r)| r.side == side).find_map(
-            |(i, r)| Some((Path::Realm(u16::try_from(i).ok()?), *r.sip.iter().find(|a| fits(a))?)),
-        );
+        let realm = self
+            .realms
+            .iter()
+            .enumerate()
+            .filter(|(_, r)| r.side == side)
+            .find_map(|(i, r)| {
+                Some((
+                    Path::Realm(u16::try_from(i).ok()?),
+                    *r.sip.iter().find(|a| fits(a))?,
+                ))
+            });
         realm.or_else(|| {
             self.kernel
                 .iter()
@@ -158,7 +166,10 @@ impl CoreConfig {
             Path::Realm(i) => self.realms.get(usize::from(i)).map(|_| i),
             Path::Kernel(_) => {
                 let side = self.side(path)?;
-                self.realms.iter().position(|r| r.side == side).and_then(|i| u16::try_from(i).ok())
+                self.realms
+                    .iter()
+                    .position(|r| r.side == side)
+                    .and_then(|i| u16::try_from(i).ok())
             }
         }
     }

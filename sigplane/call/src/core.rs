@@ -1,34 +1,96 @@
 //! The core: one input, then its outputs.
+//!
+//! The rooms of this module, each a part of [`Core`]'s behaviour: `request` and `response` sort
+//! what comes in; `invite`, `branch` and `answer` set a call up; `in_dialog` and `ack` serve
+//! it; `cancel` and `end` end it; `dataplane` keeps the other plane in step; `probe` watches the
+//! targets; `own` makes requests of our own.
 
-use std::collections::VecDeque;
+mod ack;
+mod answer;
+mod branch;
+mod cancel;
+mod dataplane;
+mod dialog;
+mod end;
+mod in_dialog;
+mod invite;
+mod media;
+mod own;
+mod probe;
+mod reply;
+mod request;
+mod response;
+mod restore;
+mod timer;
+mod view;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
+use tandem_link::SlotTable;
+use tandem_policy::{Access, BadRow, Dispatcher, Thresholds};
+use tandem_transaction::TimerTable;
+use tandem_transaction::{ClientId, Layer, Output as TransactionOutput, ServerId, Settings};
+
+use crate::call::{Call, Late, Relay};
 use crate::config::CoreConfig;
-use crate::io::{Input, Now, Output};
-use crate::views::{CallView, TargetView};
+use crate::counters::{Counter, Counters};
+use crate::io::{Input, Now, Output, Tables};
+use crate::media::{Ports, RealmMedia};
+use crate::record::Hop;
+use crate::token::Tokens;
+use dataplane::Link;
+use probe::Probe;
+use timer::Timer;
 
-/// Why a journal record could not be taken up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RestoreError {
-    /// The record's key.
-    pub key: u64,
-    /// What is wrong with it.
-    pub reason: String,
-}
-
-impl std::fmt::Display for RestoreError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "journal record of call {:016x} is not usable: {}", self.key, self.reason)
-    }
-}
-
-impl std::error::Error for RestoreError {}
+pub use restore::RestoreError;
 
 /// The proxy core of one SIP worker.
 #[derive(Debug)]
 pub struct Core {
     config: CoreConfig,
+    counters: Counters,
+    tokens: Tokens,
+    layer: Layer<Hop>,
+    /// Events of the layer that are not handled yet.
+    events: VecDeque<TransactionOutput<Hop>>,
+    timers: TimerTable<Timer>,
+    calls: BTreeMap<u64, Call>,
+    by_call_id: HashMap<Vec<u8>, Vec<u64>>,
+    /// The number of the youngest call.
+    last_key: u64,
+    clients: HashMap<ClientId, ClientUse>,
+    /// The calls whose first INVITE a server transaction is.
+    setups: HashMap<ServerId, u64>,
+    relays: HashMap<ServerId, Relay>,
+    lates: HashMap<ClientId, Late>,
+    access: Access,
+    dispatcher: Dispatcher,
+    bad_rows: Vec<BadRow>,
+    /// Calls from the journal are not counted among their targets' yet: the tables come later.
+    uncounted: bool,
+    probes: HashMap<i64, Probe>,
+    ports: Ports,
+    link: Link,
     outputs: VecDeque<Output>,
+}
+
+/// What a client transaction is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ClientUse {
+    /// The INVITE to the target of this call.
+    Invite(u64),
+    /// An INVITE to a target that was given up.
+    Late,
+    /// A request in a dialog; the server transaction that it came by.
+    Relay(ServerId),
+    /// A CANCEL: nobody waits for its answer.
+    Cancel,
+    /// A BYE of our own.
+    Bye,
+    /// A probe of this target.
+    Probe(i64),
 }
 
 impl Core {
@@ -36,23 +98,79 @@ impl Core {
     /// process: branches, tags and tokens are drawn from it.
     #[must_use]
     pub fn new(config: CoreConfig, seed: [u8; 16]) -> Self {
-        let _ = seed;
-        Self { config, outputs: VecDeque::new() }
-    }
-
-    /// Takes up a call from the journal. Before the first input, and followed by draining
-    /// [`Self::output`]: a call that was not answered yet ends here, with its CDR.
-    ///
-    /// # Errors
-    /// Names the record; the others are not harmed.
-    pub fn restore(&mut self, now: Now, key: u64, body: &[u8]) -> Result<(), RestoreError> {
-        let _ = (now, body);
-        Err(RestoreError { key, reason: String::new() })
+        let mut tokens = Tokens::new(seed);
+        let realms: Vec<RealmMedia> = config
+            .realms
+            .iter()
+            .map(|r| RealmMedia {
+                addresses: r.media.clone(),
+                ports: r.media_ports.clone(),
+            })
+            .collect();
+        let ports = Ports::new(&realms, SlotTable::deal(&[]), tokens.number());
+        let dispatcher = Dispatcher::new(Thresholds {
+            failures: config.dispatcher.probe_failures,
+            successes: config.dispatcher.probe_successes,
+            probing: !config.dispatcher.probe_interval.is_zero(),
+        });
+        Self {
+            counters: Counters::default(),
+            tokens,
+            layer: Layer::new(Settings::with_t1(config.t1)),
+            events: VecDeque::new(),
+            timers: TimerTable::default(),
+            calls: BTreeMap::new(),
+            by_call_id: HashMap::new(),
+            last_key: 0,
+            clients: HashMap::new(),
+            setups: HashMap::new(),
+            relays: HashMap::new(),
+            lates: HashMap::new(),
+            access: Access::default(),
+            dispatcher,
+            bad_rows: Vec::new(),
+            uncounted: false,
+            probes: HashMap::new(),
+            ports,
+            link: Link::default(),
+            outputs: VecDeque::new(),
+            config,
+        }
     }
 
     /// Takes one input.
     pub fn input(&mut self, now: Now, input: Input<'_>) {
-        let _ = (now, input);
+        match input {
+            Input::Datagram {
+                path,
+                source,
+                local,
+                bytes,
+            } => {
+                self.datagram(
+                    now,
+                    Hop {
+                        path,
+                        local,
+                        peer: source,
+                    },
+                    bytes,
+                );
+            }
+            Input::Unreachable {
+                path,
+                destination,
+                error: _,
+            } => {
+                self.unreachable(now, path, destination);
+            }
+            Input::Timer => self.expire(now),
+            Input::DataplaneUp(hello) => self.dataplane_up(hello),
+            Input::DataplaneDown => self.dataplane_down(now),
+            Input::Dataplane(message) => self.dataplane_message(now, message),
+            Input::Tables(tables) => self.tables(now, &tables),
+        }
+        self.settle(now);
     }
 
     /// The next output, in order; none when all are drained.
@@ -64,7 +182,10 @@ impl Core {
     /// pending.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Duration> {
-        None
+        match (self.timers.next(), self.layer.next_timeout()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
     }
 
     /// The configuration.
@@ -73,18 +194,112 @@ impl Core {
         &self.config
     }
 
-    /// Every call.
-    pub fn calls(&self) -> impl Iterator<Item = CallView> + '_ {
-        std::iter::empty()
+    /// The rows of the last tables that could not be used.
+    #[must_use]
+    pub fn bad_rows(&self) -> &[BadRow] {
+        &self.bad_rows
     }
 
-    /// Every dispatcher target.
-    pub fn dispatcher(&self) -> impl Iterator<Item = TargetView> + '_ {
-        std::iter::empty()
+    fn tables(&mut self, now: Now, tables: &Arc<Tables>) {
+        let (access, mut bad) = Access::new(&tables.address);
+        self.access = access;
+        bad.extend(self.dispatcher.load(&tables.dispatcher));
+        self.counters
+            .add_named(Counter::BadRows.name(), bad.len() as u64);
+        self.bad_rows = bad;
+        if std::mem::take(&mut self.uncounted) {
+            for target in self.calls.values().filter_map(|c| c.counted) {
+                self.dispatcher.call_begins(target);
+            }
+        }
+        self.schedule_probes(now);
     }
 
-    /// Every counter and gauge.
-    pub fn counters(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        std::iter::empty()
+    /// Handles what the transactions said, until they have nothing more to say.
+    fn settle(&mut self, now: Now) {
+        loop {
+            self.flush();
+            let Some(event) = self.events.pop_front() else {
+                return;
+            };
+            self.transaction_event(now, event);
+        }
     }
+
+    /// Carries over what the transactions want sent, so that it keeps its place among the
+    /// outputs; their events wait for [`Self::settle`].
+    fn flush(&mut self) {
+        while let Some(output) = self.layer.output() {
+            match output {
+                TransactionOutput::Send { hop, bytes, again } => {
+                    if again {
+                        self.counters.add(Counter::Retransmissions);
+                    }
+                    self.send(hop, bytes.to_vec());
+                }
+                event => self.events.push_back(event),
+            }
+        }
+    }
+
+    fn send(&mut self, hop: Hop, bytes: Vec<u8>) {
+        self.outputs.push_back(Output::Send {
+            path: hop.path,
+            local: hop.local,
+            destination: hop.peer,
+            bytes,
+        });
+    }
+
+    fn transaction_event(&mut self, now: Now, event: TransactionOutput<Hop>) {
+        match event {
+            TransactionOutput::Send { hop, bytes, .. } => self.send(hop, bytes.to_vec()),
+            TransactionOutput::TimedOut(id) => self.request_failed(now, id, Failure::Silence),
+            TransactionOutput::ClientEnded(id) => self.client_ended(id),
+            TransactionOutput::NoAck(_) => self.counters.add(Counter::AcksMissing),
+            TransactionOutput::ServerEnded(id) => {
+                self.relays.remove(&id);
+                if let Some(call) = self.setups.remove(&id).and_then(|k| self.calls.get_mut(&k)) {
+                    call.accepted = None;
+                }
+            }
+        }
+    }
+
+    fn client_ended(&mut self, id: ClientId) {
+        self.clients.remove(&id);
+        self.lates.remove(&id);
+    }
+
+    /// A request of ours got no answer, and will get none.
+    fn request_failed(&mut self, now: Now, id: ClientId, failure: Failure) {
+        match self.clients.get(&id).copied() {
+            Some(ClientUse::Invite(key)) => self.branch_failed(now, key, id, failure),
+            Some(ClientUse::Relay(server)) => self.relay_failed(now, server),
+            Some(ClientUse::Bye) => self.counters.add(Counter::ByesUnanswered),
+            Some(ClientUse::Probe(target)) => self.probe_failed(now, target),
+            Some(ClientUse::Late | ClientUse::Cancel) | None => {}
+        }
+    }
+
+    /// The network says that nobody is there: it concerns those requests that heard nothing yet.
+    fn unreachable(&mut self, now: Now, path: crate::io::Path, destination: std::net::SocketAddr) {
+        self.counters.add(Counter::Unreachable);
+        for id in self
+            .layer
+            .silent_clients(|h| h.path == path && h.peer == destination)
+        {
+            self.request_failed(now, id, Failure::Unreachable);
+            self.layer.abort(id);
+        }
+    }
+}
+
+/// Why a request got no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failure {
+    /// Nothing came.
+    Silence,
+    /// The network said that nobody is there.
+    Unreachable,
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tandem_link::{Command, DataplaneHello, FromDataplane};
 use tandem_policy::{AddressRow, DispatcherRow};
 
@@ -17,7 +18,7 @@ pub struct Now {
 }
 
 /// How a datagram came or goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Path {
     /// Through the dataplane, in the realm with this index. (Datagrams that the kernel reassembled
     /// and received on the realm's own SIP address come as this too: the shell chooses rings or

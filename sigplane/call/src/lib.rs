@@ -6,10 +6,18 @@
 //! carried out.
 #![forbid(unsafe_code)]
 
+mod body;
+mod call;
+mod compose;
 mod config;
 mod core;
+mod counters;
 mod io;
+mod journal;
 pub mod media;
+mod message;
+mod record;
+mod token;
 mod views;
 
 pub use config::{

@@ -1,0 +1,178 @@
+//! A call in memory: its record, and what does not outlive the process.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use tandem_transaction::{ClientId, ServerId};
+
+use crate::media::Party;
+use crate::record::{Hop, Record};
+
+/// How many early dialogs and forks of one INVITE are looked after.
+pub(crate) const MAX_DIALOGS: usize = 16;
+
+/// A call.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) record: Record,
+    /// Until the final answer to the INVITE.
+    pub(crate) setup: Option<Setup>,
+    /// The answer to the INVITE, while its transaction lives.
+    pub(crate) accepted: Option<Accepted>,
+    /// The last ACK that passed in each direction, to be repeated with the 2xx.
+    pub(crate) acks: Vec<PassedAck>,
+    /// The target among whose calls this one is counted.
+    pub(crate) counted: Option<i64>,
+    /// Commands that remove flows, whose last reports are awaited.
+    pub(crate) awaiting: BTreeSet<u64>,
+}
+
+/// A call without a final answer.
+#[derive(Debug)]
+pub(crate) struct Setup {
+    /// The caller's INVITE.
+    pub(crate) server: ServerId,
+    /// As received.
+    pub(crate) invite: Arc<[u8]>,
+    /// Its Via headers, for responses.
+    pub(crate) vias: Vec<u8>,
+    /// Its Via and Record-Route headers, for responses that make a dialog.
+    pub(crate) head: Vec<u8>,
+    /// Targets not tried yet.
+    pub(crate) targets: VecDeque<i64>,
+    /// The target being tried.
+    pub(crate) branch: Option<Branch>,
+    /// The caller gave up.
+    pub(crate) cancelled: bool,
+    pub(crate) exchange: Exchange,
+}
+
+/// An INVITE to a target.
+#[derive(Debug)]
+pub(crate) struct Branch {
+    pub(crate) client: ClientId,
+    pub(crate) target: i64,
+    pub(crate) cancel: CancelPlan,
+}
+
+/// How an INVITE of ours is cancelled, if it must be (RFC 3261 section 9.1): not before a
+/// provisional response.
+#[derive(Clone, Debug)]
+pub(crate) struct CancelPlan {
+    pub(crate) request: Arc<[u8]>,
+    pub(crate) branch: String,
+    pub(crate) hop: Hop,
+    pub(crate) stage: CancelStage,
+}
+
+/// How far a cancellation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CancelStage {
+    /// Not wanted; nothing heard yet.
+    Silent,
+    /// Not wanted; a provisional response came.
+    Ringing,
+    /// Wanted, as soon as a provisional response comes.
+    Wanted,
+    /// Sent.
+    Sent,
+}
+
+/// An INVITE to a target that was given up: a late answer is acknowledged and ended.
+#[derive(Debug)]
+pub(crate) struct Late {
+    pub(crate) cancel: CancelPlan,
+    /// Callee's tags that were ended already.
+    pub(crate) ended: Vec<Vec<u8>>,
+}
+
+/// An answered INVITE.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) server: ServerId,
+    /// The 2xx as it went to the caller.
+    pub(crate) response: Arc<[u8]>,
+    /// Tags of further forks that were ended.
+    pub(crate) ended: Vec<Vec<u8>>,
+}
+
+/// An ACK that passed.
+#[derive(Debug)]
+pub(crate) struct PassedAck {
+    pub(crate) from: Party,
+    pub(crate) tag: Vec<u8>,
+    pub(crate) cseq: u32,
+    pub(crate) hop: Hop,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// A request in a dialog on its way to the other side.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    pub(crate) call: u64,
+    pub(crate) from: Party,
+    /// The callee's tag of the dialog.
+    pub(crate) tag: Vec<u8>,
+    pub(crate) kind: RelayKind,
+    /// The request as it came.
+    pub(crate) request: Arc<[u8]>,
+    /// The Via headers of the request, for responses.
+    pub(crate) vias: Vec<u8>,
+    /// Our Contact in responses.
+    pub(crate) contact: Vec<u8>,
+    pub(crate) exchange: Exchange,
+    /// The 2xx as it went back.
+    pub(crate) answered: Option<Arc<[u8]>>,
+    /// Only an INVITE's.
+    pub(crate) cancel: Option<CancelPlan>,
+}
+
+/// What matters of the method of a request in a dialog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RelayKind {
+    Invite,
+    Update,
+    Prack,
+    Bye,
+    Other,
+}
+
+impl RelayKind {
+    pub(crate) fn of(method: &[u8]) -> Self {
+        match method {
+            b"INVITE" => Self::Invite,
+            b"UPDATE" => Self::Update,
+            b"PRACK" => Self::Prack,
+            b"BYE" => Self::Bye,
+            _ => Self::Other,
+        }
+    }
+
+    /// Whether it gives the sender's Contact anew (RFC 3261 section 12.2, RFC 3311).
+    pub(crate) const fn refreshes_target(self) -> bool {
+        matches!(self, Self::Invite | Self::Update)
+    }
+
+    /// Whether its SDP is an offer or an answer.
+    pub(crate) const fn negotiates(self) -> bool {
+        matches!(self, Self::Invite | Self::Update | Self::Prack)
+    }
+}
+
+/// The offer/answer exchange of one request (RFC 3264, RFC 6337).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exchange {
+    /// No SDP yet.
+    None,
+    /// This party's offer awaits its answer.
+    Offered(Party),
+    /// This party's offer has been answered at least once.
+    Answered(Party),
+}
+
+impl Exchange {
+    /// Whether an offer was made that a failure of the request takes back.
+    pub(crate) const fn is_open(self) -> bool {
+        matches!(self, Self::Offered(_) | Self::Answered(_))
+    }
+}

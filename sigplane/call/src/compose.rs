@@ -1,0 +1,189 @@
+//! Messages that go out: those that pass through us, and our own.
+
+use std::net::SocketAddr;
+
+use crate::message::{Message, Name};
+
+/// The methods that we serve, for Allow.
+pub(crate) const ALLOW: &str =
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, NOTIFY, REFER";
+
+/// A message in the making.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    out: Vec<u8>,
+}
+
+/// What becomes of a message's body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Body {
+    /// It passes as it is.
+    Same,
+    /// This one instead, of the same type.
+    Replaced(Vec<u8>),
+    /// Taken out, with the headers that describe it.
+    Removed,
+}
+
+impl Draft {
+    pub(crate) fn request(method: &[u8], uri: &[u8]) -> Self {
+        Self {
+            out: [method, b" ", uri, b" SIP/2.0\r\n"].concat(),
+        }
+    }
+
+    pub(crate) fn response(code: u16, reason: &[u8]) -> Self {
+        Self {
+            out: [
+                b"SIP/2.0 ",
+                code.to_string().as_bytes(),
+                b" ",
+                reason,
+                b"\r\n",
+            ]
+            .concat(),
+        }
+    }
+
+    #[must_use]
+    pub(crate) fn header(mut self, name: &str, value: &[u8]) -> Self {
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b": ");
+        self.out.extend_from_slice(value);
+        self.out.extend_from_slice(b"\r\n");
+        self
+    }
+
+    #[must_use]
+    pub(crate) fn headers<'v>(
+        self,
+        name: &str,
+        values: impl IntoIterator<Item = &'v [u8]>,
+    ) -> Self {
+        values
+            .into_iter()
+            .fold(self, |draft, value| draft.header(name, value))
+    }
+
+    /// Headers that were made before, with their line ends.
+    #[must_use]
+    pub(crate) fn block(mut self, block: &[u8]) -> Self {
+        self.out.extend_from_slice(block);
+        self
+    }
+
+    /// The headers so far, without the end.
+    pub(crate) fn head(self) -> Vec<u8> {
+        self.out
+    }
+
+    pub(crate) fn finish(self, body: &[u8]) -> Vec<u8> {
+        let mut out = self
+            .header("Content-Length", body.len().to_string().as_bytes())
+            .out;
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(body);
+        out
+    }
+
+    /// Takes over the headers of `message` that are not a proxy's to change, and its body.
+    fn pass(mut self, message: &Message<'_>, contact: Option<&[u8]>, body: &Body) -> Vec<u8> {
+        for (name, written, value) in message.fields() {
+            match name {
+                Name::Via
+                | Name::Route
+                | Name::RecordRoute
+                | Name::MaxForwards
+                | Name::Contact
+                | Name::ContentLength => {}
+                Name::ContentType | Name::ContentEncoding | Name::ContentDisposition
+                    if *body == Body::Removed => {}
+                _ => {
+                    for part in [written, b": ", value, b"\r\n"] {
+                        self.out.extend_from_slice(part);
+                    }
+                }
+            }
+        }
+        if let Some(contact) = contact.filter(|_| message.first(Name::Contact).is_some()) {
+            self = self.header("Contact", contact);
+        }
+        match body {
+            Body::Same => self.finish(message.body()),
+            Body::Replaced(bytes) => self.finish(bytes),
+            Body::Removed => self.finish(b""),
+        }
+    }
+}
+
+/// How a request goes on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Onward<'a> {
+    /// The Request-URI.
+    pub(crate) uri: &'a [u8],
+    /// Our Via's value.
+    pub(crate) via: &'a [u8],
+    /// The Route headers.
+    pub(crate) routes: &'a [Vec<u8>],
+    /// Our Record-Route, for a request that begins a dialog.
+    pub(crate) record_route: Option<&'a [u8]>,
+    /// Our Contact, in the place of the sender's, if it has one.
+    pub(crate) contact: &'a [u8],
+    /// What becomes of the body.
+    pub(crate) body: &'a Body,
+}
+
+/// A request as it goes on to the other side.
+pub(crate) fn onward(message: &Message<'_>, onward: &Onward<'_>) -> Vec<u8> {
+    let hops = message
+        .max_forwards()
+        .map_or(70, |hops| hops.saturating_sub(1));
+    Draft::request(message.method(), onward.uri)
+        .header("Via", onward.via)
+        .headers("Record-Route", onward.record_route)
+        .headers("Route", onward.routes.iter().map(Vec::as_slice))
+        .header("Max-Forwards", hops.to_string().as_bytes())
+        .pass(message, Some(onward.contact), onward.body)
+}
+
+/// A response as it goes back to the other side. `head` holds the Via (and Record-Route) headers
+/// of the request that it answers, ready-made.
+pub(crate) fn back(
+    message: &Message<'_>,
+    head: &[u8],
+    contact: Option<&[u8]>,
+    body: &Body,
+) -> Vec<u8> {
+    Draft::response(message.code(), message.reason())
+        .block(head)
+        .pass(message, contact, body)
+}
+
+/// The ACK (without To) and the CANCEL of an INVITE of ours: its start line's URI, its topmost
+/// Via, its Route, From, Call-ID and CSeq number (RFC 3261 sections 9.1 and 17.1.1.3).
+pub(crate) fn hop_by_hop(method: &str, invite: &Message<'_>, onward: &Onward<'_>) -> Draft {
+    let cseq = format!("{} {method}", invite.cseq());
+    Draft::request(method.as_bytes(), onward.uri)
+        .header("Via", onward.via)
+        .headers("Route", onward.routes.iter().map(Vec::as_slice))
+        .header("Max-Forwards", b"70")
+        .header("From", invite.from_value())
+        .header("Call-ID", invite.call_id())
+        .header("CSeq", cseq.as_bytes())
+}
+
+/// Our Via's value.
+pub(crate) fn via(local: SocketAddr, branch: &str) -> Vec<u8> {
+    format!("SIP/2.0/UDP {local};rport;branch={branch}").into_bytes()
+}
+
+/// Our Record-Route's value.
+pub(crate) fn record_route(local: SocketAddr) -> Vec<u8> {
+    format!("<sip:{local};lr>").into_bytes()
+}
+
+/// Our Contact's value.
+pub(crate) fn contact(alias: &[u8], local: SocketAddr) -> Vec<u8> {
+    let host = local.to_string();
+    [b"<sip:", alias, b"@", host.as_bytes(), b">"].concat()
+}

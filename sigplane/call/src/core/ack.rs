@@ -1,0 +1,119 @@
+//! ACK of a 2xx: end to end, without a transaction (RFC 3261 section 13.2.2.4).
+
+use tandem_policy::EndCause;
+
+use super::Core;
+use super::dialog::contact_for;
+use super::in_dialog::Place;
+use super::request::Arrival;
+use crate::body::{Found, find_sdp};
+use crate::call::PassedAck;
+use crate::compose::{self, Body, Onward};
+use crate::counters::Counter;
+use crate::io::Now;
+use crate::media::{Party, Session};
+use crate::message::Message;
+use crate::record::other;
+
+impl Core {
+    pub(super) fn ack(&mut self, now: Now, arrival: Arrival<'_, '_>) {
+        let message = arrival.message;
+        if message.max_forwards() == Some(0) {
+            return self.counters.add(Counter::TooManyHops);
+        }
+        let Some(place) = self.place(arrival) else {
+            return self.counters.add(Counter::AcksUnmatched);
+        };
+        if self.ack_again(place, message) {
+            return;
+        }
+        let (body, refused) = self.ack_body(place, message);
+        let Some(record) = self.calls.get(&place.key).map(|c| &c.record) else {
+            return;
+        };
+        let sender = record.end(place.from, place.tag);
+        let receiver = record.end(other(place.from), place.tag);
+        let (Some(sender), Some(receiver)) = (sender, receiver) else {
+            return;
+        };
+        let hop = self.way_to(receiver);
+        let uri = receiver.target.clone();
+        let routes = receiver.routes.clone();
+        let contact = contact_for(sender, hop);
+        let branch = self.tokens.branch();
+        let onward = Onward {
+            uri: &uri,
+            via: &compose::via(hop.local, &branch),
+            routes: &routes,
+            record_route: None,
+            contact: &contact,
+            body: &body,
+        };
+        let bytes = compose::onward(message, &onward);
+        self.send(hop, bytes.clone());
+        if let Some(call) = self.calls.get_mut(&place.key) {
+            call.acks
+                .retain(|a| a.from != place.from || a.tag != place.tag);
+            call.acks.push(PassedAck {
+                from: place.from,
+                tag: place.tag.to_vec(),
+                cseq: message.cseq(),
+                hop,
+                bytes,
+            });
+            if place.from == Party::Caller
+                && let Some(dialog) = call.record.dialog_mut(place.tag)
+            {
+                dialog.acked = Some(message.cseq());
+            }
+        }
+        if refused {
+            self.hang_up(now, place.key, EndCause::Local);
+        }
+    }
+
+    /// An ACK that has passed already goes again as it went.
+    fn ack_again(&mut self, place: Place<'_>, message: &Message<'_>) -> bool {
+        let passed = self.calls.get(&place.key).and_then(|call| {
+            call.acks
+                .iter()
+                .find(|a| a.from == place.from && a.tag == place.tag && a.cseq == message.cseq())
+        });
+        let Some((hop, bytes)) = passed.map(|a| (a.hop, a.bytes.clone())) else {
+            return false;
+        };
+        self.send(hop, bytes);
+        true
+    }
+
+    /// The answer to an offer in the 2xx is in here; no other SDP can be. Says also whether the
+    /// answer had to be refused: it cannot be told to the sender but by ending the call.
+    fn ack_body(&mut self, place: Place<'_>, message: &Message<'_>) -> (Body, bool) {
+        let Place { key, from, tag } = place;
+        let awaited = self.calls.get(&key).and_then(|c| c.record.answer_in_ack);
+        if awaited != Some((message.cseq(), from)) {
+            return match find_sdp(message) {
+                Found::None => (Body::Same, false),
+                Found::Sdp(_) | Found::Unreadable => {
+                    self.counters.add(Counter::BodiesUnreadable);
+                    (Body::Removed, false)
+                }
+            };
+        }
+        let body = self.anchor_answer(key, from, tag, message);
+        if let Some(call) = self.calls.get_mut(&key) {
+            call.record.answer_in_ack = None;
+        }
+        match body {
+            Ok(body) => {
+                self.with_media(key, Session::settle);
+                self.journal(key);
+                (body, false)
+            }
+            Err(_) => {
+                self.counters.add(Counter::AnswersRefused);
+                (Body::Removed, true)
+            }
+        }
+    }
+}

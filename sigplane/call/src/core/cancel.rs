@@ -1,0 +1,106 @@
+//! CANCEL, and what ends a call before its answer.
+
+use tandem_policy::EndCause;
+use tandem_transaction::{ServerId, ServerKey};
+
+use super::Core;
+use super::reply::Answer;
+use super::request::Arrival;
+use super::timer::Timer;
+use crate::counters::Counter;
+use crate::io::Now;
+use crate::message::Message;
+
+impl Core {
+    /// The caller's CANCEL (RFC 3261 sections 9.2 and 16.10): answered by us, and passed on as one
+    /// of our own. It is served without a transaction, since serving it twice does no harm.
+    pub(super) fn cancel(&mut self, now: Now, arrival: Arrival<'_, '_>, key: &ServerKey) {
+        let Some(server) = self.layer.to_cancel(key) else {
+            self.counters.add(Counter::NoSuchDialog);
+            return self.reply(arrival, &Answer::no_such_dialog());
+        };
+        self.counters.add(Counter::Cancels);
+        self.reply(arrival, &Answer::new(200, "OK"));
+        if let Some(key) = self.setups.get(&server).copied() {
+            self.cancel_setup(now, key);
+        } else {
+            self.cancel_relay(now, server);
+        }
+    }
+
+    fn cancel_setup(&mut self, now: Now, key: u64) {
+        let Some(setup) = self.setup_mut(key) else {
+            return;
+        };
+        if std::mem::replace(&mut setup.cancelled, true) {
+            return;
+        }
+        let Some(mut branch) = setup.branch.take() else {
+            return;
+        };
+        self.want_cancel(now, &mut branch.cancel);
+        if let Some(setup) = self.setup_mut(key) {
+            setup.branch = Some(branch);
+        }
+        // RFC 3261 section 9.1: without a final answer for 64*T1 the INVITE is taken as cancelled.
+        self.timers.set(
+            Timer::Cancelled(key),
+            now.mono + self.config.t1.saturating_mul(64),
+        );
+    }
+
+    fn cancel_relay(&mut self, now: Now, server: ServerId) {
+        let Some(mut plan) = self.relays.get_mut(&server).and_then(|r| r.cancel.take()) else {
+            return;
+        };
+        self.want_cancel(now, &mut plan);
+        if let Some(relay) = self.relays.get_mut(&server) {
+            relay.cancel = Some(plan);
+        }
+    }
+
+    /// The target does not answer our CANCEL.
+    pub(super) fn cancel_unanswered(&mut self, now: Now, key: u64) {
+        let answer = Answer::new(487, "Request Terminated");
+        self.reject(now, key, &answer, EndCause::Cancelled);
+    }
+
+    /// Timer C: the target has been ringing for too long.
+    pub(super) fn rang_out(&mut self, now: Now, key: u64) {
+        let answer = Answer::new(408, "Request Timeout");
+        self.reject(now, key, &answer, EndCause::NoAnswer);
+    }
+
+    /// Ends a call before its answer with an answer of our own. A target that was ringing is
+    /// cancelled.
+    pub(super) fn reject(&mut self, now: Now, key: u64, answer: &Answer, cause: EndCause) {
+        if let Some(branch) = self.take_branch(key) {
+            self.make_late(now, branch);
+        }
+        let Some(setup) = self.calls.get(&key).and_then(|c| c.setup.as_ref()) else {
+            return;
+        };
+        let (server, vias, invite) = (setup.server, setup.vias.clone(), setup.invite.clone());
+        if let Ok(message) = Message::read(&invite) {
+            self.respond(now, server, &vias, &message, answer);
+        }
+        self.refused(now, key, answer.code, answer.reason.clone(), cause);
+    }
+
+    /// The caller has its final answer, a failure: the call is over.
+    pub(super) fn refused(
+        &mut self,
+        now: Now,
+        key: u64,
+        code: u16,
+        reason: String,
+        cause: EndCause,
+    ) {
+        if let Some(call) = self.calls.get_mut(&key) {
+            call.setup = None;
+            call.record.sip_code = code;
+            call.record.sip_reason = reason;
+        }
+        self.end_call(now, key, cause);
+    }
+}

@@ -1,0 +1,99 @@
+//! Dialogs: where requests in them go, and what each side gets to see of the other.
+
+use std::net::SocketAddr;
+
+use super::Core;
+use crate::call::MAX_DIALOGS;
+use crate::compose;
+use crate::config::CoreConfig;
+use crate::message::{self, Message, Name};
+use crate::record::{Dialog, Hop, Peer};
+
+impl Core {
+    /// Where a request to a peer goes: its first route, else its remote target (RFC 3261 section
+    /// 12.2.1.1). Names are not looked up, and an address that cannot be meant (a private one of
+    /// a peer that is seen with a public one, one of our own) is not believed: then it goes to
+    /// where the peer was last seen.
+    pub(super) fn way_to(&self, peer: &Peer) -> Hop {
+        let next = peer.routes.first().unwrap_or(&peer.target);
+        let seen = peer.hop.peer;
+        let believable = |address: &SocketAddr| {
+            message::is_sendable(*address)
+                && address.is_ipv4() == peer.hop.local.is_ipv4()
+                && !self.config.is_ours(*address)
+                && (!message::is_private(address.ip()) || message::is_private(seen.ip()))
+                && (!address.ip().is_loopback() || seen.ip().is_loopback())
+        };
+        let address = message::address_of(next).filter(believable).unwrap_or(seen);
+        Hop {
+            peer: address,
+            ..peer.hop
+        }
+    }
+
+    /// The callee's end of a dialog, from a response of its.
+    pub(super) fn callee_of(&self, key: u64, hop: Hop, response: &Message<'_>) -> Peer {
+        let target = response
+            .contact_uri()
+            .map_or_else(|| format!("sip:{}", hop.peer).into_bytes(), <[u8]>::to_vec);
+        let mut routes = foreign(&self.config, &response.list(Name::RecordRoute));
+        routes.reverse();
+        Peer {
+            hop,
+            alias: alias(key, &target),
+            target,
+            routes,
+            cseq: 0,
+        }
+    }
+
+    /// Takes the dialog of a response into the call's list, or brings it up to date. Says whether
+    /// it is there: a call has not more than [`MAX_DIALOGS`].
+    pub(super) fn note_dialog(&mut self, key: u64, hop: Hop, response: &Message<'_>) -> bool {
+        let callee = self.callee_of(key, hop, response);
+        let Some(call) = self.calls.get_mut(&key) else {
+            return false;
+        };
+        let record = &mut call.record;
+        let full = record.dialogs.len() >= MAX_DIALOGS;
+        match record.dialog_mut(response.to_tag()) {
+            Some(dialog) => {
+                if response.contact_uri().is_some() {
+                    let cseq = dialog.callee.cseq;
+                    dialog.callee = Peer { cseq, ..callee };
+                }
+                true
+            }
+            None if full => false,
+            None => {
+                record.dialogs.push(Dialog {
+                    tag: response.to_tag().to_vec(),
+                    to: response.to_value().to_vec(),
+                    callee,
+                    acked: None,
+                });
+                true
+            }
+        }
+    }
+}
+
+/// The user part under which a peer is shown to the other side: its own if that is a plain word,
+/// else one that says nothing.
+pub(super) fn alias(key: u64, target: &[u8]) -> Vec<u8> {
+    message::plain_user(target).map_or_else(|| format!("t{key:x}").into_bytes(), <[u8]>::to_vec)
+}
+
+/// Our Contact in messages to `to`, standing for `peer`.
+pub(super) fn contact_for(peer: &Peer, to: Hop) -> Vec<u8> {
+    compose::contact(&peer.alias, to.local)
+}
+
+/// Those routes that are not ourselves.
+pub(super) fn foreign(config: &CoreConfig, routes: &[&[u8]]) -> Vec<Vec<u8>> {
+    routes
+        .iter()
+        .filter(|r| message::address_of(r).is_none_or(|a| !config.is_ours(a)))
+        .map(|r| r.to_vec())
+        .collect()
+}

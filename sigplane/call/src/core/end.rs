@@ -1,0 +1,175 @@
+//! The end of a call: its flows go, its last figures come, its CDR is written.
+
+use std::time::Duration;
+
+use tandem_link::FlowReport;
+use tandem_policy::{Cdr, CdrMedia, EndCause};
+
+use super::Core;
+use super::reply::Answer;
+use super::timer::Timer;
+use crate::counters::Counter;
+use crate::io::{Now, Output};
+use crate::journal;
+use crate::media::Session;
+use crate::record::{Ending, Record};
+
+/// How long the dataplane has for the last figures.
+const REPORTS: Duration = Duration::from_secs(2);
+
+impl Core {
+    /// Ends a call of our own accord, whatever state it is in.
+    pub(super) fn hang_up(&mut self, now: Now, key: u64, cause: EndCause) {
+        let Some(call) = self.calls.get(&key) else {
+            return;
+        };
+        if call.record.ending.is_some() {
+            return;
+        }
+        if call.setup.is_some() {
+            let answer = Answer::unavailable();
+            return self.reject(now, key, &answer, cause);
+        }
+        self.bye_both(now, key, cause);
+        self.end_call(now, key, cause);
+    }
+
+    /// The call is over: its flows and ports are given back at once.
+    pub(super) fn end_call(&mut self, now: Now, key: u64, cause: EndCause) {
+        let Some(call) = self.calls.get_mut(&key) else {
+            return;
+        };
+        if call.record.ending.is_some() {
+            return;
+        }
+        call.record.ending = Some(Ending {
+            cause,
+            end_ms: now.wall_ms,
+        });
+        self.counters.add(match cause {
+            EndCause::Caller => Counter::CallsEndedByCaller,
+            EndCause::Callee => Counter::CallsEndedByCallee,
+            EndCause::Cancelled => Counter::CallsCancelled,
+            EndCause::Rejected => Counter::CallsRejected,
+            EndCause::NoAnswer => Counter::CallsNoAnswer,
+            EndCause::MediaTimeout => Counter::CallsMediaTimeout,
+            EndCause::MaxDuration => Counter::CallsMaxDuration,
+            EndCause::Local => Counter::CallsEndedLocally,
+        });
+        self.release_target(key);
+        self.clear_timers(key);
+        self.with_media(key, Session::close);
+        if self.calls.get(&key).is_some_and(|c| c.awaiting.is_empty()) {
+            return self.finish(key);
+        }
+        self.journal(key);
+        self.timers.set(Timer::Reports(key), now.mono + REPORTS);
+    }
+
+    pub(super) fn reports_missing(&mut self, _now: Now, key: u64) {
+        self.counters.add(Counter::ReportsMissing);
+        self.finish(key);
+    }
+
+    /// Writes the CDR and forgets the call.
+    pub(super) fn finish(&mut self, key: u64) {
+        let Some(call) = self.calls.remove(&key) else {
+            return;
+        };
+        self.clear_timers(key);
+        if let Some(keys) = self.by_call_id.get_mut(&call.record.call_id) {
+            keys.retain(|k| *k != key);
+            if keys.is_empty() {
+                self.by_call_id.remove(&call.record.call_id);
+            }
+        }
+        self.counters.add(Counter::Cdrs);
+        let cdr = cdr(self.config.node, key, call.record);
+        self.outputs.push_back(Output::Journal {
+            key,
+            body: None,
+            cdr: Some(Box::new(cdr)),
+        });
+    }
+
+    /// Adds a flow's last figures to its call.
+    pub(super) fn add_report(&mut self, key: u64, report: &FlowReport) {
+        let Some(call) = self.calls.get_mut(&key) else {
+            return;
+        };
+        let add = |sum: &mut CdrMedia, leg: &tandem_link::LegStats| {
+            sum.packets = sum.packets.saturating_add(leg.rtp.packets);
+            sum.bytes = sum.bytes.saturating_add(leg.rtp.bytes);
+            sum.lost = sum.lost.saturating_add(leg.rtp.lost);
+            sum.jitter = sum.jitter.max(leg.rtp.jitter);
+        };
+        // The media session gives the caller leg A.
+        add(&mut call.record.caller_media, &report.a);
+        add(&mut call.record.callee_media, &report.b);
+    }
+
+    pub(super) fn duration_reached(&mut self, now: Now, key: u64) {
+        self.hang_up(now, key, EndCause::MaxDuration);
+    }
+
+    /// Sets the timer for the longest duration of an answered call.
+    pub(super) fn limit_duration(&mut self, now: Now, key: u64) {
+        let limit = self.config.media.max_duration;
+        if limit.is_zero() {
+            return;
+        }
+        let answered = self.calls.get(&key).and_then(|c| c.record.answer_ms);
+        let spent =
+            Duration::from_millis(now.wall_ms.saturating_sub(answered.unwrap_or(now.wall_ms)));
+        self.timers.set(
+            Timer::MaxDuration(key),
+            now.mono + limit.saturating_sub(spent),
+        );
+    }
+
+    /// Writes the call's present state into the journal.
+    pub(super) fn journal(&mut self, key: u64) {
+        if let Some(call) = self.calls.get(&key) {
+            let body = Some(journal::encode(&call.record));
+            self.outputs.push_back(Output::Journal {
+                key,
+                body,
+                cdr: None,
+            });
+        }
+    }
+}
+
+/// The CDR of a call that has ended.
+pub(super) fn cdr(node: u16, key: u64, record: Record) -> Cdr {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let ending = record.ending.unwrap_or(Ending {
+        cause: EndCause::Local,
+        end_ms: record.start_ms,
+    });
+    let to_tag = record
+        .confirmed
+        .as_deref()
+        .or_else(|| record.dialogs.last().map(|d| d.tag.as_slice()))
+        .unwrap_or_default();
+    Cdr {
+        call_uuid: format!("{node}-{key:016x}"),
+        callid: text(&record.call_id),
+        from_tag: text(&record.from_tag),
+        to_tag: text(to_tag),
+        direction: record.direction.as_str().into(),
+        from_uri: record.from_uri,
+        to_uri: record.to_uri,
+        request_uri: record.request_uri,
+        source: record.source.to_string(),
+        destination: record.destination,
+        start_ms: record.start_ms,
+        answer_ms: record.answer_ms,
+        end_ms: ending.end_ms,
+        sip_code: record.sip_code,
+        sip_reason: record.sip_reason,
+        cause: ending.cause,
+        caller_media: record.caller_media,
+        callee_media: record.callee_media,
+    }
+}

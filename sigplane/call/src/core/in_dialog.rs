@@ -1,0 +1,461 @@
+//! Requests in dialogs, and their responses.
+
+use std::sync::Arc;
+
+use tandem_policy::EndCause;
+use tandem_transaction::{ClientId, Method, ServerId, ServerKey};
+
+use super::branch::{reason_of, warning};
+use super::dialog::contact_for;
+use super::reply::{Answer, via_block};
+use super::request::Arrival;
+use super::timer::Timer;
+use super::{ClientUse, Core};
+use crate::body::{Found, find_sdp};
+use crate::call::{CancelPlan, Exchange, Relay, RelayKind};
+use crate::compose::{self, Body, Onward};
+use crate::counters::Counter;
+use crate::io::Now;
+use crate::media::{Party, Refusal, Session};
+use crate::message::{Message, Name, response_peer};
+use crate::record::{Hop, Peer, other};
+
+/// The dialog that a request belongs to, and who sent it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    pub(super) key: u64,
+    pub(super) from: Party,
+    /// The callee's tag.
+    pub(super) tag: &'a [u8],
+}
+
+/// Where a request goes on to.
+struct Way {
+    hop: Hop,
+    sender: Peer,
+    receiver: Peer,
+}
+
+impl Core {
+    pub(super) fn in_dialog(&mut self, now: Now, arrival: Arrival<'_, '_>, server_key: ServerKey) {
+        if !self.may_pass(arrival) {
+            return;
+        }
+        let message = arrival.message;
+        let kind = RelayKind::of(message.method());
+        let place = self.place(arrival).filter(|p| {
+            // What has ended can only be ended again, by both sides at a time.
+            kind == RelayKind::Bye
+                || self
+                    .calls
+                    .get(&p.key)
+                    .is_some_and(|c| c.record.ending.is_none())
+        });
+        let way = place.and_then(|p| Some((p, self.way(p)?)));
+        let vias = message.list(Name::Via);
+        let back_to = vias
+            .first()
+            .and_then(|via| response_peer(via, arrival.hop.peer));
+        let (Some((place, way)), Some(peer)) = (way, back_to) else {
+            self.counters.add(Counter::NoSuchDialog);
+            return self.reply(arrival, &Answer::no_such_dialog());
+        };
+        let server = self.layer.accept(
+            server_key,
+            Hop {
+                peer,
+                ..arrival.hop
+            },
+        );
+        let vias = via_block(&vias, arrival.hop.peer);
+        if kind == RelayKind::Invite {
+            self.respond(now, server, &vias, message, &Answer::new(100, "Trying"));
+        }
+        if let Some(answer) = self.glare(place, kind, message) {
+            return self.respond(now, server, &vias, message, &answer);
+        }
+        let mut exchange = Exchange::None;
+        let body = match self.request_body(place, kind, &mut exchange, message) {
+            Ok(body) => body,
+            Err(refusal) => {
+                self.counters.add(Counter::OffersRefused);
+                let answer = Answer::new(refusal.status, reason_of(&refusal))
+                    .with("Warning", &warning(&refusal, arrival.hop));
+                return self.respond(now, server, &vias, message, &answer);
+            }
+        };
+        self.note_request(place, kind, message);
+        self.counters.add(Counter::InDialog);
+        let (client, cancel) = self.pass_on(now, message, kind, &way, &body);
+        self.clients.insert(client, ClientUse::Relay(server));
+        if kind == RelayKind::Invite {
+            self.timers
+                .set(Timer::RelayC(server), now.mono + self.config.timer_c);
+        }
+        let relay = Relay {
+            call: place.key,
+            from: place.from,
+            tag: place.tag.to_vec(),
+            kind,
+            request: message.bytes().into(),
+            vias,
+            contact: contact_for(&way.receiver, way.sender.hop),
+            exchange,
+            answered: None,
+            cancel,
+        };
+        self.relays.insert(server, relay);
+        let setup = self
+            .calls
+            .get(&place.key)
+            .is_some_and(|c| c.setup.is_some());
+        if kind == RelayKind::Bye && !setup {
+            let cause = match place.from {
+                Party::Caller => EndCause::Caller,
+                Party::Callee => EndCause::Callee,
+            };
+            self.end_call(now, place.key, cause);
+        }
+    }
+
+    /// The dialog that a request belongs to, by its tags and the side that it came from: a tag
+    /// alone is not enough to speak for the other side.
+    pub(super) fn place<'a>(&mut self, arrival: Arrival<'_, 'a>) -> Option<Place<'a>> {
+        let message = arrival.message;
+        let side = self.config.side(arrival.hop.path)?;
+        let mut wrong_side = false;
+        let mut found = None;
+        for key in self.by_call_id.get(message.call_id())? {
+            let Some(record) = self.calls.get(key).map(|c| &c.record) else {
+                continue;
+            };
+            let (from, tag) = if record.from_tag == message.from_tag() {
+                (Party::Caller, message.to_tag())
+            } else if record.from_tag == message.to_tag() {
+                (Party::Callee, message.from_tag())
+            } else {
+                continue;
+            };
+            let (Some(_), Some(sender)) = (record.dialog(tag), record.end(from, tag)) else {
+                continue;
+            };
+            if self.config.side(sender.hop.path) == Some(side) {
+                found = Some(Place {
+                    key: *key,
+                    from,
+                    tag,
+                });
+            } else {
+                wrong_side = true;
+            }
+        }
+        if found.is_none() && wrong_side {
+            self.counters.add(Counter::WrongSide);
+        }
+        found
+    }
+
+    fn way(&self, place: Place<'_>) -> Option<Way> {
+        let record = &self.calls.get(&place.key)?.record;
+        let sender = record.end(place.from, place.tag)?.clone();
+        let receiver = record.end(other(place.from), place.tag)?.clone();
+        Some(Way {
+            hop: self.way_to(&receiver),
+            sender,
+            receiver,
+        })
+    }
+
+    /// An offer while another one is open (RFC 3261 section 14.2, RFC 3311 section 5.2): the
+    /// sessions would be mixed up.
+    fn glare(&self, place: Place<'_>, kind: RelayKind, message: &Message<'_>) -> Option<Answer> {
+        let refreshes = kind.refreshes_target();
+        if !refreshes || find_sdp(message) == Found::None {
+            return None;
+        }
+        let setup = self.calls.get(&place.key).and_then(|c| c.setup.as_ref());
+        let relays = self.relays.values().filter(|r| r.call == place.key);
+        let mut open = setup
+            .map(|s| s.exchange)
+            .into_iter()
+            .chain(relays.map(|r| r.exchange));
+        let offerer = open.find_map(|exchange| match exchange {
+            Exchange::Offered(party) => Some(party),
+            Exchange::None | Exchange::Answered(_) => None,
+        })?;
+        Some(if offerer == place.from {
+            Answer::new(500, "Server Internal Error").with("Retry-After", b"2")
+        } else {
+            Answer::new(491, "Request Pending")
+        })
+    }
+
+    fn request_body(
+        &mut self,
+        place: Place<'_>,
+        kind: RelayKind,
+        exchange: &mut Exchange,
+        message: &Message<'_>,
+    ) -> Result<Body, Refusal> {
+        if !kind.negotiates() {
+            return Ok(match find_sdp(message) {
+                Found::None => Body::Same,
+                Found::Sdp(_) | Found::Unreadable => {
+                    self.counters.add(Counter::BodiesUnreadable);
+                    Body::Removed
+                }
+            });
+        }
+        let Place { key, from, tag } = place;
+        // A reliable provisional response made an offer: PRACK has its answer (RFC 3262 section 5).
+        if kind == RelayKind::Prack
+            && self
+                .invite_exchange(key)
+                .is_some_and(|e| *e == Exchange::Offered(other(from)))
+        {
+            let body = self.anchor_answer(key, from, tag, message)?;
+            if matches!(body, Body::Replaced(_))
+                && let Some(exchange) = self.invite_exchange(key)
+            {
+                *exchange = Exchange::Answered(other(from));
+            }
+            return Ok(body);
+        }
+        self.anchor_offer(key, exchange, from, tag, message)
+    }
+
+    /// The exchange of the call's INVITE that is under way.
+    fn invite_exchange(&mut self, key: u64) -> Option<&mut Exchange> {
+        let setup = self.calls.get_mut(&key).and_then(|c| c.setup.as_mut());
+        setup.map(|s| &mut s.exchange).or_else(|| {
+            self.relays
+                .values_mut()
+                .find(|r| r.call == key && r.kind == RelayKind::Invite && r.answered.is_none())
+                .map(|r| &mut r.exchange)
+        })
+    }
+
+    /// Keeps what a request says of its sender.
+    fn note_request(&mut self, place: Place<'_>, kind: RelayKind, message: &Message<'_>) {
+        let Some(call) = self.calls.get_mut(&place.key) else {
+            return;
+        };
+        let Some(sender) = call.record.end_mut(place.from, place.tag) else {
+            return;
+        };
+        sender.cseq = sender.cseq.max(message.cseq());
+        if kind.refreshes_target()
+            && let Some(uri) = message.contact_uri()
+        {
+            sender.target = uri.to_vec();
+        }
+        // A BYE's record follows, with the end of the call.
+        if kind != RelayKind::Bye {
+            self.journal(place.key);
+        }
+    }
+
+    fn pass_on(
+        &mut self,
+        now: Now,
+        message: &Message<'_>,
+        kind: RelayKind,
+        way: &Way,
+        body: &Body,
+    ) -> (ClientId, Option<CancelPlan>) {
+        let branch = self.tokens.branch();
+        let onward = Onward {
+            uri: &way.receiver.target,
+            via: &compose::via(way.hop.local, &branch),
+            routes: &way.receiver.routes,
+            record_route: None,
+            contact: &contact_for(&way.sender, way.hop),
+            body,
+        };
+        if kind == RelayKind::Invite {
+            let (client, plan) = self.send_invite(now, message, &onward, way.hop, &branch);
+            return (client, Some(plan));
+        }
+        let bytes: Arc<[u8]> = compose::onward(message, &onward).into();
+        let client = self
+            .layer
+            .request(now.mono, branch.as_bytes(), Method::Other, way.hop, bytes);
+        self.flush();
+        (client, None)
+    }
+
+    pub(super) fn relay_response(
+        &mut self,
+        now: Now,
+        server: ServerId,
+        _hop: Hop,
+        message: &Message<'_>,
+    ) {
+        let code = message.code();
+        let Some(relay) = self.relays.get_mut(&server) else {
+            return;
+        };
+        if code < 200 {
+            self.relay_provisional(now, server);
+            if code == 100 {
+                return;
+            }
+        } else if let Some(bytes) = relay.answered.clone() {
+            self.layer.respond(now.mono, server, code, bytes);
+            return self.flush();
+        } else {
+            self.timers.clear(Timer::RelayC(server));
+        }
+        let Some(relay) = self.relays.get(&server) else {
+            return;
+        };
+        let (key, kind, from) = (relay.call, relay.kind, relay.from);
+        let (tag, mut exchange) = (relay.tag.clone(), relay.exchange);
+        let mut body = Body::Same;
+        if kind.negotiates() && code < 300 {
+            match self.anchor_response(key, &mut exchange, other(from), &tag, message) {
+                Ok(anchored) => body = anchored,
+                Err(refusal) => {
+                    self.counters.add(Counter::AnswersRefused);
+                    if code >= 200 {
+                        return self.answer_refused(now, server, message, &refusal);
+                    }
+                    body = Body::Removed;
+                }
+            }
+        }
+        if code >= 200 {
+            exchange = self.relay_completed(key, kind, from, &tag, exchange, message);
+        }
+        let Some(relay) = self.relays.get_mut(&server) else {
+            return;
+        };
+        relay.exchange = exchange;
+        let contact = (code < 300).then_some(relay.contact.as_slice());
+        let bytes: Arc<[u8]> = compose::back(message, &relay.vias, contact, &body).into();
+        if (200..300).contains(&code) {
+            relay.answered = Some(bytes.clone());
+        }
+        self.layer.respond(now.mono, server, code, bytes);
+        self.flush();
+    }
+
+    fn relay_provisional(&mut self, now: Now, server: ServerId) {
+        let Some(mut plan) = self.relays.get_mut(&server).and_then(|r| r.cancel.take()) else {
+            return;
+        };
+        self.may_cancel(now, &mut plan);
+        self.timers
+            .set(Timer::RelayC(server), now.mono + self.config.timer_c);
+        if let Some(relay) = self.relays.get_mut(&server) {
+            relay.cancel = Some(plan);
+        }
+    }
+
+    /// A final response: what it changes in the call. Returns what is left of the exchange.
+    fn relay_completed(
+        &mut self,
+        key: u64,
+        kind: RelayKind,
+        from: Party,
+        tag: &[u8],
+        exchange: Exchange,
+        message: &Message<'_>,
+    ) -> Exchange {
+        let success = message.code() < 300;
+        if success && kind.refreshes_target() {
+            let responder = self
+                .calls
+                .get_mut(&key)
+                .and_then(|call| call.record.end_mut(other(from), tag));
+            if let (Some(responder), Some(uri)) = (responder, message.contact_uri()) {
+                responder.target = uri.to_vec();
+            }
+        }
+        match exchange {
+            Exchange::None => {}
+            // An offer in the 2xx: its answer comes in the ACK.
+            Exchange::Offered(party) if success && party != from => {
+                if let Some(call) = self.calls.get_mut(&key) {
+                    call.record.answer_in_ack = Some((message.cseq(), from));
+                }
+            }
+            Exchange::Answered(_) if success => self.with_media(key, Session::settle),
+            Exchange::Offered(_) | Exchange::Answered(_) => {
+                self.with_media(key, Session::reject_offer);
+            }
+        }
+        let alive = self
+            .calls
+            .get(&key)
+            .is_some_and(|c| c.record.ending.is_none());
+        if alive && (exchange != Exchange::None || (success && kind.refreshes_target())) {
+            self.journal(key);
+        }
+        Exchange::None
+    }
+
+    /// The answer to an offer in a dialog cannot be anchored: the sides have different sessions
+    /// in mind now, so the call ends.
+    fn answer_refused(
+        &mut self,
+        now: Now,
+        server: ServerId,
+        message: &Message<'_>,
+        refusal: &Refusal,
+    ) {
+        let Some(relay) = self.relays.get_mut(&server) else {
+            return;
+        };
+        relay.exchange = Exchange::None;
+        let (key, kind, from) = (relay.call, relay.kind, relay.from);
+        let (tag, vias, request) = (relay.tag.clone(), relay.vias.clone(), relay.request.clone());
+        if kind == RelayKind::Invite {
+            let responder = self
+                .calls
+                .get(&key)
+                .and_then(|c| c.record.end(other(from), &tag))
+                .cloned();
+            if let Some(responder) = responder {
+                self.own_ack(
+                    &responder,
+                    message.from_value(),
+                    message.to_value(),
+                    message.call_id(),
+                    message.cseq(),
+                );
+            }
+        }
+        if let Ok(request) = Message::read(&request) {
+            let answer = Answer::new(refusal.status, reason_of(refusal));
+            self.respond(now, server, &vias, &request, &answer);
+        }
+        self.hang_up(now, key, EndCause::Local);
+    }
+
+    /// The other side does not answer a request in a dialog.
+    pub(super) fn relay_failed(&mut self, now: Now, server: ServerId) {
+        self.counters.add(Counter::InDialogTimeouts);
+        self.timers.clear(Timer::RelayC(server));
+        let Some(relay) = self.relays.get_mut(&server) else {
+            return;
+        };
+        let exchange = std::mem::replace(&mut relay.exchange, Exchange::None);
+        let (key, vias, request) = (relay.call, relay.vias.clone(), relay.request.clone());
+        if exchange.is_open() {
+            self.with_media(key, Session::reject_offer);
+        }
+        if let Ok(request) = Message::read(&request) {
+            let answer = Answer::new(408, "Request Timeout");
+            self.respond(now, server, &vias, &request, &answer);
+        }
+    }
+
+    /// Timer C of a re-INVITE.
+    pub(super) fn relay_rang_out(&mut self, now: Now, server: ServerId) {
+        if let Some(mut plan) = self.relays.get_mut(&server).and_then(|r| r.cancel.take()) {
+            self.want_cancel(now, &mut plan);
+        }
+        self.relay_failed(now, server);
+    }
+}

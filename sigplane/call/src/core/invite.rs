@@ -1,0 +1,214 @@
+//! A new call: who calls, who may, and where to.
+
+use std::collections::VecDeque;
+
+use tandem_transaction::ServerKey;
+
+use super::Core;
+use super::dialog::{alias, foreign};
+use super::reply::{Answer, via_block};
+use super::request::Arrival;
+use crate::call::{Call, Exchange, Setup};
+use crate::compose;
+use crate::config::Side;
+use crate::counters::Counter;
+use crate::io::Now;
+use crate::message::{Message, Name, response_peer};
+use crate::record::{Direction, Hop, Peer, Record};
+use tandem_policy::{CdrMedia, EndCause};
+
+/// Where a caller's calls go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Decision {
+    direction: Direction,
+    /// The dispatcher set.
+    set: u32,
+}
+
+impl Core {
+    pub(super) fn invite(
+        &mut self,
+        now: Now,
+        arrival: Arrival<'_, '_>,
+        server_key: ServerKey,
+        bytes: &[u8],
+    ) {
+        if !self.may_pass(arrival) {
+            return;
+        }
+        let message = arrival.message;
+        let Some(decision) = self.decide(arrival.hop) else {
+            self.counters.add(Counter::Forbidden);
+            return self.reply(arrival, &Answer::new(403, "Forbidden"));
+        };
+        if self.is_merged(message) {
+            self.counters.add(Counter::LoopDetected);
+            return self.reply(arrival, &Answer::new(482, "Loop Detected"));
+        }
+        let vias = message.list(Name::Via);
+        let Some(peer) = vias
+            .first()
+            .and_then(|via| response_peer(via, arrival.hop.peer))
+        else {
+            return;
+        };
+        let server = self.layer.accept(
+            server_key,
+            Hop {
+                peer,
+                ..arrival.hop
+            },
+        );
+        let vias = via_block(&vias, arrival.hop.peer);
+        self.respond(now, server, &vias, message, &Answer::new(100, "Trying"));
+
+        let key = self.new_key(now);
+        let mut head = vias.clone();
+        for route in std::iter::once(compose::record_route(arrival.hop.local).as_slice())
+            .chain(message.list(Name::RecordRoute))
+        {
+            head.extend_from_slice(b"Record-Route: ");
+            head.extend_from_slice(route);
+            head.extend_from_slice(b"\r\n");
+        }
+        let setup = Setup {
+            server,
+            invite: bytes.into(),
+            vias,
+            head,
+            targets: VecDeque::new(),
+            branch: None,
+            cancelled: false,
+            exchange: Exchange::None,
+        };
+        let call = Call {
+            record: self.record(now, key, decision.direction, arrival),
+            setup: Some(setup),
+            accepted: None,
+            acks: Vec::new(),
+            counted: None,
+            awaiting: std::collections::BTreeSet::new(),
+        };
+        let over_limit = self.calls.len() >= self.config.max_calls;
+        self.by_call_id
+            .entry(call.record.call_id.clone())
+            .or_default()
+            .push(key);
+        self.calls.insert(key, call);
+        self.setups.insert(server, key);
+        self.counters.add(Counter::Calls);
+        self.counters.add(match decision.direction {
+            Direction::Inbound => Counter::CallsInbound,
+            Direction::Outbound => Counter::CallsOutbound,
+        });
+        self.journal(key);
+
+        let refusal = if over_limit {
+            Some(Counter::CallsOverLimit)
+        } else if !self.link.is_ready() {
+            Some(Counter::CallsNoDataplane)
+        } else {
+            None
+        };
+        if let Some(counter) = refusal {
+            self.counters.add(counter);
+            let answer = Answer::unavailable().with("Retry-After", b"5");
+            return self.reject(now, key, &answer, EndCause::Local);
+        }
+        let targets = self.dispatcher.order(decision.set, message.call_id());
+        if let Some(setup) = self.setup_mut(key) {
+            setup.targets = targets.into();
+        }
+        self.next_target(now, key);
+    }
+
+    /// Who may call: carriers and trunks on the external side, pool members on the internal one.
+    fn decide(&self, hop: Hop) -> Option<Decision> {
+        let routing = &self.config.routing;
+        match self.config.side(hop.path)? {
+            Side::External => {
+                let known = self.access.is_member(routing.carrier_group, hop.peer)
+                    || self.dispatcher.is_member(routing.trunk_set, hop.peer.ip());
+                known.then_some(Decision {
+                    direction: Direction::Inbound,
+                    set: routing.pool_set,
+                })
+            }
+            Side::Internal => self
+                .dispatcher
+                .is_member(routing.pool_set, hop.peer.ip())
+                .then_some(Decision {
+                    direction: Direction::Outbound,
+                    set: routing.trunk_set,
+                }),
+        }
+    }
+
+    /// Whether this very request is being served already, but came on another way (RFC 3261
+    /// section 8.2.2.2): it has looped, or was forked and merged.
+    fn is_merged(&self, message: &Message<'_>) -> bool {
+        self.keys_of(message.call_id())
+            .iter()
+            .filter_map(|k| self.calls.get(k))
+            .any(|call| {
+                call.setup.is_some()
+                    && call.record.from_tag == message.from_tag()
+                    && call.record.caller.cseq == message.cseq()
+            })
+    }
+
+    /// The calls with this Call-ID.
+    pub(super) fn keys_of(&self, call_id: &[u8]) -> &[u64] {
+        self.by_call_id.get(call_id).map_or(&[], Vec::as_slice)
+    }
+
+    /// A number that no other call of this node has or had: made from the time, so that it needs no
+    /// memory of its own.
+    fn new_key(&mut self, now: Now) -> u64 {
+        self.last_key = (now.wall_ms << 11).max(self.last_key + 1);
+        self.last_key
+    }
+
+    fn record(&self, now: Now, key: u64, direction: Direction, arrival: Arrival<'_, '_>) -> Record {
+        let message = arrival.message;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let target = message.contact_uri().map_or_else(
+            || format!("sip:{}", arrival.hop.peer).into_bytes(),
+            <[u8]>::to_vec,
+        );
+        Record {
+            direction,
+            call_id: message.call_id().to_vec(),
+            from_tag: message.from_tag().to_vec(),
+            from: message.from_value().to_vec(),
+            from_uri: text(message.from_uri()),
+            to_uri: text(message.to_uri()),
+            request_uri: text(message.uri()),
+            source: arrival.hop.peer,
+            target: None,
+            destination: String::new(),
+            caller: Peer {
+                hop: arrival.hop,
+                alias: alias(key, &target),
+                target,
+                routes: foreign(&self.config, &message.list(Name::RecordRoute)),
+                cseq: message.cseq(),
+            },
+            dialogs: Vec::new(),
+            confirmed: None,
+            answer_in_ack: None,
+            start_ms: now.wall_ms,
+            answer_ms: None,
+            sip_code: 0,
+            sip_reason: String::new(),
+            ending: None,
+            media: None,
+            caller_media: CdrMedia::default(),
+            callee_media: CdrMedia::default(),
+        }
+    }
+
+    pub(super) fn setup_mut(&mut self, key: u64) -> Option<&mut Setup> {
+        self.calls.get_mut(&key)?.setup.as_mut()
+    }
+}

@@ -1,0 +1,150 @@
+//! OPTIONS to the targets: who answers takes calls.
+//!
+//! Any final answer but 408 and 5xx counts as a success: a target that answers 404 or 405 to an
+//! OPTIONS that it does not know is there all the same.
+
+use std::time::Duration;
+
+use tandem_transaction::{ClientId, Method};
+
+use super::timer::Timer;
+use super::{ClientUse, Core};
+use crate::compose::{self, ALLOW, Draft};
+use crate::config::Side;
+use crate::counters::Counter;
+use crate::io::Now;
+use crate::record::Hop;
+
+/// A probe that awaits its answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probe {
+    client: ClientId,
+    sent: Duration,
+}
+
+impl Core {
+    /// Brings the probes' timers in line with the table.
+    pub(super) fn schedule_probes(&mut self, now: Now) {
+        if self.config.dispatcher.probe_interval.is_zero() {
+            return;
+        }
+        let targets: Vec<i64> = self.probed().map(|(id, _)| id).collect();
+        for target in targets {
+            let busy =
+                self.probes.contains_key(&target) || self.timers.is_set(Timer::Probe(target));
+            if !busy {
+                self.timers.set(Timer::Probe(target), now.mono);
+            }
+        }
+    }
+
+    /// The targets that are probed, with their side.
+    fn probed(&self) -> impl Iterator<Item = (i64, Side)> + '_ {
+        let routing = &self.config.routing;
+        let sides = [
+            (routing.pool_set, Side::Internal),
+            (routing.trunk_set, Side::External),
+        ];
+        sides.into_iter().flat_map(move |(set, side)| {
+            self.dispatcher
+                .members(set)
+                .filter(|t| t.is_probed())
+                .map(move |t| (t.row.id, side))
+        })
+    }
+
+    pub(super) fn probe(&mut self, now: Now, target: i64) {
+        // Gone from the table, or disabled: the table's next reading may bring it back.
+        let Some((_, side)) = self.probed().find(|(id, _)| *id == target) else {
+            return;
+        };
+        self.timers.set(
+            Timer::Probe(target),
+            now.mono + self.config.dispatcher.probe_interval,
+        );
+        if self.probes.contains_key(&target) {
+            return;
+        }
+        let Some(peer) = self.dispatcher.target(target).map(|t| t.address) else {
+            return;
+        };
+        let Some((path, local)) = self.config.way(side, peer) else {
+            return self.counters.add(Counter::TargetsWithoutWay);
+        };
+        let branch = self.tokens.branch();
+        let (tag, call_id) = (self.tokens.token(), self.tokens.token());
+        let uri = format!("sip:{peer}");
+        let own = format!("<sip:tandem@{local}>");
+        let request = Draft::request(b"OPTIONS", uri.as_bytes())
+            .header("Via", &compose::via(local, &branch))
+            .header("Max-Forwards", b"70")
+            .header("From", format!("{own};tag={tag}").as_bytes())
+            .header("To", format!("<{uri}>").as_bytes())
+            .header("Call-ID", call_id.as_bytes())
+            .header("CSeq", b"1 OPTIONS")
+            .header("Contact", own.as_bytes())
+            .header("Accept", b"application/sdp")
+            .header("Allow", ALLOW.as_bytes())
+            .header("User-Agent", self.config.server.as_bytes())
+            .finish(b"");
+        let hop = Hop { path, local, peer };
+        let client = self.layer.request(
+            now.mono,
+            branch.as_bytes(),
+            Method::Other,
+            hop,
+            request.into(),
+        );
+        self.clients.insert(client, ClientUse::Probe(target));
+        self.probes.insert(
+            target,
+            Probe {
+                client,
+                sent: now.mono,
+            },
+        );
+        let timeout = now.mono + self.config.dispatcher.probe_timeout;
+        self.timers.set(Timer::ProbeTimeout(target), timeout);
+        self.counters.add(Counter::ProbesSent);
+        self.flush();
+    }
+
+    pub(super) fn probe_answered(&mut self, now: Now, target: i64, code: u16) {
+        if code < 200 {
+            return;
+        }
+        let Some(probe) = self.probes.remove(&target) else {
+            return;
+        };
+        self.timers.clear(Timer::ProbeTimeout(target));
+        let change = if code == 408 || (500..600).contains(&code) {
+            self.counters.add(Counter::ProbesFailed);
+            self.dispatcher.failed(target, false)
+        } else {
+            self.counters.add(Counter::ProbesAnswered);
+            self.dispatcher
+                .succeeded(target, now.mono.saturating_sub(probe.sent))
+        };
+        self.note_change(change);
+    }
+
+    /// No answer in time.
+    pub(super) fn probe_silent(&mut self, now: Now, target: i64) {
+        let Some(client) = self.probes.get(&target).map(|p| p.client) else {
+            return;
+        };
+        self.probe_failed(now, target);
+        self.layer.abort(client);
+    }
+
+    /// No answer, and none to be expected.
+    pub(super) fn probe_failed(&mut self, _now: Now, target: i64) {
+        if self.probes.remove(&target).is_none() {
+            return;
+        }
+        self.timers.clear(Timer::ProbeTimeout(target));
+        self.counters.add(Counter::ProbesTimedOut);
+        let change = self.dispatcher.failed(target, true);
+        self.note_change(change);
+    }
+}

@@ -1,0 +1,150 @@
+//! Sorts what comes in.
+
+use tandem_transaction::{Method, Received, ServerKey};
+
+use super::Core;
+use super::reply::Answer;
+use crate::compose::ALLOW;
+use crate::counters::Counter;
+use crate::io::Now;
+use crate::message::{Message, Name, Unreadable, with_skeleton};
+use crate::record::Hop;
+
+/// A request, and how it came.
+#[derive(Clone, Copy)]
+pub(super) struct Arrival<'m, 'a> {
+    pub(super) message: &'m Message<'a>,
+    pub(super) hop: Hop,
+}
+
+impl Core {
+    pub(super) fn datagram(&mut self, now: Now, hop: Hop, bytes: &[u8]) {
+        if self.config.side(hop.path).is_none() {
+            self.counters.add(Counter::UnknownPath);
+            return;
+        }
+        // RFC 5626 section 3.5.1, and the single zero that some devices send.
+        if bytes.iter().all(|b| matches!(b, b'\r' | b'\n' | 0)) {
+            self.counters.add(Counter::Keepalives);
+            return;
+        }
+        match Message::read(bytes) {
+            Ok(message) if message.is_request() => {
+                self.counters.add(Counter::RequestsReceived);
+                self.request(
+                    now,
+                    Arrival {
+                        message: &message,
+                        hop,
+                    },
+                    bytes,
+                );
+            }
+            Ok(message) => {
+                self.counters.add(Counter::ResponsesReceived);
+                self.response(now, hop, &message);
+            }
+            Err(Unreadable::NotSip(counter)) => {
+                self.counters.add(Counter::NotSip);
+                self.counters.add_named(counter, 1);
+            }
+            Err(Unreadable::Response) => self.counters.add(Counter::MalformedResponses),
+            Err(Unreadable::Ack) => self.counters.add(Counter::MalformedAcks),
+            Err(Unreadable::Request(reason)) => {
+                self.counters.add(Counter::MalformedRequests);
+                let answer = Answer::new(400, &reason);
+                with_skeleton(bytes, |skeleton| self.reply_to(hop, skeleton, &answer));
+            }
+        }
+    }
+
+    fn request(&mut self, now: Now, arrival: Arrival<'_, '_>, bytes: &[u8]) {
+        let message = arrival.message;
+        let key = server_key(message);
+        if message.method() == b"CANCEL" {
+            return self.cancel(now, arrival, &key);
+        }
+        let is_ack = message.method() == b"ACK";
+        match self.layer.receive(now.mono, &key, is_ack) {
+            Received::Repeated => return self.counters.add(Counter::RequestsAbsorbed),
+            Received::Acknowledged => return,
+            Received::New => {}
+        }
+        if is_ack {
+            self.ack(now, arrival);
+        } else if !message.to_tag().is_empty() {
+            self.in_dialog(now, arrival, key);
+        } else if message.method() == b"INVITE" {
+            self.invite(now, arrival, key, bytes);
+        } else {
+            self.out_of_dialog(arrival);
+        }
+    }
+
+    /// A request that is for ourselves.
+    fn out_of_dialog(&mut self, arrival: Arrival<'_, '_>) {
+        let message = arrival.message;
+        match message.method() {
+            b"OPTIONS" => {
+                let unknown = message.list(Name::Require);
+                if unknown.is_empty() {
+                    self.counters.add(Counter::OptionsAnswered);
+                    let answer = Answer::new(200, "OK")
+                        .with("Allow", ALLOW.as_bytes())
+                        .with("Accept", b"application/sdp")
+                        .with("Supported", b"100rel, timer, replaces");
+                    self.reply(arrival, &answer);
+                } else {
+                    self.bad_extension(arrival, &unknown);
+                }
+            }
+            b"BYE" => {
+                self.counters.add(Counter::NoSuchDialog);
+                self.reply(arrival, &Answer::no_such_dialog());
+            }
+            _ => {
+                self.counters.add(Counter::MethodNotAllowed);
+                let answer = Answer::new(405, "Method Not Allowed").with("Allow", ALLOW.as_bytes());
+                self.reply(arrival, &answer);
+            }
+        }
+    }
+
+    /// What every request that we would pass on has to satisfy (RFC 3261 section 16.3); answers
+    /// it when it does not.
+    pub(super) fn may_pass(&mut self, arrival: Arrival<'_, '_>) -> bool {
+        if arrival.message.max_forwards() == Some(0) {
+            self.counters.add(Counter::TooManyHops);
+            self.reply(arrival, &Answer::new(483, "Too Many Hops"));
+            return false;
+        }
+        let unknown = arrival.message.list(Name::ProxyRequire);
+        if !unknown.is_empty() {
+            self.bad_extension(arrival, &unknown);
+            return false;
+        }
+        true
+    }
+
+    /// We support no extension that a proxy would have to.
+    fn bad_extension(&mut self, arrival: Arrival<'_, '_>, unknown: &[&[u8]]) {
+        self.counters.add(Counter::BadExtension);
+        let answer =
+            Answer::new(420, "Bad Extension").with("Unsupported", &unknown.join(&b", "[..]));
+        self.reply(arrival, &answer);
+    }
+}
+
+/// The key of the server transaction that a request belongs to (RFC 3261 section 17.2.3).
+fn server_key(message: &Message<'_>) -> ServerKey {
+    let method = match message.method() {
+        b"INVITE" | b"ACK" => Method::Invite,
+        b"CANCEL" => Method::Cancel,
+        _ => Method::Other,
+    };
+    ServerKey {
+        branch: message.branch().into(),
+        sent_by: message.via().sent_by.to_ascii_lowercase().into(),
+        method,
+    }
+}

@@ -1,0 +1,95 @@
+//! Sorts the responses.
+
+use tandem_transaction::{ClientKey, Method, Response};
+
+use super::{ClientUse, Core};
+use crate::call::MAX_DIALOGS;
+use crate::counters::Counter;
+use crate::io::Now;
+use crate::message::{Message, Name};
+use crate::record::Hop;
+use tandem_transaction::ClientId;
+
+impl Core {
+    pub(super) fn response(&mut self, now: Now, hop: Hop, message: &Message<'_>) {
+        let key = ClientKey {
+            branch: message.branch().into(),
+            method: match message.cseq_method() {
+                b"INVITE" => Method::Invite,
+                b"CANCEL" => Method::Cancel,
+                _ => Method::Other,
+            },
+        };
+        // A response with two Vias has been to us by mistake (RFC 3261 section 8.1.3.3).
+        if message.list(Name::Via).len() != 1 {
+            return self.counters.add(Counter::ResponsesUnmatched);
+        }
+        let id = match self
+            .layer
+            .response(now.mono, &key, message.code(), message.to_value())
+        {
+            Response::Unmatched => return self.counters.add(Counter::ResponsesUnmatched),
+            Response::Absorbed(_) => return self.counters.add(Counter::ResponsesAbsorbed),
+            Response::Pass(id) => id,
+        };
+        // The ACK of a failure goes out before anything that follows from it.
+        self.flush();
+        match self.clients.get(&id).copied() {
+            Some(ClientUse::Invite(key)) => self.invite_response(now, key, id, hop, message),
+            Some(ClientUse::Late) => self.late_response(now, id, hop, message),
+            Some(ClientUse::Relay(server)) => self.relay_response(now, server, hop, message),
+            Some(ClientUse::Probe(target)) => self.probe_answered(now, target, message.code()),
+            Some(ClientUse::Cancel | ClientUse::Bye) | None => {}
+        }
+    }
+
+    /// A target that was given up answers.
+    fn late_response(&mut self, now: Now, id: ClientId, hop: Hop, message: &Message<'_>) {
+        let Some(mut late) = self.lates.remove(&id) else {
+            return;
+        };
+        match message.code() {
+            100..200 => self.may_cancel(now, &mut late.cancel),
+            200..300 => self.end_answer(now, hop, message, &mut late.ended),
+            _ => {}
+        }
+        self.lates.insert(id, late);
+    }
+
+    /// An answer that nobody wants: acknowledged, and ended at once; each fork's once.
+    pub(super) fn end_answer(
+        &mut self,
+        now: Now,
+        hop: Hop,
+        message: &Message<'_>,
+        ended: &mut Vec<Vec<u8>>,
+    ) {
+        let tag = message.to_tag();
+        let known = ended.iter().any(|t| t == tag);
+        if !known && ended.len() >= MAX_DIALOGS {
+            return self.counters.add(Counter::DialogsOverLimit);
+        }
+        let callee = self.callee_of(0, hop, message);
+        self.own_ack(
+            &callee,
+            message.from_value(),
+            message.to_value(),
+            message.call_id(),
+            message.cseq(),
+        );
+        if !known {
+            ended.push(tag.to_vec());
+            self.counters.add(Counter::LateAnswers);
+            let cseq = message.cseq().saturating_add(1);
+            self.own_bye(
+                now,
+                &callee,
+                message.from_value(),
+                message.to_value(),
+                message.call_id(),
+                cseq,
+                None,
+            );
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Calls taken up from the journal.
+//!
+//! An answered call lives on: its ports are reserved again, its dialog is routed, its flows are
+//! compared with the dataplane's as soon as that is there. A call that was not answered ends here:
+//! its transactions are lost, so nothing more can be said to either side in their name (the
+//! target's late answer finds no ACK, and its own timers end it), its flows go with the
+//! comparison, and its CDR is written now. A call that was ending when the process died is
+//! finished in the same way, with the cause that it had.
+
+use tandem_policy::EndCause;
+
+use super::Core;
+use crate::call::Call;
+use crate::counters::Counter;
+use crate::io::{Now, Output};
+use crate::journal;
+use crate::record::{Ending, Record};
+
+/// Why a journal record could not be taken up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestoreError {
+    /// The record's key.
+    pub key: u64,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl std::fmt::Display for RestoreError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "journal record of call {:016x} is not usable: {}",
+            self.key, self.reason
+        )
+    }
+}
+
+impl std::error::Error for RestoreError {}
+
+impl Core {
+    /// Takes up a call from the journal. Before the first input, and followed by draining
+    /// [`Self::output`]: a call that was not answered yet ends here, with its CDR, and so does one
+    /// whose ports are not to be had any more.
+    ///
+    /// # Errors
+    /// Names the record; the others are not harmed.
+    pub fn restore(&mut self, now: Now, key: u64, body: &[u8]) -> Result<(), RestoreError> {
+        self.last_key = self.last_key.max(key);
+        let mut record = journal::decode(body).map_err(|reason| {
+            self.counters.add(Counter::JournalUnreadable);
+            RestoreError { key, reason }
+        })?;
+        if record.ending.is_some() {
+            self.counters.add(Counter::CallsLost);
+            self.write_off(now, key, record);
+            return Ok(());
+        }
+        if record.confirmed.is_none() {
+            self.counters.add(Counter::CallsLost);
+            record.media = None;
+            self.write_off(now, key, record);
+            return Ok(());
+        }
+        if let Some(session) = record.media.as_mut()
+            && let Err(error) = session.restore(&mut self.ports)
+        {
+            self.counters.add(Counter::CallsLost);
+            let reason = format!("its media ports are not to be had: {}", error.reason);
+            record.media = None;
+            self.write_off(now, key, record);
+            return Err(RestoreError { key, reason });
+        }
+        self.counters.add(Counter::CallsRestored);
+        let counted = record.target;
+        self.uncounted = true;
+        self.by_call_id
+            .entry(record.call_id.clone())
+            .or_default()
+            .push(key);
+        let call = Call {
+            record,
+            setup: None,
+            accepted: None,
+            acks: Vec::new(),
+            counted,
+            awaiting: std::collections::BTreeSet::new(),
+        };
+        self.calls.insert(key, call);
+        self.limit_duration(now, key);
+        Ok(())
+    }
+
+    /// A call that cannot go on: its CDR is all that is left of it.
+    fn write_off(&mut self, now: Now, key: u64, mut record: Record) {
+        record.ending.get_or_insert(Ending {
+            cause: EndCause::Local,
+            end_ms: now.wall_ms,
+        });
+        self.counters.add(Counter::Cdrs);
+        let cdr = super::end::cdr(self.config.node, key, record);
+        self.outputs.push_back(Output::Journal {
+            key,
+            body: None,
+            cdr: Some(Box::new(cdr)),
+        });
+    }
+}

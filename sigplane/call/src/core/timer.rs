@@ -1,0 +1,69 @@
+//! The core's own timers.
+
+use tandem_transaction::ServerId;
+
+use super::{Core, Failure};
+use crate::io::Now;
+
+/// A timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Timer {
+    /// The call's target has been silent for too long.
+    FirstResponse(u64),
+    /// Timer C: the call has been ringing for too long.
+    C(u64),
+    /// The target does not answer our CANCEL.
+    Cancelled(u64),
+    /// The call has its longest duration.
+    MaxDuration(u64),
+    /// The last media figures of the call do not come.
+    Reports(u64),
+    /// Timer C of a re-INVITE.
+    RelayC(ServerId),
+    /// The target is to be probed.
+    Probe(i64),
+    /// The target's answer to a probe does not come.
+    ProbeTimeout(i64),
+}
+
+impl Core {
+    pub(super) fn expire(&mut self, now: Now) {
+        self.layer.expire(now.mono);
+        self.settle(now);
+        while let Some(timer) = self.timers.expired(now.mono) {
+            match timer {
+                Timer::FirstResponse(key) => self.first_response_missing(now, key),
+                Timer::C(key) => self.rang_out(now, key),
+                Timer::Cancelled(key) => self.cancel_unanswered(now, key),
+                Timer::MaxDuration(key) => self.duration_reached(now, key),
+                Timer::Reports(key) => self.reports_missing(now, key),
+                Timer::RelayC(server) => self.relay_rang_out(now, server),
+                Timer::Probe(target) => self.probe(now, target),
+                Timer::ProbeTimeout(target) => self.probe_silent(now, target),
+            }
+            self.settle(now);
+        }
+    }
+
+    /// No response at all from the call's target: the next one is tried.
+    fn first_response_missing(&mut self, now: Now, key: u64) {
+        let Some(client) = self.branch(key).map(|b| b.client) else {
+            return;
+        };
+        self.branch_failed(now, key, client, Failure::Silence);
+    }
+
+    /// Drops every timer of a call.
+    pub(super) fn clear_timers(&mut self, key: u64) {
+        let timers = [
+            Timer::FirstResponse(key),
+            Timer::C(key),
+            Timer::Cancelled(key),
+            Timer::MaxDuration(key),
+            Timer::Reports(key),
+        ];
+        for timer in timers {
+            self.timers.clear(timer);
+        }
+    }
+}

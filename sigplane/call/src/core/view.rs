@@ -1,0 +1,88 @@
+//! What the management API may see.
+
+use tandem_policy::Target;
+
+use super::Core;
+use crate::call::Call;
+use crate::media::Session;
+use crate::views::{CallState, CallView, TargetView};
+
+impl Core {
+    /// Every call.
+    pub fn calls(&self) -> impl Iterator<Item = CallView> + '_ {
+        self.calls.iter().map(|(key, call)| call_view(*key, call))
+    }
+
+    /// Every dispatcher target, by row id.
+    pub fn dispatcher(&self) -> impl Iterator<Item = TargetView> + '_ {
+        self.dispatcher.targets().map(target_view)
+    }
+
+    /// Every counter and gauge.
+    pub fn counters(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let (clients, servers) = self.layer.len();
+        let usage = (0..self.config.realms.len())
+            .filter_map(|i| u16::try_from(i).ok())
+            .map(|realm| self.ports.usage(realm));
+        let (used, free) = usage.fold((0, 0), |(used, free), u| {
+            (used + u.used as u64, free + u.free as u64)
+        });
+        let gauges = [
+            ("calls_now", self.calls.len() as u64),
+            ("transactions_client_now", clients as u64),
+            ("transactions_server_now", servers as u64),
+            ("media_port_pairs_used", used),
+            ("media_port_pairs_free", free),
+            ("dataplane_ready", u64::from(self.link.is_ready())),
+        ];
+        self.counters.all().chain(gauges)
+    }
+}
+
+fn call_view(key: u64, call: &Call) -> CallView {
+    let record = &call.record;
+    CallView {
+        key,
+        call_id: String::from_utf8_lossy(&record.call_id).into_owned(),
+        from_uri: record.from_uri.clone(),
+        to_uri: record.to_uri.clone(),
+        direction: record.direction.as_str(),
+        state: if record.ending.is_some() {
+            CallState::Ending
+        } else if record.confirmed.is_some() {
+            CallState::Confirmed
+        } else {
+            CallState::Setup
+        },
+        source: record.source,
+        target: record.destination.clone(),
+        start_ms: record.start_ms,
+        answer_ms: record.answer_ms,
+        flows: record
+            .media
+            .as_ref()
+            .map(Session::flows)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|flow| flow.id)
+            .collect(),
+    }
+}
+
+fn target_view(target: &Target) -> TargetView {
+    let micros = |d: std::time::Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
+    TargetView {
+        id: target.row.id,
+        set: target.row.setid,
+        destination: target.row.destination.clone(),
+        state: target.state.as_str(),
+        priority: target.row.priority,
+        calls: target.calls,
+        failures: target.failures,
+        successes: target.successes,
+        timeouts: target.latency.timeouts,
+        latency_last_us: target.latency.last.map(micros),
+        latency_mean_us: target.latency.mean().map(micros),
+        latency_max_us: target.latency.max.map(micros),
+    }
+}

@@ -1,0 +1,197 @@
+//! Named counters: every outcome has one.
+
+use std::collections::BTreeMap;
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
+        /// A counter's name.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub(crate) enum Counter {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl Counter {
+            /// All of them.
+            pub(crate) const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            pub(crate) const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Requests received.
+    RequestsReceived = "sip_requests_received",
+    /// Responses received.
+    ResponsesReceived = "sip_responses_received",
+    /// Datagrams of line ends only, or shorter than any message: keepalives.
+    Keepalives = "sip_keepalives",
+    /// Datagrams that are not SIP messages.
+    NotSip = "sip_not_sip",
+    /// Requests answered with 400, since a header is missing or broken.
+    MalformedRequests = "sip_malformed_requests",
+    /// Responses dropped, since a header is missing or broken.
+    MalformedResponses = "sip_malformed_responses",
+    /// ACKs dropped, since a header is missing or broken.
+    MalformedAcks = "sip_malformed_acks",
+    /// Datagrams that came by a path that the configuration does not have.
+    UnknownPath = "sip_unknown_path",
+    /// Retransmitted requests absorbed.
+    RequestsAbsorbed = "sip_requests_absorbed",
+    /// Retransmitted responses absorbed.
+    ResponsesAbsorbed = "sip_responses_absorbed",
+    /// Responses that belong to no transaction.
+    ResponsesUnmatched = "sip_responses_unmatched",
+    /// ACKs that belong to no dialog (those of refusals among them).
+    AcksUnmatched = "sip_acks_unmatched",
+    /// Messages that we sent again for want of an answer.
+    Retransmissions = "sip_retransmissions",
+    /// Our failures that were never acknowledged.
+    AcksMissing = "sip_acks_missing",
+    /// OPTIONS to ourselves answered with 200.
+    OptionsAnswered = "sip_options_answered",
+    /// Answered 405: a method that we do not serve outside of a dialog.
+    MethodNotAllowed = "sip_method_not_allowed",
+    /// Answered 420: an extension that we lack.
+    BadExtension = "sip_bad_extension",
+    /// Answered 481: no such dialog or transaction.
+    NoSuchDialog = "sip_no_such_dialog",
+    /// Answered 482: a request that is being served came on another way.
+    LoopDetected = "sip_loop_detected",
+    /// Answered 483: Max-Forwards is used up.
+    TooManyHops = "sip_too_many_hops",
+    /// Answered 403: who asks may not call.
+    Forbidden = "sip_forbidden",
+    /// CANCELs answered with 200.
+    Cancels = "sip_cancels",
+    /// Datagrams that the network said it cannot deliver.
+    Unreachable = "sip_unreachable",
+    /// Calls accepted for routing.
+    Calls = "calls",
+    /// Calls from carriers.
+    CallsInbound = "calls_inbound",
+    /// Calls from pool members.
+    CallsOutbound = "calls_outbound",
+    /// Calls that were answered.
+    CallsAnswered = "calls_answered",
+    /// Calls that the target refused.
+    CallsRejected = "calls_rejected",
+    /// Calls cancelled by the caller.
+    CallsCancelled = "calls_cancelled",
+    /// Calls that rang out (timer C).
+    CallsNoAnswer = "calls_no_answer",
+    /// Calls answered with 503: no target left.
+    CallsNoTarget = "calls_no_target",
+    /// Calls answered with 503: no dataplane to carry their media.
+    CallsNoDataplane = "calls_no_dataplane",
+    /// Calls answered with 503: as many calls as allowed are in progress.
+    CallsOverLimit = "calls_over_limit",
+    /// Calls refused for their SDP.
+    CallsMediaRefused = "calls_media_refused",
+    /// Calls ended since no media came.
+    CallsMediaTimeout = "calls_media_timeout",
+    /// Calls ended at their longest duration.
+    CallsMaxDuration = "calls_max_duration",
+    /// Calls ended by our own fault or for want of our own means.
+    CallsEndedLocally = "calls_ended_locally",
+    /// Calls ended since the dataplane would not carry their media.
+    CallsMediaFailed = "calls_media_failed",
+    /// Calls ended by a BYE of the caller.
+    CallsEndedByCaller = "calls_ended_by_caller",
+    /// Calls ended by a BYE of the callee.
+    CallsEndedByCallee = "calls_ended_by_callee",
+    /// Calls taken up from the journal.
+    CallsRestored = "calls_restored",
+    /// Calls from the journal that were not answered yet, and ended.
+    CallsLost = "calls_lost",
+    /// Journal records that could not be read.
+    JournalUnreadable = "journal_unreadable",
+    /// Turned to the next target after a 408 or 5xx.
+    FailoverResponse = "failover_response",
+    /// Turned to the next target after an ICMP error.
+    FailoverUnreachable = "failover_unreachable",
+    /// Turned to the next target after silence.
+    FailoverSilence = "failover_silence",
+    /// Targets passed over, since none of our addresses reaches their family.
+    TargetsWithoutWay = "targets_without_way",
+    /// 2xx of a target that was given up, or of a second fork: acknowledged and ended.
+    LateAnswers = "late_answers",
+    /// Early dialogs not taken up, since a call has too many.
+    DialogsOverLimit = "dialogs_over_limit",
+    /// 3xx answers, given to the caller as 480.
+    Redirects = "redirects",
+    /// Requests in dialogs passed on.
+    InDialog = "in_dialog_requests",
+    /// Requests in dialogs that the peer did not answer.
+    InDialogTimeouts = "in_dialog_timeouts",
+    /// Requests in dialogs from the wrong side.
+    WrongSide = "in_dialog_wrong_side",
+    /// SDP answers that could not be anchored.
+    AnswersRefused = "answers_refused",
+    /// SDP offers in dialogs that could not be anchored.
+    OffersRefused = "offers_refused",
+    /// Bodies with SDP in a form that we cannot rewrite: taken out.
+    BodiesUnreadable = "bodies_unreadable",
+    /// BYEs of our own.
+    ByesSent = "byes_sent",
+    /// BYEs of our own that were not answered.
+    ByesUnanswered = "byes_unanswered",
+    /// Commands that the dataplane refused.
+    CommandsFailed = "dataplane_commands_failed",
+    /// Commands repeated, since the dataplane was overloaded.
+    CommandsRepeated = "dataplane_commands_repeated",
+    /// Sessions with the dataplane.
+    DataplaneSessions = "dataplane_sessions",
+    /// Flows found without a call, removed.
+    FlowsOrphaned = "flows_orphaned",
+    /// Flows missing or different, installed again.
+    FlowsReinstalled = "flows_reinstalled",
+    /// CDRs whose last media figures did not come in time.
+    ReportsMissing = "cdr_reports_missing",
+    /// CDRs made.
+    Cdrs = "cdrs",
+    /// Probes sent.
+    ProbesSent = "probes_sent",
+    /// Probes answered.
+    ProbesAnswered = "probes_answered",
+    /// Probes answered with a failure (408 or 5xx).
+    ProbesFailed = "probes_failed",
+    /// Probes not answered.
+    ProbesTimedOut = "probes_timed_out",
+    /// Targets that became active.
+    TargetsActivated = "targets_activated",
+    /// Targets that became inactive.
+    TargetsDeactivated = "targets_deactivated",
+    /// Rows of the database's tables that could not be used.
+    BadRows = "table_rows_refused",
+}
+
+/// The counters' values.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    values: BTreeMap<&'static str, u64>,
+}
+
+impl Counters {
+    pub(crate) fn add(&mut self, counter: Counter) {
+        self.add_named(counter.name(), 1);
+    }
+
+    pub(crate) fn add_named(&mut self, name: &'static str, n: u64) {
+        let value = self.values.entry(name).or_default();
+        *value = value.saturating_add(n);
+    }
+
+    /// All counters by name, those that never moved included.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let mut all = self.values.clone();
+        for counter in Counter::ALL {
+            all.entry(counter.name()).or_default();
+        }
+        all.into_iter()
+    }
+}

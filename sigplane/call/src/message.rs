@@ -1,0 +1,439 @@
+//! A message that has everything that decisions are taken from: checked once, then plain values.
+
+use std::net::{IpAddr, SocketAddr};
+
+use tandem_sip::{FramingError, Host, NameAddr, Uri, validate};
+
+pub(crate) use tandem_sip::{Name, Via};
+
+/// A message, its mandatory headers checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Message<'a> {
+    inner: tandem_sip::Message<'a>,
+    via: Via<'a>,
+    branch: &'a [u8],
+    call_id: &'a [u8],
+    from: &'a [u8],
+    to: &'a [u8],
+    from_parts: NameAddr<'a>,
+    to_parts: NameAddr<'a>,
+    cseq: u32,
+    cseq_method: &'a [u8],
+}
+
+/// Why bytes are not a message to work with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// No SIP at all; the counter of the fault.
+    NotSip(&'static str),
+    /// A broken response.
+    Response,
+    /// A broken ACK, which is never answered.
+    Ack,
+    /// A broken request, and the reason phrase of its 400.
+    Request(String),
+}
+
+/// What an answer repeats of its request (RFC 3261 section 8.2.6.2). Of a broken request, what there
+/// is.
+#[derive(Clone, Debug)]
+pub(crate) struct Skeleton<'a> {
+    pub(crate) vias: Vec<&'a [u8]>,
+    pub(crate) from: &'a [u8],
+    pub(crate) to: &'a [u8],
+    pub(crate) has_to_tag: bool,
+    pub(crate) call_id: &'a [u8],
+    pub(crate) cseq: &'a [u8],
+}
+
+impl<'a> Message<'a> {
+    /// Reads and checks a datagram.
+    pub(crate) fn read(bytes: &'a [u8]) -> Result<Self, Unreadable> {
+        let inner = tandem_sip::Message::parse(bytes).map_err(|error| match error {
+            FramingError::ContentLength | FramingError::BodyTooShort => framing_fault(bytes, error),
+            error => Unreadable::NotSip(error.counter()),
+        })?;
+        let fault = |reason: String| match inner.method() {
+            None => Unreadable::Response,
+            Some(b"ACK") => Unreadable::Ack,
+            Some(_) => Unreadable::Request(reason),
+        };
+        validate(&inner).map_err(|invalid| fault(invalid.reason()))?;
+        let missing = |name: Name| fault(format!("Malformed {} Header", name.as_str()));
+        let via = inner.top_via().ok_or_else(|| missing(Name::Via))?;
+        let cseq = inner.cseq().ok_or_else(|| missing(Name::CSeq))?;
+        let from_parts = inner.from().ok_or_else(|| missing(Name::From))?;
+        // A dialog's requests and its peer's answers are told apart by this tag.
+        if inner.is_request() && from_parts.tag().is_none() {
+            return Err(missing(Name::From));
+        }
+        Ok(Self {
+            via,
+            branch: via.branch().ok_or_else(|| missing(Name::Via))?,
+            call_id: inner.call_id().ok_or_else(|| missing(Name::CallId))?,
+            from: inner
+                .header(Name::From)
+                .ok_or_else(|| missing(Name::From))?,
+            to: inner.header(Name::To).ok_or_else(|| missing(Name::To))?,
+            from_parts,
+            to_parts: inner.to().ok_or_else(|| missing(Name::To))?,
+            cseq: cseq.number,
+            cseq_method: cseq.method,
+            inner,
+        })
+    }
+
+    /// The datagram.
+    pub(crate) const fn bytes(&self) -> &'a [u8] {
+        self.inner.bytes()
+    }
+
+    pub(crate) const fn is_request(&self) -> bool {
+        self.inner.is_request()
+    }
+
+    /// A request's method; empty of a response.
+    pub(crate) fn method(&self) -> &'a [u8] {
+        self.inner.method().unwrap_or_default()
+    }
+
+    pub(crate) fn uri(&self) -> &'a [u8] {
+        self.inner.request_uri().unwrap_or_default()
+    }
+
+    /// A response's status; 0 of a request.
+    pub(crate) fn code(&self) -> u16 {
+        self.inner.status().unwrap_or_default()
+    }
+
+    pub(crate) fn reason(&self) -> &'a [u8] {
+        self.inner.reason().unwrap_or_default()
+    }
+
+    pub(crate) const fn via(&self) -> &Via<'a> {
+        &self.via
+    }
+
+    pub(crate) const fn branch(&self) -> &'a [u8] {
+        self.branch
+    }
+
+    pub(crate) const fn call_id(&self) -> &'a [u8] {
+        self.call_id
+    }
+
+    /// The value of From.
+    pub(crate) const fn from_value(&self) -> &'a [u8] {
+        self.from
+    }
+
+    /// The value of To.
+    pub(crate) const fn to_value(&self) -> &'a [u8] {
+        self.to
+    }
+
+    pub(crate) const fn from_uri(&self) -> &'a [u8] {
+        self.from_parts.uri
+    }
+
+    pub(crate) const fn to_uri(&self) -> &'a [u8] {
+        self.to_parts.uri
+    }
+
+    /// The tag of From; empty when there is none.
+    pub(crate) fn from_tag(&self) -> &'a [u8] {
+        self.from_parts.tag().unwrap_or_default()
+    }
+
+    /// The tag of To; empty when there is none.
+    pub(crate) fn to_tag(&self) -> &'a [u8] {
+        self.to_parts.tag().unwrap_or_default()
+    }
+
+    pub(crate) const fn cseq(&self) -> u32 {
+        self.cseq
+    }
+
+    pub(crate) const fn cseq_method(&self) -> &'a [u8] {
+        self.cseq_method
+    }
+
+    pub(crate) fn max_forwards(&self) -> Option<u32> {
+        self.inner.max_forwards()
+    }
+
+    /// The URI of the first Contact.
+    pub(crate) fn contact_uri(&self) -> Option<&'a [u8]> {
+        self.inner.contact().map(|c| c.uri)
+    }
+
+    /// Every element of a list header.
+    pub(crate) fn list(&self, name: Name) -> Vec<&'a [u8]> {
+        self.inner.elements(name).collect()
+    }
+
+    /// The first value of a header.
+    pub(crate) fn first(&self, name: Name) -> Option<&'a [u8]> {
+        self.inner.header(name)
+    }
+
+    /// The header fields in order: name, name as written, value.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (Name, &'a [u8], &'a [u8])> + '_ {
+        let bytes = self.inner.bytes();
+        self.inner.index().fields.iter().filter_map(move |field| {
+            let name = bytes.get(field.name_range.clone())?;
+            Some((field.name, name, bytes.get(field.value.clone())?))
+        })
+    }
+
+    /// The body's media type in lower case, without parameters.
+    pub(crate) fn content_type(&self) -> Option<String> {
+        self.inner.content_type()
+    }
+
+    pub(crate) fn body(&self) -> &'a [u8] {
+        self.inner.body()
+    }
+
+    pub(crate) fn skeleton(&self) -> Skeleton<'a> {
+        skeleton(&self.inner)
+    }
+}
+
+/// What an answer to these bytes repeats, even if they are broken; none when even that cannot be
+/// read.
+pub(crate) fn with_skeleton<T>(bytes: &[u8], answer: impl FnOnce(&Skeleton<'_>) -> T) -> Option<T> {
+    if let Ok(message) = tandem_sip::Message::parse(bytes) {
+        return Some(answer(&skeleton(&message)));
+    }
+    let bare = without_length(bytes);
+    tandem_sip::Message::parse(&bare)
+        .ok()
+        .map(|message| answer(&skeleton(&message)))
+}
+
+fn skeleton<'a>(message: &tandem_sip::Message<'a>) -> Skeleton<'a> {
+    Skeleton {
+        vias: message.elements(Name::Via).collect(),
+        from: message.header(Name::From).unwrap_or_default(),
+        to: message.header(Name::To).unwrap_or_default(),
+        has_to_tag: message.to_tag().is_some(),
+        call_id: message.call_id().unwrap_or_default(),
+        cseq: message.header(Name::CSeq).unwrap_or_default(),
+    }
+}
+
+/// Content-Length is wrong: it is the message's fault, but its headers can be read.
+fn framing_fault(bytes: &[u8], error: FramingError) -> Unreadable {
+    let bare = without_length(bytes);
+    match tandem_sip::Message::parse(&bare) {
+        Err(_) => Unreadable::NotSip(error.counter()),
+        Ok(message) => match message.method() {
+            None => Unreadable::Response,
+            Some(b"ACK") => Unreadable::Ack,
+            Some(_) => Unreadable::Request("Malformed Content-Length Header".into()),
+        },
+    }
+}
+
+/// The message without its Content-Length headers and its body.
+fn without_length(bytes: &[u8]) -> Vec<u8> {
+    let mut bare = Vec::with_capacity(bytes.len());
+    for line in bytes.split_inclusive(|b| *b == b'\n') {
+        let name = line
+            .split(|b| *b == b':')
+            .next()
+            .unwrap_or_default()
+            .trim_ascii();
+        let is_length = line.contains(&b':')
+            && (name.eq_ignore_ascii_case(b"Content-Length") || name.eq_ignore_ascii_case(b"l"));
+        if !is_length {
+            bare.extend_from_slice(line);
+        }
+        if line.trim_ascii().is_empty() && bare.len() > line.len() {
+            break;
+        }
+    }
+    bare
+}
+
+/// Where a response to a request with this topmost Via goes, which came from `source`.
+pub(crate) fn response_peer(via: &[u8], source: SocketAddr) -> Option<SocketAddr> {
+    Via::parse(via)
+        .map(|via| via.response_address(source))
+        .filter(|peer| peer.port() != 0)
+}
+
+/// The topmost Via with what we know of its sender: `received` (RFC 3261 section 18.2.1) and
+/// `rport` (RFC 3581 section 4).
+pub(crate) fn via_with_source(text: &[u8], source: SocketAddr) -> Vec<u8> {
+    let Some(via) = Via::parse(text) else {
+        return text.to_vec();
+    };
+    let port = via.wants_rport().then(|| source.port());
+    if port.is_none() && via.sent_from(source.ip()) {
+        return text.to_vec();
+    }
+    let mut parts = text.split(|b| *b == b';');
+    let mut out = parts.next().unwrap_or_default().to_vec();
+    for parameter in parts {
+        let name = parameter
+            .split(|b| *b == b'=')
+            .next()
+            .unwrap_or_default()
+            .trim_ascii();
+        if !name.eq_ignore_ascii_case(b"rport") && !name.eq_ignore_ascii_case(b"received") {
+            out.push(b';');
+            out.extend_from_slice(parameter);
+        }
+    }
+    out.extend_from_slice(format!(";received={}", source.ip()).as_bytes());
+    if let Some(port) = port {
+        out.extend_from_slice(format!(";rport={port}").as_bytes());
+    }
+    out
+}
+
+/// The address in a URI or name-addr; none when its host is a name.
+pub(crate) fn address_of(text: &[u8]) -> Option<SocketAddr> {
+    uri_of(text)?.socket_address()
+}
+
+/// The URI in a name-addr, or the URI itself.
+fn uri_of(text: &[u8]) -> Option<Uri<'_>> {
+    match NameAddr::parse(text) {
+        Some(parts) => parts.parsed_uri(),
+        None => Uri::parse(text),
+    }
+}
+
+/// The user part of a URI, if it may be shown to the other side: a plain word, no address in it.
+pub(crate) fn plain_user(uri: &[u8]) -> Option<&[u8]> {
+    let user = Uri::parse(uri)?.user;
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'_');
+    (!user.is_empty() && user.len() <= 64 && user.iter().all(plain)).then_some(user)
+}
+
+/// A Request-URI with its host replaced by the target's.
+pub(crate) fn retarget(uri: &[u8], target: SocketAddr) -> Vec<u8> {
+    let user = Uri::parse(uri).map(|u| u.user).unwrap_or_default();
+    let host = target.to_string();
+    if user.is_empty() {
+        [b"sip:", host.as_bytes()].concat()
+    } else {
+        [b"sip:", user, b"@", host.as_bytes()].concat()
+    }
+}
+
+/// Whether requests may be sent to this address at all.
+pub(crate) fn is_sendable(address: SocketAddr) -> bool {
+    let ip = address.ip();
+    address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !is_broadcast(ip)
+}
+
+fn is_broadcast(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V4(v4) if v4.is_broadcast())
+}
+
+/// Whether an address is private, so that it means nothing behind a NAT.
+pub(crate) fn is_private(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+    }
+}
+
+/// Whether a URI's host is an address of this IP.
+pub(crate) fn host_is(uri: &[u8], ip: IpAddr) -> bool {
+    uri_of(uri).and_then(|u| u.host) == Some(Host::Address(ip))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "OPTIONS sip:x@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9:5070;rport;\
+        branch=z9hG4bKa\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:c@d>\r\nCall-ID: x\r\n\
+        CSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n";
+
+    #[test]
+    fn a_message_is_read() {
+        let message = Message::read(GOOD.as_bytes()).unwrap();
+        assert_eq!(message.method(), b"OPTIONS");
+        assert_eq!(message.branch(), b"z9hG4bKa");
+        assert_eq!(
+            (message.from_tag(), message.to_tag()),
+            (&b"1"[..], &b""[..])
+        );
+    }
+
+    #[test]
+    fn faults_name_their_header() {
+        let fault = |from: &str, to: &str| {
+            let text = GOOD.replace(from, to);
+            Message::read(text.as_bytes()).unwrap_err()
+        };
+        let request = |reason: &str| Unreadable::Request(reason.into());
+        assert_eq!(
+            fault("Call-ID: x\r\n", ""),
+            request("Missing Call-ID Header")
+        );
+        assert_eq!(
+            fault("CSeq: 1 ", "CSeq: x "),
+            request("Malformed CSeq Header")
+        );
+        assert_eq!(fault(";tag=1", ""), request("Malformed From Header"));
+        assert_eq!(
+            fault("Content-Length: 0", "Content-Length: 9"),
+            request("Malformed Content-Length Header")
+        );
+        assert_eq!(
+            fault("SIP/2.0\r\nVia", "SIP/3.0\r\nVia"),
+            Unreadable::NotSip("sip_bad_start_line")
+        );
+        let ack = GOOD.replace("OPTIONS", "ACK").replace("Call-ID: x\r\n", "");
+        assert_eq!(Message::read(ack.as_bytes()).unwrap_err(), Unreadable::Ack);
+    }
+
+    #[test]
+    fn the_topmost_via_tells_where_it_came_from() {
+        let source: SocketAddr = "192.0.2.77:6000".parse().unwrap();
+        let text = |via: &str| String::from_utf8(via_with_source(via.as_bytes(), source)).unwrap();
+        assert_eq!(
+            text("SIP/2.0/UDP h:1;rport;branch=z"),
+            "SIP/2.0/UDP h:1;branch=z;received=192.0.2.77;rport=6000"
+        );
+        assert_eq!(
+            text("SIP/2.0/UDP 10.0.0.1;branch=z;received=1.2.3.4"),
+            "SIP/2.0/UDP 10.0.0.1;branch=z;received=192.0.2.77"
+        );
+        let own = "SIP/2.0/UDP 192.0.2.77:5062;branch=z";
+        assert_eq!(text(own), own);
+        assert_eq!(
+            response_peer(own.as_bytes(), source),
+            "192.0.2.77:5062".parse().ok()
+        );
+        assert_eq!(response_peer(b"SIP/2.0/UDP h;rport", source), Some(source));
+    }
+
+    #[test]
+    fn users_with_addresses_in_them_are_not_shown() {
+        assert_eq!(plain_user(b"sip:+4930123@10.0.0.1"), Some(&b"+4930123"[..]));
+        assert_eq!(plain_user(b"sip:10.0.0.1~x@10.0.0.2"), None);
+        assert_eq!(plain_user(b"sip:10.0.0.1"), None);
+    }
+
+    #[test]
+    fn a_request_uri_gets_the_targets_host() {
+        let target = "10.0.0.5:5080".parse().unwrap();
+        assert_eq!(
+            retarget(b"sip:100@198.51.100.1;x=y", target),
+            b"sip:100@10.0.0.5:5080"
+        );
+        assert_eq!(
+            retarget(b"tel:+491234", target),
+            b"sip:+491234@10.0.0.5:5080"
+        );
+        assert_eq!(retarget(b"sip:198.51.100.1", target), b"sip:10.0.0.5:5080");
+    }
+}

@@ -1,0 +1,145 @@
+//! A call's state, as it is kept in memory and in the journal.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+use tandem_policy::{CdrMedia, EndCause};
+
+use crate::io::Path;
+use crate::media::{Party, Session};
+
+/// How datagrams go to a peer: from which of our addresses, to which of its.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct Hop {
+    pub(crate) path: Path,
+    pub(crate) local: SocketAddr,
+    pub(crate) peer: SocketAddr,
+}
+
+/// Which way a call goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Direction {
+    /// From a carrier to the pool.
+    Inbound,
+    /// From a pool member to the trunk.
+    Outbound,
+}
+
+impl Direction {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+        }
+    }
+}
+
+/// One end of a dialog, as the other end sees it: we hide the one from the other, so we keep what
+/// the real dialog state between each of them and us is (RFC 3261 section 12).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Peer {
+    /// The last address that its requests or responses came from, and ours of that side.
+    pub(crate) hop: Hop,
+    /// Its remote target: the URI of its Contact.
+    pub(crate) target: Vec<u8>,
+    /// Its route set, without ourselves.
+    pub(crate) routes: Vec<Vec<u8>>,
+    /// The highest CSeq that it has used in requests; 0 for none.
+    pub(crate) cseq: u32,
+    /// The user part of the Contact that we show to the other side in its stead.
+    pub(crate) alias: Vec<u8>,
+}
+
+/// One dialog of a call, by the callee's tag: before the answer there may be several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Dialog {
+    /// The callee's tag.
+    pub(crate) tag: Vec<u8>,
+    /// The value of To, with that tag.
+    pub(crate) to: Vec<u8>,
+    /// The callee.
+    pub(crate) callee: Peer,
+    /// CSeq of the INVITE whose 2xx the caller has acknowledged last.
+    pub(crate) acked: Option<u32>,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ending {
+    pub(crate) cause: EndCause,
+    pub(crate) end_ms: u64,
+}
+
+/// What the journal keeps of a call: everything that a later life of the process needs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) direction: Direction,
+    pub(crate) call_id: Vec<u8>,
+    pub(crate) from_tag: Vec<u8>,
+    /// The value of From.
+    pub(crate) from: Vec<u8>,
+    /// The URIs of From and To, for people.
+    pub(crate) from_uri: String,
+    pub(crate) to_uri: String,
+    /// As received.
+    pub(crate) request_uri: String,
+    pub(crate) source: SocketAddr,
+    /// The target that has the call, or had it last: its row, and what the row said.
+    pub(crate) target: Option<i64>,
+    pub(crate) destination: String,
+    pub(crate) caller: Peer,
+    pub(crate) dialogs: Vec<Dialog>,
+    /// The tag of the dialog that was answered.
+    pub(crate) confirmed: Option<Vec<u8>>,
+    /// An offer came in the 2xx of the INVITE with this CSeq, and its answer will come in the ACK,
+    /// from this party.
+    pub(crate) answer_in_ack: Option<(u32, Party)>,
+    pub(crate) start_ms: u64,
+    pub(crate) answer_ms: Option<u64>,
+    pub(crate) sip_code: u16,
+    pub(crate) sip_reason: String,
+    pub(crate) ending: Option<Ending>,
+    /// The calls' media; none before the first target.
+    pub(crate) media: Option<Session>,
+    /// Figures of flows that are gone.
+    pub(crate) caller_media: CdrMedia,
+    pub(crate) callee_media: CdrMedia,
+}
+
+impl Record {
+    /// The dialog with this callee's tag.
+    pub(crate) fn dialog(&self, tag: &[u8]) -> Option<&Dialog> {
+        self.dialogs.iter().find(|d| d.tag == tag)
+    }
+
+    pub(crate) fn dialog_mut(&mut self, tag: &[u8]) -> Option<&mut Dialog> {
+        self.dialogs.iter_mut().find(|d| d.tag == tag)
+    }
+
+    /// The dialog that was answered.
+    pub(crate) fn answered(&self) -> Option<&Dialog> {
+        self.dialog(self.confirmed.as_deref()?)
+    }
+
+    pub(crate) fn end(&self, party: Party, tag: &[u8]) -> Option<&Peer> {
+        match party {
+            Party::Caller => Some(&self.caller),
+            Party::Callee => self.dialog(tag).map(|d| &d.callee),
+        }
+    }
+
+    pub(crate) fn end_mut(&mut self, party: Party, tag: &[u8]) -> Option<&mut Peer> {
+        match party {
+            Party::Caller => Some(&mut self.caller),
+            Party::Callee => self.dialog_mut(tag).map(|d| &mut d.callee),
+        }
+    }
+}
+
+/// The opposite party.
+pub(crate) const fn other(party: Party) -> Party {
+    match party {
+        Party::Caller => Party::Callee,
+        Party::Callee => Party::Caller,
+    }
+}
