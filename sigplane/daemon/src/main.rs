@@ -1,3 +1,81 @@
-//! tandem-sigplane
+//! tandem-sigplane: the signaling plane's daemon.
+//!
+//! The main thread is the SIP worker: it owns the core, the journal, the sockets and the link to
+//! the dataplane, and waits for nothing but its descriptors. The threads around it: the database's,
+//! the management API's, and one that synchronises the journal's files. They speak with it
+//! through its mailbox.
+//!
+//! Exit codes: 0 stopped by SIGTERM or SIGINT, 1 it could not start or go on, 2 wrong usage or a
+//! mistake in the configuration.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod admin;
+mod ask;
+mod core_config;
+mod database;
+mod disk;
+mod mailbox;
+mod startup;
+mod worker;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::stat::{Mode, umask};
+use tandem_config::Config;
+use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Tandem's signaling plane.
+#[derive(Parser)]
+#[command(name = "tandem-sigplane", version, about)]
+struct Cli {
+    /// The appliance's configuration file
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let config = match read_config(&cli.config) {
+        Ok(config) => config,
+        Err(mistakes) => {
+            mistakes
+                .iter()
+                .for_each(|mistake| eprintln!("{}: {mistake}", cli.config.display()));
+            return ExitCode::from(2);
+        }
+    };
+    let filter = EnvFilter::try_from_env("TANDEM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(filter)
+        .init();
+    // The journal and the database tell who called whom.
+    umask(Mode::from_bits_truncate(0o027));
+    // Before any thread exists, so that all of them leave these to the main thread.
+    let signals: SigSet = [Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
+    let stopped = signals
+        .thread_block()
+        .map_err(startup::StartError::from)
+        .and_then(|()| startup::start(config, &signals))
+        .map(startup::Running::serve);
+    match stopped {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn read_config(path: &std::path::Path) -> Result<Config, Vec<String>> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| vec![format!("{e}: give --config a file that can be read")])?;
+    tandem_config::parse(&text)
+        .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+}

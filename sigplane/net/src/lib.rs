@@ -15,4 +15,7 @@ mod udp;
 
 pub use link::{Handshake, LinkError, Progress, Session};
 pub use rings::{Arrival, Rings};
+/// DSCP of the SIP that we send: CS5, signaling (RFC 4594 section 4.1).
+pub const SIP_DSCP: u8 = 40;
+
 pub use udp::{BindError, KernelSocket, SendError, TransportError, Unreachable};

@@ -12,6 +12,8 @@ use rustix::net::sockopt::{self as raw_sockopt, Ipv4PathMtuDiscovery, Ipv6PathMt
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
 use thiserror::Error;
 
+use crate::SIP_DSCP;
+
 /// Receive buffer asked for, in bytes: a burst of some thousand SIP datagrams while the SIP thread
 /// is busy. The kernel grants what `net.core.rmem_max` allows.
 const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
@@ -115,11 +117,13 @@ impl KernelSocket {
         if local.is_ipv4() {
             raw_sockopt::set_ip_freebind(&socket, ahead)?;
             raw_sockopt::set_ip_mtu_discover(&socket, Ipv4PathMtuDiscovery::DONT)?;
+            raw_sockopt::set_ip_tos(&socket, SIP_DSCP << 2)?;
             setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?;
         } else {
             raw_sockopt::set_ipv6_v6only(&socket, true)?;
             raw_sockopt::set_ipv6_freebind(&socket, ahead)?;
             raw_sockopt::set_ipv6_mtu_discover(&socket, Ipv6PathMtuDiscovery::DONT)?;
+            raw_sockopt::set_ipv6_tclass(&socket, u32::from(SIP_DSCP) << 2)?;
             setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?;
         }
         setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER)?;

@@ -1,0 +1,69 @@
+//! What the core needs to know of the configuration.
+
+use std::net::SocketAddr;
+
+use tandem_call::{
+    CoreConfig, DispatcherConfig, KernelConfig, MediaConfig, RealmConfig, RoutingConfig, Side,
+};
+use tandem_config::Config;
+
+/// Calls that the core takes at a time. Memory is what bounds them: a call and its transactions
+/// need some 10 KB while it is set up.
+const MAX_CALLS: usize = 200_000;
+
+/// The core's configuration. `kernel` has the addresses that the kernel's listeners really have.
+pub(crate) fn core_config(config: &Config, kernel: &[SocketAddr]) -> CoreConfig {
+    CoreConfig {
+        node: config.node.id,
+        server: config.sip.server.clone(),
+        realms: config
+            .realms
+            .iter()
+            .map(|realm| RealmConfig {
+                name: realm.name.clone(),
+                side: side(realm.side),
+                sip: realm.sip.clone(),
+                media: realm.media.clone(),
+                media_ports: realm.media_ports.clone(),
+            })
+            .collect(),
+        kernel: config
+            .sip
+            .kernel
+            .iter()
+            .zip(kernel)
+            .map(|(listener, bound)| KernelConfig {
+                listen: *bound,
+                side: side(listener.side),
+            })
+            .collect(),
+        t1: config.sip.t1,
+        timer_c: config.sip.timer_c,
+        max_calls: MAX_CALLS,
+        routing: RoutingConfig {
+            pool_set: config.routing.pool_set,
+            trunk_set: config.routing.trunk_set,
+            carrier_group: config.routing.carrier_group,
+        },
+        dispatcher: DispatcherConfig {
+            probe_interval: config.dispatcher.probe_interval,
+            probe_timeout: config.dispatcher.probe_timeout,
+            probe_failures: config.dispatcher.probe_failures,
+            probe_successes: config.dispatcher.probe_successes,
+            first_response: config.dispatcher.first_response,
+        },
+        media: MediaConfig {
+            dscp: config.media.dscp,
+            timeout: config.media.timeout,
+            hold_timeout: config.media.hold_timeout,
+            max_duration: config.media.max_duration,
+        },
+    }
+}
+
+const fn side(side: tandem_config::Side) -> Side {
+    match side {
+        tandem_config::Side::External => Side::External,
+        tandem_config::Side::Internal => Side::Internal,
+    }
+}

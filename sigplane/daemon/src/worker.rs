@@ -1,0 +1,485 @@
+//! The SIP worker: the shell around the core.
+//!
+//! One turn of its loop: wait for the descriptors, give the core what came, drain the core, write
+//! the journal's records with one `write`, and only then carry out what the core wants done.
+
+mod counters;
+mod link;
+mod queries;
+mod requests;
+mod sockets;
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::signalfd::SignalFd;
+use nix::sys::time::TimeSpec;
+use tandem_call::{Core, Input, Now, Output, Path, Tables};
+use tandem_config::Config;
+use tandem_link::FromDataplane;
+use tandem_store::{Entry, Journal, JournalError, LiveCall};
+
+use crate::ask::ToWorker;
+use crate::database;
+use crate::disk::Disk;
+use crate::mailbox::Inbox;
+use counters::{Count, Counters};
+use link::{Link, Step};
+use requests::Requests;
+pub(crate) use sockets::Sockets;
+use sockets::Way;
+
+/// Datagrams taken from one source in one turn, so that the others and the journal get theirs.
+const BATCH: usize = 128;
+/// Between two attempts to write the journal while writing fails.
+const JOURNAL_RETRY: Duration = Duration::from_secs(1);
+
+/// What the worker is made of.
+pub(crate) struct Parts {
+    pub(crate) config: Arc<Config>,
+    pub(crate) core: Core,
+    pub(crate) journal: Journal,
+    pub(crate) disk: Disk,
+    pub(crate) sockets: Sockets,
+    pub(crate) inbox: Inbox,
+    pub(crate) signals: SignalFd,
+    pub(crate) database: database::Handle,
+}
+
+/// The worker.
+pub(crate) struct Worker {
+    config: Arc<Config>,
+    clock: Clock,
+    core: Core,
+    tables: Option<Arc<Tables>>,
+    journal: Journal,
+    /// When a batch that could not be written is tried again.
+    journal_retry: Option<Duration>,
+    disk: Disk,
+    sockets: Sockets,
+    link: Link,
+    requests: Requests,
+    counters: Counters,
+    inbox: Inbox,
+    signals: SignalFd,
+    database: database::Handle,
+    buffer: Vec<u8>,
+    /// Kept for its memory between two turns.
+    entries: Vec<Entry>,
+    actions: Vec<Output>,
+}
+
+/// The two clocks of an input.
+struct Clock {
+    origin: Instant,
+}
+
+impl Clock {
+    fn mono(&self) -> Duration {
+        self.origin.elapsed()
+    }
+
+    fn now(&self) -> Now {
+        let wall = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        Now {
+            mono: self.mono(),
+            wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+/// What [`Worker::wait`] found.
+struct Ready {
+    stop: bool,
+    mail: bool,
+    /// By index of the socket.
+    sockets: Vec<PollFlags>,
+}
+
+impl Worker {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts {
+            config,
+            core,
+            journal,
+            disk,
+            sockets,
+            inbox,
+            signals,
+            database,
+        } = parts;
+        Self {
+            clock: Clock {
+                origin: Instant::now(),
+            },
+            link: Link::new(&config),
+            tables: None,
+            journal_retry: None,
+            requests: Requests::new(&config),
+            counters: Counters::default(),
+            buffer: vec![0; 65_536],
+            entries: Vec::new(),
+            actions: Vec::new(),
+            config,
+            core,
+            journal,
+            disk,
+            sockets,
+            inbox,
+            signals,
+            database,
+        }
+    }
+
+    /// Takes up the calls of the journal. Before anything is served.
+    pub(crate) fn restore(&mut self, live: &[LiveCall]) {
+        let mut restored = 0;
+        for call in live {
+            match self.core.restore(self.clock.now(), call.key, &call.body) {
+                Ok(()) => restored += 1,
+                Err(error) => {
+                    self.counters.add(Count::CallsUnrestorable);
+                    tracing::error!("{error}; this call is given up");
+                    // It would be read again in every life.
+                    self.entries.push(Entry {
+                        key: call.key,
+                        body: None,
+                        cdr: None,
+                    });
+                }
+            }
+        }
+        if !live.is_empty() {
+            tracing::info!(
+                "{restored} of {} calls taken up from the journal",
+                live.len()
+            );
+        }
+        self.carry_out();
+    }
+
+    /// Replaces the tables.
+    pub(crate) fn tables(&mut self, tables: Arc<Tables>) {
+        tracing::info!(
+            "tables read: {} dispatcher rows, {} address rows",
+            tables.dispatcher.len(),
+            tables.address.len()
+        );
+        self.core
+            .input(self.clock.now(), Input::Tables(Arc::clone(&tables)));
+        for row in self.core.bad_rows() {
+            tracing::warn!("{row}; the row is not used");
+        }
+        self.tables = Some(tables);
+        self.carry_out();
+    }
+
+    /// Serves until a signal says stop. Calls stay up: the next life takes them up.
+    pub(crate) fn serve(mut self) {
+        loop {
+            self.drive_link();
+            self.carry_out();
+            let ready = self.wait();
+            if ready.stop {
+                break;
+            }
+            self.link.awake();
+            if ready.mail {
+                self.read_mail();
+            }
+            self.read_rings();
+            self.read_sockets(&ready.sockets);
+            if self
+                .core
+                .next_timeout()
+                .is_some_and(|at| at <= self.clock.mono())
+            {
+                self.core.input(self.clock.now(), Input::Timer);
+            }
+            self.carry_out();
+            self.keep_journal();
+        }
+        self.carry_out();
+        if let Some(Err(error)) = self.journal.sync_job().map(|job| job.run()) {
+            tracing::error!("the journal cannot be synchronised: {error}: check the disk");
+        }
+    }
+
+    /// Sleeps until there is something to do.
+    fn wait(&self) -> Ready {
+        let wanted = [
+            self.core.next_timeout(),
+            self.link.next_timeout(),
+            self.disk.next(),
+            self.journal_retry,
+        ];
+        let now = self.clock.mono();
+        let mut timeout = wanted
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|at| at.saturating_sub(now));
+        if !self.link.may_sleep() {
+            timeout = Some(Duration::ZERO);
+        }
+        let mut polled = vec![
+            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.inbox.as_fd(), PollFlags::POLLIN),
+        ];
+        let own = polled.len();
+        polled.extend(
+            self.sockets
+                .fds()
+                .map(|fd| PollFd::new(fd, PollFlags::POLLIN)),
+        );
+        let sockets = polled.len() - own;
+        // The link's are driven whatever woke us.
+        polled.extend(self.link.fds().map(|(fd, events)| PollFd::new(fd, events)));
+        let timeout = timeout.map(TimeSpec::from);
+        match ppoll(&mut polled, timeout, None) {
+            Ok(_) => {
+                let flags = |fd: &PollFd<'_>| fd.revents().unwrap_or(PollFlags::empty());
+                let any = |at: usize| polled.get(at).is_some_and(|fd| !flags(fd).is_empty());
+                Ready {
+                    stop: any(0),
+                    mail: any(1),
+                    sockets: polled.iter().skip(own).take(sockets).map(flags).collect(),
+                }
+            }
+            Err(error) => {
+                if error != Errno::EINTR {
+                    tracing::error!("poll: {error}");
+                }
+                Ready {
+                    stop: false,
+                    mail: false,
+                    sockets: Vec::new(),
+                }
+            }
+        }
+    }
+
+    fn read_mail(&mut self) {
+        self.inbox.silence();
+        while let Some(letter) = self.inbox.next() {
+            match letter {
+                ToWorker::Tables(tables) => self.tables(tables),
+                ToWorker::Ask(ask) => self.ask(ask),
+            }
+        }
+    }
+
+    /// Moves the link's state on and reads its messages.
+    fn drive_link(&mut self) {
+        for _ in 0..BATCH {
+            match self.link.step(self.clock.mono()) {
+                Step::Idle => break,
+                Step::Up(hello) => {
+                    self.core
+                        .input(self.clock.now(), Input::DataplaneUp(&hello));
+                }
+                Step::Down => self.link_went_down(),
+                Step::Message(message) => self.dataplane_said(message),
+            }
+        }
+    }
+
+    fn link_went_down(&mut self) {
+        self.counters.add(Count::LinkSessionsEnded);
+        self.requests.session_ended();
+        self.core.input(self.clock.now(), Input::DataplaneDown);
+    }
+
+    fn dataplane_said(&mut self, message: FromDataplane) {
+        if let Some(message) = self.requests.take(message, &mut self.counters) {
+            self.core.input(self.clock.now(), Input::Dataplane(message));
+        }
+        // A capture whose listener is gone is stopped.
+        self.send_requests();
+    }
+
+    fn read_rings(&mut self) {
+        let Some(session) = self.link.session() else {
+            return;
+        };
+        for _ in 0..BATCH {
+            match session.rings.receive() {
+                Ok(Some(arrival)) => {
+                    let realm = self.config.realms.get(usize::from(arrival.realm));
+                    if !realm.is_some_and(|realm| realm.sip.contains(&arrival.local)) {
+                        self.counters.add(Count::RingBadAddress);
+                        continue;
+                    }
+                    self.counters.add(Count::ReceivedByRing);
+                    let datagram = Input::Datagram {
+                        path: Path::Realm(arrival.realm),
+                        source: arrival.source,
+                        local: arrival.local,
+                        bytes: arrival.bytes,
+                    };
+                    self.core.input(self.clock.now(), datagram);
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    self.link.end(self.clock.mono(), &error);
+                    self.link_went_down();
+                    return;
+                }
+            }
+        }
+    }
+
+    fn read_sockets(&mut self, ready: &[PollFlags]) {
+        for ((path, socket), ready) in self.sockets.iter().zip(ready) {
+            if ready.contains(PollFlags::POLLERR) {
+                while let Ok(Some(failure)) = socket.next_error() {
+                    self.counters.add(Count::IcmpErrors);
+                    let unreachable = Input::Unreachable {
+                        path,
+                        destination: failure.destination,
+                        error: sockets::send_error(failure.error),
+                    };
+                    self.core.input(self.clock.now(), unreachable);
+                }
+            }
+            for _ in 0..if ready.is_empty() { 0 } else { BATCH } {
+                match socket.receive(&mut self.buffer) {
+                    Ok(Some((length, source))) => {
+                        self.counters.add(Count::ReceivedBySocket);
+                        let bytes = self.buffer.get(..length).unwrap_or_default();
+                        let local = socket.local();
+                        let datagram = Input::Datagram {
+                            path,
+                            source,
+                            local,
+                            bytes,
+                        };
+                        self.core.input(self.clock.now(), datagram);
+                    }
+                    Ok(None) => break,
+                    Err(error) => {
+                        self.counters.add(Count::SocketErrors);
+                        tracing::debug!("{}: {error}", socket.local());
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Drains the core: the journal's records first, then the rest in order. What fails at once
+    /// is the core's next input.
+    fn carry_out(&mut self) {
+        loop {
+            while let Some(output) = self.core.output() {
+                match output {
+                    Output::Journal { key, body, cdr } => {
+                        self.entries.push(Entry { key, body, cdr });
+                    }
+                    action => self.actions.push(action),
+                }
+            }
+            if self.entries.is_empty() && self.actions.is_empty() {
+                break;
+            }
+            self.write_journal();
+            let mut actions = std::mem::take(&mut self.actions);
+            for action in actions.drain(..) {
+                match action {
+                    Output::Send {
+                        path,
+                        local,
+                        destination,
+                        bytes,
+                    } => {
+                        self.send(
+                            Way {
+                                path,
+                                local,
+                                destination,
+                            },
+                            &bytes,
+                        );
+                    }
+                    Output::Command { seq, command } => {
+                        if !self.link.command(seq, command) {
+                            self.counters.add(Count::CommandsWithoutLink);
+                        }
+                    }
+                    // Sorted out above.
+                    Output::Journal { .. } => {}
+                }
+            }
+            self.actions = actions;
+        }
+        if let Some(session) = self.link.session() {
+            session.rings.flush();
+        }
+    }
+
+    fn send(&mut self, way: Way, bytes: &[u8]) {
+        let rings = self.link.session().map(|session| &mut session.rings);
+        let sent = self.sockets.send(way, bytes, rings, &mut self.counters);
+        if let Some(error) = sent {
+            let Way {
+                path, destination, ..
+            } = way;
+            let unreachable = Input::Unreachable {
+                path,
+                destination,
+                error,
+            };
+            self.core.input(self.clock.now(), unreachable);
+        }
+    }
+
+    fn write_journal(&mut self) {
+        if self.entries.is_empty() {
+            return;
+        }
+        let entries = std::mem::take(&mut self.entries);
+        let cdrs = entries.iter().filter(|entry| entry.cdr.is_some()).count();
+        self.append(&entries);
+        if cdrs > 0 {
+            self.counters.add_many(Count::CdrsJournaled, cdrs as u64);
+            self.database.cdrs_written();
+        }
+        self.entries = entries;
+        self.entries.clear();
+    }
+
+    fn append(&mut self, entries: &[Entry]) {
+        let now = self.clock.mono();
+        match self.journal.append(entries) {
+            Ok(()) => {
+                if self.journal_retry.take().is_some() {
+                    tracing::info!("the journal is written again");
+                }
+                self.disk.written(now);
+            }
+            Err(error) => {
+                self.counters.add(Count::JournalErrors);
+                if let JournalError::Overflow { lost } = &error {
+                    self.counters.add_many(Count::JournalLost, *lost as u64);
+                }
+                if self.journal_retry.replace(now + JOURNAL_RETRY).is_none() {
+                    tracing::error!("{error}; calls go on, but would not survive a restart");
+                }
+            }
+        }
+    }
+
+    fn keep_journal(&mut self) {
+        let now = self.clock.mono();
+        if self.journal_retry.is_some_and(|at| at <= now) {
+            self.append(&[]);
+            self.database.cdrs_written();
+        }
+        self.disk.tick(now, &mut self.journal);
+    }
+}

@@ -1,0 +1,97 @@
+//! The shell's own counters; the core has its own.
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
+        /// A counter's name.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Count {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        const NAMES: &[&str] = &[$($name,)+];
+    };
+}
+
+counters! {
+    /// SIP datagrams received through the dataplane's rings.
+    ReceivedByRing = "net_received_by_ring",
+    /// SIP datagrams received by the kernel's sockets.
+    ReceivedBySocket = "net_received_by_socket",
+    /// Datagrams in a ring that name a realm or an address that the configuration does not have.
+    RingBadAddress = "net_ring_bad_address",
+    /// SIP datagrams sent through the dataplane's rings.
+    SentByRing = "net_sent_by_ring",
+    /// SIP datagrams sent by the kernel's sockets.
+    SentBySocket = "net_sent_by_socket",
+    /// Datagrams that found the ring full and went by the kernel's socket.
+    RingFull = "net_ring_full",
+    /// Datagrams to a realm that were dropped, since there was no dataplane.
+    SentWithoutDataplane = "net_sent_without_dataplane",
+    /// Datagrams that the kernel did not send: no way there, or no room.
+    SendFailed = "net_send_failed",
+    /// Datagrams to be sent from an address that no socket has.
+    NoSocket = "net_no_socket",
+    /// ICMP errors that quote a datagram of ours.
+    IcmpErrors = "net_icmp_errors",
+    /// Receive errors of the kernel's sockets.
+    SocketErrors = "net_socket_errors",
+    /// Sessions with the dataplane that ended.
+    LinkSessionsEnded = "link_sessions_ended",
+    /// Commands that were dropped, since there was no dataplane.
+    CommandsWithoutLink = "link_commands_without_session",
+    /// Captured packets that the listener was too slow for.
+    CapturePacketsDropped = "capture_packets_dropped",
+    /// Calls in the journal that could not be taken up.
+    CallsUnrestorable = "journal_calls_unrestorable",
+    /// Failed attempts to write the journal.
+    JournalErrors = "journal_errors",
+    /// Records lost, since the journal could not be written for too long.
+    JournalLost = "journal_records_lost",
+    /// CDRs written to the journal.
+    CdrsJournaled = "journal_cdrs",
+}
+
+/// The counters' values.
+#[derive(Debug)]
+pub(super) struct Counters([u64; NAMES.len()]);
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self([0; NAMES.len()])
+    }
+}
+
+impl Counters {
+    pub(super) fn add(&mut self, counter: Count) {
+        self.add_many(counter, 1);
+    }
+
+    pub(super) fn add_many(&mut self, counter: Count, n: u64) {
+        if let Some(value) = self.0.get_mut(counter as usize) {
+            *value += n;
+        }
+    }
+
+    /// Names and values.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        NAMES.iter().copied().zip(self.0.iter().copied())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_counter_has_its_own_name_and_value() {
+        let mut counters = Counters::default();
+        counters.add(Count::ReceivedByRing);
+        counters.add_many(Count::CdrsJournaled, 3);
+        let moved: Vec<_> = counters.iter().filter(|(_, value)| *value > 0).collect();
+        assert_eq!(moved, [("net_received_by_ring", 1), ("journal_cdrs", 3)]);
+        let mut names = NAMES.to_vec();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), NAMES.len());
+    }
+}

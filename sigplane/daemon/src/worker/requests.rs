@@ -1,0 +1,299 @@
+//! The shell's own commands to the dataplane: for lists, counters and captures. Their sequence
+//! numbers have the highest bit set; the core's, which count from 1, never come there.
+
+use std::collections::{HashMap, VecDeque};
+
+use tandem_admin::{
+    CaptureEnd, CaptureParams, CaptureStarted, CapturedPacket, Counter, ErrorCode, Flow, Plane,
+};
+use tandem_config::Config;
+use tandem_link::{
+    CaptureFilter, CaptureSpec, Command, CommandError, Direction, Event, FlowId, FromDataplane,
+};
+use tokio::sync::mpsc;
+
+use super::counters::{Count, Counters};
+use super::queries::flow;
+use crate::ask::{Answer, CaptureEvent, Refusal};
+
+/// The bit that makes a sequence number ours.
+const OURS: u64 = 1 << 63;
+/// Questions to the dataplane that may be open.
+const MOST: usize = 64;
+/// The limits of a capture: what is asked for is cut to them.
+const MAX_PACKETS: u64 = 1_000_000;
+const MAX_BYTES: u64 = 256 * 1024 * 1024;
+const MAX_SECONDS: u32 = 600;
+/// A jumbo frame.
+const MAX_SNAPLEN: u32 = 9_216;
+
+/// The open questions, and the capture.
+pub(super) struct Requests {
+    next: u64,
+    open: HashMap<u64, Open>,
+    outbox: VecDeque<(u64, Command)>,
+    capture: Option<Capture>,
+    last_capture: u64,
+    /// The ports' names.
+    ports: Vec<String>,
+}
+
+enum Open {
+    Flows {
+        answer: Answer<Result<Vec<Flow>, Refusal>>,
+        flows: Vec<Flow>,
+    },
+    Counters {
+        answer: Answer<Vec<Counter>>,
+        counters: Vec<Counter>,
+    },
+    Capture {
+        answer: Answer<Result<CaptureStarted, Refusal>>,
+        started: CaptureStarted,
+    },
+    /// Nobody waits for this one.
+    Stop,
+}
+
+struct Capture {
+    id: u64,
+    packets: mpsc::Sender<CaptureEvent>,
+    dropped: u64,
+}
+
+impl Requests {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            next: 0,
+            open: HashMap::new(),
+            outbox: VecDeque::new(),
+            capture: None,
+            last_capture: 0,
+            ports: config.ports.iter().map(|port| port.name.clone()).collect(),
+        }
+    }
+
+    /// The next command to send. To be asked for after every other call.
+    pub(super) fn command(&mut self) -> Option<(u64, Command)> {
+        self.outbox.pop_front()
+    }
+
+    /// Asks for the flows.
+    pub(super) fn flows(&mut self, answer: Answer<Result<Vec<Flow>, Refusal>>) {
+        if self.open.len() >= MOST {
+            let _ = answer.send(Err(busy()));
+        } else {
+            self.ask(
+                Command::ListFlows,
+                Open::Flows {
+                    answer,
+                    flows: Vec::new(),
+                },
+            );
+        }
+    }
+
+    /// Asks for the dataplane's counters, to go behind ours.
+    pub(super) fn counters(&mut self, answer: Answer<Vec<Counter>>, counters: Vec<Counter>) {
+        if self.open.len() >= MOST {
+            let _ = answer.send(counters);
+        } else {
+            self.ask(Command::Counters, Open::Counters { answer, counters });
+        }
+    }
+
+    /// Starts a capture. `flows` are those of the call that the parameters name.
+    pub(super) fn start_capture(
+        &mut self,
+        params: &CaptureParams,
+        flows: Vec<FlowId>,
+        packets: mpsc::Sender<CaptureEvent>,
+        answer: Answer<Result<CaptureStarted, Refusal>>,
+    ) {
+        if self.open.len() >= MOST {
+            let _ = answer.send(Err(busy()));
+            return;
+        }
+        self.end_capture("replaced by another capture", 0);
+        self.last_capture += 1;
+        let id = self.last_capture;
+        let spec = capture_spec(id, params, flows);
+        let started = CaptureStarted {
+            id,
+            max_packets: spec.max_packets,
+            max_bytes: spec.max_bytes,
+            max_seconds: spec.max_seconds,
+        };
+        self.capture = Some(Capture {
+            id,
+            packets,
+            dropped: 0,
+        });
+        self.ask(
+            Command::StartCapture(spec),
+            Open::Capture { answer, started },
+        );
+    }
+
+    /// Stops a capture whose listener is gone.
+    pub(super) fn stop_capture(&mut self, id: u64) {
+        if self.capture.take_if(|capture| capture.id == id).is_some() {
+            self.ask(Command::StopCapture, Open::Stop);
+        }
+    }
+
+    /// The session ended, and with it all that was asked in it.
+    pub(super) fn session_ended(&mut self) {
+        for (_, open) in self.open.drain() {
+            match open {
+                Open::Flows { answer, .. } => drop(answer.send(Err(Refusal::dataplane_down()))),
+                Open::Counters { answer, counters } => drop(answer.send(counters)),
+                Open::Capture { answer, .. } => drop(answer.send(Err(Refusal::dataplane_down()))),
+                Open::Stop => {}
+            }
+        }
+        self.outbox.clear();
+        self.end_capture("the dataplane went away", 0);
+    }
+
+    /// Takes a message that belongs to a question or a capture; gives back the core's.
+    pub(super) fn take(
+        &mut self,
+        message: FromDataplane,
+        counters: &mut Counters,
+    ) -> Option<FromDataplane> {
+        match message {
+            FromDataplane::Done { seq, result } if seq & OURS != 0 => self.done(seq, result),
+            FromDataplane::Flow { seq, report } if seq & OURS != 0 => {
+                if let Some(Open::Flows { flows, .. }) = self.open.get_mut(&seq) {
+                    flows.push(flow(&report));
+                }
+            }
+            FromDataplane::Counters { seq, values } if seq & OURS != 0 => {
+                if let Some(Open::Counters { counters, .. }) = self.open.get_mut(&seq) {
+                    counters.extend(values.into_iter().map(|counter| Counter {
+                        plane: Plane::Dataplane,
+                        name: counter.name,
+                        value: counter.value,
+                    }));
+                }
+            }
+            FromDataplane::Event(Event::Captured {
+                id,
+                timestamp_ns,
+                port,
+                direction,
+                length,
+                data,
+            }) => {
+                let packet = CapturedPacket {
+                    timestamp_ns,
+                    port: self
+                        .ports
+                        .get(usize::from(port))
+                        .cloned()
+                        .unwrap_or_default(),
+                    sent: direction == Direction::Sent,
+                    length,
+                    data: CapturedPacket::hex(&data),
+                };
+                self.captured(id, packet, counters);
+            }
+            FromDataplane::Event(Event::CaptureEnded { id, dropped }) => {
+                if self
+                    .capture
+                    .as_ref()
+                    .is_some_and(|capture| capture.id == id)
+                {
+                    self.end_capture("a limit was reached", dropped);
+                }
+            }
+            other => return Some(other),
+        }
+        None
+    }
+
+    fn ask(&mut self, command: Command, open: Open) {
+        self.next += 1;
+        let seq = self.next | OURS;
+        self.open.insert(seq, open);
+        self.outbox.push_back((seq, command));
+    }
+
+    fn done(&mut self, seq: u64, result: Result<(), CommandError>) {
+        let failed = |error: CommandError| Refusal::new(ErrorCode::Internal, error.to_string());
+        match self.open.remove(&seq) {
+            Some(Open::Flows { answer, flows }) => {
+                let _ = answer.send(result.map(|()| flows).map_err(failed));
+            }
+            Some(Open::Counters { answer, counters }) => drop(answer.send(counters)),
+            Some(Open::Capture { answer, started }) => {
+                let id = started.id;
+                if result.is_err() {
+                    self.capture.take_if(|capture| capture.id == id);
+                }
+                if answer
+                    .send(result.map(|()| started).map_err(failed))
+                    .is_err()
+                {
+                    self.stop_capture(id);
+                }
+            }
+            Some(Open::Stop) | None => {}
+        }
+    }
+
+    fn captured(&mut self, id: u64, packet: CapturedPacket, counters: &mut Counters) {
+        let Some(capture) = self.capture.as_mut().filter(|capture| capture.id == id) else {
+            return;
+        };
+        match capture.packets.try_send(CaptureEvent::Packet(packet)) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                capture.dropped += 1;
+                counters.add(Count::CapturePacketsDropped);
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => self.stop_capture(id),
+        }
+    }
+
+    fn end_capture(&mut self, reason: &str, dropped: u64) {
+        if let Some(capture) = self.capture.take() {
+            let dropped = capture.dropped + dropped;
+            let end = CaptureEvent::End(CaptureEnd {
+                dropped,
+                reason: reason.into(),
+            });
+            // A full channel ends by being closed; its reader knows what that means.
+            let _ = capture.packets.try_send(end);
+        }
+    }
+}
+
+fn busy() -> Refusal {
+    Refusal::new(
+        ErrorCode::Busy,
+        "too many questions to the dataplane are open: ask again",
+    )
+}
+
+fn capture_spec(id: u64, params: &CaptureParams, flows: Vec<FlowId>) -> CaptureSpec {
+    let limit = |wanted: u64, most: u64| if wanted == 0 { most } else { wanted.min(most) };
+    let small = |wanted: u32, most: u32| if wanted == 0 { most } else { wanted.min(most) };
+    CaptureSpec {
+        id,
+        filter: CaptureFilter {
+            flows: flows.into_iter().chain(params.flow.map(FlowId)).collect(),
+            addresses: params.address.into_iter().collect(),
+            call_ids: params
+                .call_id
+                .iter()
+                .map(|id| id.clone().into_bytes())
+                .collect(),
+        },
+        snaplen: small(params.snaplen, MAX_SNAPLEN),
+        max_packets: limit(params.max_packets, MAX_PACKETS),
+        max_bytes: limit(params.max_bytes, MAX_BYTES),
+        max_seconds: small(params.max_seconds, MAX_SECONDS),
+    }
+}
