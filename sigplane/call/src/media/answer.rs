@@ -117,7 +117,7 @@ impl Session {
             let leg = party.of_mut(&mut line.legs);
             let known = leg.known();
             if leg.apply(terms, mux, other_tag) && known {
-                self.counters.push_back("media_learning_reopened");
+                self.notes.reopened = self.notes.reopened.saturating_add(1);
             }
         }
     }

@@ -107,7 +107,16 @@ pub struct Session {
     #[serde(skip)]
     pub(super) commands: VecDeque<Command>,
     #[serde(skip)]
-    pub(super) counters: VecDeque<&'static str>,
+    pub(super) notes: Notes,
+}
+
+/// What was let through but not as it was wished, not yet counted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Notes {
+    /// Offered media lines whose protocol we do not carry.
+    pub(super) disabled: u32,
+    /// Legs of flows that learn their peer's source anew.
+    pub(super) reopened: u32,
 }
 
 impl Session {
@@ -132,7 +141,7 @@ impl Session {
             established: false,
             generation: 0,
             commands: VecDeque::new(),
-            counters: VecDeque::new(),
+            notes: Notes::default(),
         }
     }
 
@@ -327,7 +336,17 @@ impl Session {
     /// are drained: `sdp_media_disabled` for each offered media line whose protocol we do not carry,
     /// `media_learning_reopened` for each leg of a flow that learns its peer's source anew.
     pub fn counter(&mut self) -> Option<&'static str> {
-        self.counters.pop_front()
+        let Notes { disabled, reopened } = &mut self.notes;
+        for (count, name) in [
+            (disabled, "sdp_media_disabled"),
+            (reopened, "media_learning_reopened"),
+        ] {
+            if let Some(rest) = count.checked_sub(1) {
+                *count = rest;
+                return Some(name);
+            }
+        }
+        None
     }
 
     /// The call has ended: removes every flow and frees every port. May be called twice.
