@@ -250,9 +250,9 @@ impl Session {
         free_except(ports, spare, &taken_over);
         self.kept.clear();
         let planned = offer.iter().flat_map(|o| &o.lines);
-        let foreign = planned.filter(|p| matches!(p, Planned::Foreign)).count();
-        self.counters
-            .extend(std::iter::repeat_n("sdp_media_disabled", foreign));
+        for _ in planned.filter(|p| matches!(p, Planned::Foreign)) {
+            self.notes.disabled = self.notes.disabled.saturating_add(1);
+        }
         self.offer = offer;
     }
 
