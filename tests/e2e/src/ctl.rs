@@ -116,6 +116,27 @@ impl Counters {
         self.0.iter().any(|c| c.name == name)
     }
 
+    /// How many media packets were dropped since `before`, in all the places where one can be: by
+    /// the relay, between the workers, at a device, or in the kernel before or behind one.
+    #[must_use]
+    pub fn media_drops_since(&self, before: &Self) -> u64 {
+        let is_drop = |name: &str| {
+            name.starts_with("drop_")
+                || matches!(
+                    name,
+                    "tx_full" | "hand_off_full" | "no_buffer" | "rx_segmented"
+                )
+                || ["_rx_missed", "_tx_errors", "_kernel_tx_dropped"]
+                    .iter()
+                    .any(|e| name.ends_with(e))
+        };
+        self.since(before)
+            .iter()
+            .filter(|(name, _)| is_drop(name))
+            .map(|(_, by)| by)
+            .sum()
+    }
+
     /// Names and increases since `before`, of those that moved.
     #[must_use]
     pub fn since(&self, before: &Self) -> Vec<(String, u64)> {

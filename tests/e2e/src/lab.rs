@@ -241,6 +241,31 @@ impl Lab {
             .map_err(Failure::while_(format!("counting CDRs: `{text}`")))
     }
 
+    /// Waits until no call and no flow is left in either plane, and `cdrs` CDRs are written.
+    ///
+    /// # Errors
+    /// With what is still there.
+    pub fn wait_until_quiet(&self, cdrs: u64, limit: Duration) -> Result<()> {
+        let ctl = self.ctl();
+        let quiet = || {
+            let status = ctl.status().ok()?;
+            let flows = ctl.counters().ok()?.value("flows");
+            let written = self.cdr_count().ok()?;
+            let done = (status.calls, status.flows, status.cdrs_pending, flows) == (0, 0, 0, 0);
+            (done && written >= cdrs).then_some(written)
+        };
+        match wait::until("the end of all calls", limit, quiet) {
+            Ok(written) if written == cdrs => Ok(()),
+            Ok(written) => Err(Failure::new(format!("{written} CDRs for {cdrs} calls"))),
+            Err(failure) => Err(Failure::new(format!(
+                "{failure}; {:?}, {:?}, {:?}",
+                ctl.status(),
+                ctl.calls().map(|c| c.len()),
+                self.cdr_count()
+            ))),
+        }
+    }
+
     /// Starts a peer: a program in a namespace, on the peers' core.
     ///
     /// # Errors

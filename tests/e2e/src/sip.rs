@@ -121,6 +121,41 @@ impl Phone {
         self.request("INVITE", &uri, &format!("<{uri}>"), 1, body)
     }
 
+    /// A request inside of the dialog that `answer` (a 2xx to our INVITE) made.
+    #[must_use]
+    pub fn in_dialog(&self, method: &str, answer: &Message, cseq: u32, body: &str) -> String {
+        let contact = answer.header("Contact");
+        let uri = contact
+            .split_once('<')
+            .and_then(|(_, rest)| rest.split_once('>'));
+        let uri = uri.map_or(contact, |(uri, _)| uri);
+        let text = self.request(method, uri, answer.header("To"), cseq, body);
+        let mut routes = String::new();
+        for route in answer.headers("Record-Route").iter().rev() {
+            routes += &format!("Route: {route}\r\n");
+        }
+        text.replacen("Max-Forwards:", &format!("{routes}Max-Forwards:"), 1)
+    }
+
+    /// Acknowledges a 2xx.
+    ///
+    /// # Errors
+    /// When the socket refuses it.
+    pub fn acknowledge(&self, answer: &Message) -> Result<()> {
+        self.send(self.in_dialog("ACK", answer, 1, "").as_bytes())
+    }
+
+    /// Ends the call and waits for the answer.
+    ///
+    /// # Errors
+    /// When none comes in time.
+    pub fn hang_up(&self, answer: &Message) -> Result<Message> {
+        self.ask(
+            &self.in_dialog("BYE", answer, 2, ""),
+            Duration::from_secs(10),
+        )
+    }
+
     /// Sends bytes as they are.
     ///
     /// # Errors
