@@ -1,31 +1,190 @@
-//! RTCP packets (RFC 3550 section 6 and appendix A.2, RFC 5506).
+//! RTCP (RFC 3550 section 6): a compound packet's bounds, and how to tell it from RTP.
 
-/// Why bytes are not RTCP.
+/// Bytes of a packet's header.
+pub const HEADER: usize = 4;
+/// Packet type: sender report.
+pub const SENDER_REPORT: u8 = 200;
+/// Packet type: receiver report.
+pub const RECEIVER_REPORT: u8 = 201;
+
+/// Why bytes are not RTCP. The peer is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Error {
-    /// Shorter than a header or than its packets' lengths say.
+pub enum RtcpError {
+    /// Ends before a header or a packet does, or bytes are left over.
     Truncated,
-    /// A packet of the compound is not version 2.
+    /// Not version 2.
     Version,
-    /// The first packet's type is not one of RTCP's (192 to 223).
-    PacketType,
+    /// A type that RFC 5761 does not leave to RTCP (192 to 223).
+    Type,
+    /// Padding in another packet than the last, or a count that makes no sense.
+    Padding,
 }
 
-/// Checks a compound packet: every packet's version, and lengths that fill the datagram. The first one need
-/// not be a report (RFC 5506), and what follows the first may be encrypted (SRTCP): then only the first is
-/// looked at.
-///
-/// # Errors
-/// See [`Error`].
+/// Whether a datagram on a port that carries both is RTCP (RFC 5761 section 4): its second byte is
+/// a packet type of 192 to 223. As RTP that would be a payload type of 64 to 95 with the marker.
 #[inline]
-pub fn check(payload: &[u8]) -> Result<(), Error> {
-    let [first, packet_type, l0, l1] = *payload.first_chunk::<4>().ok_or(Error::Truncated)?;
-    if first >> 6 != 2 {
-        return Err(Error::Version);
+#[must_use]
+pub fn is_rtcp(datagram: &[u8]) -> bool {
+    matches!(datagram, [_, 192..=223, ..])
+}
+
+/// A compound packet whose bounds were checked (RFC 3550 appendix A.2). Reduced-size RTCP, that
+/// does not begin with a report, is taken (RFC 5506).
+#[derive(Clone, Copy, Debug)]
+pub struct Rtcp<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Rtcp<'a> {
+    /// Checks a datagram.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, RtcpError> {
+        let mut rest = bytes;
+        loop {
+            // The version first: what is not RTCP at all may be short.
+            match rest.first() {
+                None => return Err(RtcpError::Truncated),
+                Some(first) if first >> 6 != 2 => return Err(RtcpError::Version),
+                Some(_) => {}
+            }
+            let (packet, behind) = Packet::split(rest).ok_or(RtcpError::Truncated)?;
+            if !(192..=223).contains(&packet.packet_type()) {
+                return Err(RtcpError::Type);
+            }
+            if packet.header[0] & 0x20 != 0 {
+                let count = usize::from(packet.body.last().copied().unwrap_or(0));
+                let fits = count > 0 && count <= packet.body.len() && count.is_multiple_of(4);
+                if !behind.is_empty() || !fits {
+                    return Err(RtcpError::Padding);
+                }
+            }
+            if behind.is_empty() {
+                return Ok(Self { bytes });
+            }
+            rest = behind;
+        }
     }
-    if !(192..=223).contains(&packet_type) {
-        return Err(Error::PacketType);
+
+    /// The packets in it.
+    pub fn packets(&self) -> impl Iterator<Item = Packet<'a>> + use<'a> {
+        let mut rest = self.bytes;
+        std::iter::from_fn(move || {
+            let (packet, behind) = Packet::split(rest)?;
+            rest = behind;
+            Some(packet)
+        })
     }
-    let length = (usize::from(u16::from_be_bytes([l0, l1])) + 1) * 4;
-    if length > payload.len() { Err(Error::Truncated) } else { Ok(()) }
+
+    /// Whether it begins without a report (RFC 5506).
+    #[must_use]
+    pub fn is_reduced_size(&self) -> bool {
+        !matches!(self.bytes, [_, SENDER_REPORT | RECEIVER_REPORT, ..])
+    }
+}
+
+/// One packet of a compound packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet<'a> {
+    header: &'a [u8; HEADER],
+    body: &'a [u8],
+}
+
+impl<'a> Packet<'a> {
+    fn split(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let (header, rest) = bytes.split_first_chunk::<HEADER>()?;
+        let length = usize::from(u16::from_be_bytes([header[2], header[3]])) * 4;
+        let (body, rest) = rest.split_at_checked(length)?;
+        Some((Self { header, body }, rest))
+    }
+
+    /// Its type.
+    #[must_use]
+    pub fn packet_type(&self) -> u8 {
+        self.header[1]
+    }
+
+    /// Its report or source count, or a subtype.
+    #[must_use]
+    pub fn count(&self) -> u8 {
+        self.header[0] & 0x1f
+    }
+
+    /// What is behind its header, padding included.
+    #[must_use]
+    pub fn body(&self) -> &'a [u8] {
+        self.body
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const RR: [u8; 8] = [0x80, 201, 0, 1, 0, 0, 0, 9];
+    const BYE: [u8; 8] = [0x81, 203, 0, 1, 0, 0, 0, 9];
+
+    #[test]
+    fn a_compound_packet_is_walked_through() {
+        let bytes = [RR, BYE].concat();
+        let view = Rtcp::parse(&bytes).unwrap();
+        assert!(!view.is_reduced_size());
+        let types: Vec<_> = view
+            .packets()
+            .map(|p| (p.packet_type(), p.count(), p.body().len()))
+            .collect();
+        assert_eq!(types, [(201, 0, 4), (203, 1, 4)]);
+        assert!(Rtcp::parse(&BYE).unwrap().is_reduced_size());
+    }
+
+    #[test]
+    fn each_mistake_has_its_name() {
+        let error = |bytes: &[u8]| Rtcp::parse(bytes).unwrap_err();
+        assert_eq!(error(&[]), RtcpError::Truncated);
+        assert_eq!(error(&RR[..3]), RtcpError::Truncated);
+        assert_eq!(error(&RR[..7]), RtcpError::Truncated);
+        assert_eq!(error(&[&RR[..], &[0x80]].concat()), RtcpError::Truncated);
+        assert_eq!(error(&[0x40, 201, 0, 0]), RtcpError::Version);
+        assert_eq!(
+            error(&[&RR[..], &[0, 0, 0, 0]].concat()),
+            RtcpError::Version
+        );
+        assert_eq!(error(&[0x80, 100, 0, 0]), RtcpError::Type);
+        assert_eq!(error(&[0xa0, 201, 0, 1, 0, 0, 0, 0]), RtcpError::Padding);
+        assert_eq!(error(&[0xa0, 201, 0, 1, 0, 0, 0, 3]), RtcpError::Padding);
+        assert_eq!(error(&[0xa0, 201, 0, 0]), RtcpError::Padding);
+        let first = [0xa0, 201, 0, 1, 0, 0, 0, 4];
+        assert_eq!(error(&[first, BYE].concat()), RtcpError::Padding);
+        assert!(Rtcp::parse(&[BYE, first].concat()).is_ok());
+    }
+
+    #[test]
+    fn rtcp_is_told_from_rtp_by_its_type() {
+        for (second, rtcp) in [
+            (0u8, false),
+            (127, false),
+            (128 + 63, false),
+            (192, true),
+            (223, true),
+            (224, false),
+        ] {
+            assert_eq!(is_rtcp(&[0x80, second]), rtcp, "{second}");
+        }
+        assert!(!is_rtcp(&[0x80]));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(mut bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
+            if let Some(first) = bytes.first_mut() {
+                *first = 0x80 | *first & 0x3f;
+            }
+            if let Ok(view) = Rtcp::parse(&bytes) {
+                let length: usize = view.packets().map(|p| HEADER + p.body().len()).sum();
+                prop_assert_eq!(length, bytes.len());
+            }
+        }
+    }
 }
