@@ -14,7 +14,7 @@
 //! | `a=sendonly`, `recvonly`, `inactive` | passes; the hold timeout counts |
 //! | port 0 | stays 0; ports and flow are freed with the answer |
 //! | RTP, also with `a=crypto` (SRTP) | relayed as RTP, end to end |
-//! | DTLS-SRTP (`UDP/TLS/RTP/...`, or `a=fingerprint` without `a=crypto`) | relayed unparsed, since its handshake is not RTP |
+//! | DTLS-SRTP (`UDP/TLS/RTP/...`, or `a=fingerprint` without `a=crypto`) | relayed unparsed on the RTP port, since its handshake is not RTP; RTCP only with `a=rtcp-mux` |
 //! | other UDP protocols (`udptl`, `UDP/BFCP`, `UDP/DTLS/SCTP`) | relayed unparsed |
 //! | TCP protocols, unknown ones | the line is passed with port 0 and without attributes (`sdp_media_disabled`): it would lead around us, and show the peer's address |
 //! | ICE | its attributes are removed: both ends fall back to plain addresses |

@@ -2,12 +2,11 @@
 
 use tandem_sdp::{Media, MediaRewrite};
 
-use super::line::Line;
 use super::offer::{Offer, Planned, show};
 use super::ports::Ports;
 use super::refusal::Refusal;
 use super::session::{Party, Session};
-use super::terms::{Section, Terms};
+use super::terms::Section;
 
 impl Session {
     /// Whether an answer fits its offer. It may have fewer lines: those that it lacks are refused.
@@ -81,7 +80,9 @@ impl Session {
             };
             let accepted = match (line, sections.get(i)) {
                 (Some(mut line), Some(Section::Media(answer))) => {
-                    self.agree(&mut line, offer.from, [&terms, answer], other_tag);
+                    let both = [&terms, answer];
+                    let reopened = line.agree(self.settings, offer.from, both, other_tag);
+                    self.notes.reopened = self.notes.reopened.saturating_add(reopened);
                     *planned = Planned::Carried(terms);
                     Some(line)
                 }
@@ -99,27 +100,6 @@ impl Session {
         // Lines that the offer does not have any more.
         agreed.flatten().for_each(|old| old.free(ports));
         self.offer = Some(offer);
-    }
-
-    /// Brings a line to what the offer and the answer say of it.
-    fn agree(
-        &mut self,
-        line: &mut Line,
-        offerer: Party,
-        [offer, answer]: [&Terms; 2],
-        other_tag: bool,
-    ) {
-        let mux = offer.mux && answer.mux;
-        line.kind = answer.kind;
-        line.held = offer.held || answer.held;
-        for (party, terms) in [(offerer, offer), (offerer.other(), answer)] {
-            let other_tag = other_tag && party == Party::Callee;
-            let leg = party.of_mut(&mut line.legs);
-            let known = leg.known();
-            if leg.apply(terms, mux, other_tag) && known {
-                self.notes.reopened = self.notes.reopened.saturating_add(1);
-            }
-        }
     }
 
     /// How an answered line is shown to the party that had offered it.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tandem_link::{Cookie, FlowId, FlowKind, FlowSpec, LegSpec};
 
 use super::ports::{End, Ports};
-use super::session::MediaSettings;
+use super::session::{MediaSettings, Party};
 use super::terms::Terms;
 
 /// One media line with its ports.
@@ -54,11 +54,46 @@ impl Line {
             kind: self.kind,
             a: a.spec(settings.dscp),
             b: b.spec(settings.dscp),
-            timeout_s: match (established, self.held) {
-                (false, _) => 0,
-                (true, false) => settings.timeout_s,
-                (true, true) => settings.hold_timeout_s,
+            timeout_s: if established {
+                self.timeout_s(settings)
+            } else {
+                0
             },
+        }
+    }
+
+    /// Brings it to what both parties say of it. Returns for how many legs learning reopened whose
+    /// peer was known.
+    pub(super) fn agree(
+        &mut self,
+        settings: MediaSettings,
+        offerer: Party,
+        [offer, answer]: [&Terms; 2],
+        other_tag: bool,
+    ) -> u32 {
+        let before = (self.kind, self.timeout_s(settings));
+        self.kind = answer.kind;
+        self.held = offer.held || answer.held;
+        if (self.kind, self.timeout_s(settings)) != before {
+            // The dataplane begins to count anew, and will report it again.
+            self.idle = false;
+        }
+        let mux = offer.mux && answer.mux;
+        let mut reopened = 0;
+        for (party, terms) in [(offerer, offer), (offerer.other(), answer)] {
+            let other_tag = other_tag && party == Party::Callee;
+            let leg = party.of_mut(&mut self.legs);
+            let known = leg.learn > 0;
+            reopened += u32::from(leg.apply(terms, mux, other_tag) && known);
+        }
+        reopened
+    }
+
+    fn timeout_s(&self, settings: MediaSettings) -> u32 {
+        if self.held {
+            settings.hold_timeout_s
+        } else {
+            settings.timeout_s
         }
     }
 
@@ -101,11 +136,6 @@ impl LegState {
             self.latched_rtcp = None;
         }
         reopen
-    }
-
-    /// Whether the peer has said anything yet.
-    pub(super) const fn known(&self) -> bool {
-        self.learn > 0
     }
 
     /// Remembers a learned source.

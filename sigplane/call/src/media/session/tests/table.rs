@@ -643,6 +643,19 @@ fn idle_calls() {
         .unwrap();
     assert!(!call.session.on_hold());
     assert!(call.session.all_idle());
+    // Another limit: the dataplane counts anew, so what it had reported is void.
+    let all_held = audio("198.51.100.7", 5004) + "a=inactive\r\n" + &held;
+    call.offer(Party::Caller, &all_held).unwrap();
+    call.answer(
+        Party::Callee,
+        "t1",
+        &all_held.replace("198.51.100.7", "10.0.0.50"),
+    )
+    .unwrap();
+    assert!(call.session.on_hold() && !call.session.all_idle());
+    call.session.timed_out(ids[0]);
+    call.session.timed_out(ids[1]);
+    assert!(call.session.all_idle());
     call.close();
 }
 
