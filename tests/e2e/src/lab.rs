@@ -437,7 +437,8 @@ fn folder(name: &str) -> PathBuf {
 }
 
 /// A program of this build: beside the running one, or beside the folder of test programs.
-fn binary(name: &str) -> PathBuf {
+#[must_use]
+pub fn binary(name: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap_or_default();
     let folder = own.parent().unwrap_or(Path::new("."));
     let folder = if folder.ends_with("deps") {

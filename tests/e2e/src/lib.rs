@@ -21,7 +21,7 @@ pub mod wait;
 pub mod wav;
 
 pub use failure::{Failure, Result};
-pub use lab::{Lab, scenario};
+pub use lab::{Lab, binary, scenario};
 pub use namespace::Namespace;
 pub use options::Options;
 pub use process::Process;

@@ -39,8 +39,8 @@ pub struct Calls {
     pub rate: u32,
     /// How long each talks.
     pub talk: Duration,
-    /// The media port in the SDP of callers that send no media themselves.
-    pub media_port: u16,
+    /// The Call-IDs, in sipp's notation (`%u` is the call's number); its own when empty.
+    pub call_id: &'static str,
 }
 
 impl Default for Calls {
@@ -54,7 +54,7 @@ impl Default for Calls {
             count: 1,
             rate: 1,
             talk: Duration::from_secs(2),
-            media_port: 6_000,
+            call_id: "",
         }
     }
 }
@@ -127,6 +127,11 @@ impl Server {
         Ok(Self { process })
     }
 
+    /// Lets it run on when this is dropped.
+    pub fn keep(mut self) {
+        self.process.keep();
+    }
+
     /// Kills it (SIGKILL).
     pub fn kill(&mut self) {
         self.process.kill();
@@ -134,29 +139,38 @@ impl Server {
 }
 
 impl Caller {
+    /// A folder for a caller, with the tone that it sends.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn folder(lab: &Lab, name: &str) -> Result<PathBuf> {
+        let folder = lab.peer_dir(name)?;
+        // Ten seconds of a sweep; sipp plays it in a loop.
+        let tone = wav::to_alaw(&wav::sweep(8_000, 10, 1));
+        fs::write(folder.join("tone.pcma"), tone).map_err(Failure::while_("writing the tone"))?;
+        Ok(folder)
+    }
+
     /// Starts the calls.
     ///
     /// # Errors
     /// When sipp does not start.
     pub fn start(lab: &Lab, namespace: &Namespace, name: &str, calls: &Calls) -> Result<Self> {
-        let folder = lab.peer_dir(name)?;
-        // Ten seconds of a sweep; sipp plays it in a loop.
-        let tone = wav::to_alaw(&wav::sweep(8_000, 10, 1));
-        fs::write(folder.join("tone.pcma"), tone).map_err(Failure::while_("writing the tone"))?;
+        let folder = Self::folder(lab, name)?;
         let (from, to) = (bare(calls.from), crate::topology::sip(calls.to));
         let Calls {
             count,
             rate,
             port,
             user,
-            media_port,
+            call_id,
             ..
         } = calls;
         let arguments = [
             words("-sf"),
             vec![scenario(calls.scenario).display().to_string()],
             words(&format!(
-                "-i {from} -mi {from} -p {port} -mp {media_port} -s {user} -nostdin"
+                "-i {from} -mi {from} -p {port} -mp 6000 -s {user} -nostdin"
             )),
             words(&format!(
                 "-m {count} -r {rate} -l {count} -d {}",
@@ -164,6 +178,11 @@ impl Caller {
             )),
             words("-trace_err -error_file errors.log -trace_stat -fd 1 -stf stat.csv"),
             words("-recv_timeout 40000 -buff_size 1048576"),
+            if call_id.is_empty() {
+                Vec::new()
+            } else {
+                words(&format!("-cid_str {call_id}"))
+            },
             vec![to.to_string()],
         ]
         .concat();
