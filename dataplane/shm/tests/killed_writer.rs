@@ -29,7 +29,10 @@ fn a_killed_writer_leaves_no_torn_record() {
         while expected <= kill_after {
             match consumer.pop(&mut buffer).unwrap() {
                 Some((meta, length)) => check(&mut expected, meta, &buffer[..length]),
-                None => assert!(writer.try_wait().unwrap().is_none(), "the writer died early"),
+                None => assert!(
+                    writer.try_wait().unwrap().is_none(),
+                    "the writer died early"
+                ),
             }
         }
         writer.kill().unwrap();
@@ -46,9 +49,15 @@ fn a_killed_writer_leaves_no_torn_record() {
 /// The child's part: writes without end until killed. Does nothing in the parent.
 #[test]
 fn child_writes_until_killed() {
-    let Ok(place) = std::env::var(MEMORY) else { return };
+    let Ok(place) = std::env::var(MEMORY) else {
+        return;
+    };
     let (path, epoch) = place.split_once(' ').unwrap();
-    let memory = OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let memory = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .unwrap();
     let bell = OpenOptions::new().write(true).open("/dev/null").unwrap();
     let (mut ends, _) = attach(memory.into(), bell.into(), epoch.parse().unwrap(), 1).unwrap();
     for n in 0.. {

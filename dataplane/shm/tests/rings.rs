@@ -25,7 +25,12 @@ struct Pair {
 fn pair(workers: u16) -> Pair {
     let (session, dataplane) = Session::create(EPOCH, workers, MIN_RING_BYTES).unwrap();
     let (controller, bell) = attach(memory(&session), bell_fd(&session), EPOCH, workers).unwrap();
-    Pair { session, dataplane, controller, bell }
+    Pair {
+        session,
+        dataplane,
+        controller,
+        bell,
+    }
 }
 
 fn memory(session: &Session) -> OwnedFd {
@@ -53,10 +58,16 @@ fn datagrams_cross_in_both_directions_and_by_worker() {
     p.dataplane[1].producer.push(&meta(1), b"INVITE").unwrap();
     p.controller[0].producer.push(&meta(2), b"SIP/2.0").unwrap();
     assert_eq!(p.controller[0].consumer.pop(&mut buffer), Ok(None));
-    assert_eq!(p.controller[1].consumer.pop(&mut buffer), Ok(Some((meta(1), 6))));
+    assert_eq!(
+        p.controller[1].consumer.pop(&mut buffer),
+        Ok(Some((meta(1), 6)))
+    );
     assert_eq!(&buffer[..6], b"INVITE");
     assert_eq!(p.dataplane[1].consumer.pop(&mut buffer), Ok(None));
-    assert_eq!(p.dataplane[0].consumer.pop(&mut buffer), Ok(Some((meta(2), 7))));
+    assert_eq!(
+        p.dataplane[0].consumer.pop(&mut buffer),
+        Ok(Some((meta(2), 7)))
+    );
     assert_eq!(&buffer[..7], b"SIP/2.0");
 }
 
@@ -69,10 +80,16 @@ fn a_full_ring_refuses_counts_and_goes_on_when_read() {
         taken += 1;
     }
     assert_eq!(taken, u64::from(MIN_RING_BYTES) / (7 * 8 + 1000));
-    assert_eq!(p.dataplane[0].producer.push(&meta(0), &[0; 1000]), Err(PushError::Full));
+    assert_eq!(
+        p.dataplane[0].producer.push(&meta(0), &[0; 1000]),
+        Err(PushError::Full)
+    );
     assert_eq!(p.dataplane[0].producer.dropped(), 2);
     assert_eq!(p.controller[0].consumer.dropped_by_producer(), 2);
-    assert_eq!(p.controller[0].consumer.pop(&mut buffer), Ok(Some((meta(0), 1000))));
+    assert_eq!(
+        p.controller[0].consumer.pop(&mut buffer),
+        Ok(Some((meta(0), 1000)))
+    );
     assert_eq!(p.dataplane[0].producer.push(&meta(9), &[0; 1000]), Ok(()));
 }
 
@@ -81,9 +98,18 @@ fn the_longest_payload_fits_and_a_longer_one_is_refused() {
     let mut p = pair(1);
     let mut buffer = payload_buffer();
     let long = vec![0xA5; MAX_PAYLOAD + 1];
-    assert_eq!(p.dataplane[0].producer.push(&meta(0), &long), Err(PushError::TooLong));
-    p.dataplane[0].producer.push(&meta(0), &long[..MAX_PAYLOAD]).unwrap();
-    assert_eq!(p.controller[0].consumer.pop(&mut buffer), Ok(Some((meta(0), MAX_PAYLOAD))));
+    assert_eq!(
+        p.dataplane[0].producer.push(&meta(0), &long),
+        Err(PushError::TooLong)
+    );
+    p.dataplane[0]
+        .producer
+        .push(&meta(0), &long[..MAX_PAYLOAD])
+        .unwrap();
+    assert_eq!(
+        p.controller[0].consumer.pop(&mut buffer),
+        Ok(Some((meta(0), MAX_PAYLOAD)))
+    );
     assert!(buffer.iter().all(|b| *b == 0xA5));
 }
 
@@ -91,13 +117,28 @@ fn the_longest_payload_fits_and_a_longer_one_is_refused() {
 fn a_fenced_session_answers_fenced_at_both_ends_and_rings() {
     let mut p = pair(1);
     let mut buffer = payload_buffer();
-    p.dataplane[0].producer.push(&meta(0), b"left behind").unwrap();
+    p.dataplane[0]
+        .producer
+        .push(&meta(0), b"left behind")
+        .unwrap();
     p.session.fence();
     assert!(rung(&p.bell, 0));
-    assert_eq!(p.controller[0].consumer.pop(&mut buffer), Err(PopError::Fenced));
-    assert_eq!(p.controller[0].producer.push(&meta(0), b"x"), Err(PushError::Fenced));
-    assert_eq!(p.dataplane[0].consumer.pop(&mut buffer), Err(PopError::Fenced));
-    assert_eq!(p.dataplane[0].producer.push(&meta(0), b"x"), Err(PushError::Fenced));
+    assert_eq!(
+        p.controller[0].consumer.pop(&mut buffer),
+        Err(PopError::Fenced)
+    );
+    assert_eq!(
+        p.controller[0].producer.push(&meta(0), b"x"),
+        Err(PushError::Fenced)
+    );
+    assert_eq!(
+        p.dataplane[0].consumer.pop(&mut buffer),
+        Err(PopError::Fenced)
+    );
+    assert_eq!(
+        p.dataplane[0].producer.push(&meta(0), b"x"),
+        Err(PushError::Fenced)
+    );
 }
 
 #[test]
@@ -109,8 +150,14 @@ fn memory_that_is_not_the_announced_one_is_not_mapped() {
     let plain = tempfile();
     plain.set_len(1 << 20).unwrap();
     assert!(attach(plain.into(), bell_fd(&session), EPOCH, 1).is_err());
-    assert_eq!(Session::create(0, 1, MIN_RING_BYTES).err(), Some(ShmError::Shape));
-    assert_eq!(Session::create(1, 1, MIN_RING_BYTES + 8).err(), Some(ShmError::Shape));
+    assert_eq!(
+        Session::create(0, 1, MIN_RING_BYTES).err(),
+        Some(ShmError::Shape)
+    );
+    assert_eq!(
+        Session::create(1, 1, MIN_RING_BYTES + 8).err(),
+        Some(ShmError::Shape)
+    );
     session.fence();
     assert_eq!(refused(EPOCH, 1).err(), Some(ShmError::Epoch));
 }
@@ -130,7 +177,10 @@ fn a_sleeping_reader_is_woken_and_a_waking_one_left_in_peace() {
     dataplane.producer.push(&meta(0), b"x").unwrap();
     dataplane.producer.flush();
     assert!(!rung(&p.bell, 0), "nobody sleeps");
-    assert!(!p.controller[0].consumer.prepare_sleep(), "there is something to read");
+    assert!(
+        !p.controller[0].consumer.prepare_sleep(),
+        "there is something to read"
+    );
     p.controller[0].consumer.awake();
     p.controller[0].consumer.pop(&mut payload_buffer()).unwrap();
     assert!(p.controller[0].consumer.prepare_sleep());
@@ -144,7 +194,12 @@ fn a_sleeping_reader_is_woken_and_a_waking_one_left_in_peace() {
 #[test]
 fn no_wake_up_is_lost() {
     const DATAGRAMS: u64 = 100_000;
-    let Pair { session: _session, mut dataplane, mut controller, bell } = pair(1);
+    let Pair {
+        session: _session,
+        mut dataplane,
+        mut controller,
+        bell,
+    } = pair(1);
     let writer = std::thread::spawn(move || {
         let producer = &mut dataplane[0].producer;
         for n in 0..DATAGRAMS {
@@ -163,7 +218,10 @@ fn no_wake_up_is_lost() {
             expected += 1;
         }
         if expected < DATAGRAMS && consumer.prepare_sleep() {
-            assert!(rung(&bell, 10_000), "asleep with {expected} read: a wake-up was lost");
+            assert!(
+                rung(&bell, 10_000),
+                "asleep with {expected} read: a wake-up was lost"
+            );
         }
         consumer.awake();
         bell.silence();
@@ -187,7 +245,9 @@ fn scribbling_over_the_memory_never_panics_the_reader() {
     };
     let (mut read, mut corrupt) = (0, 0);
     for round in 0..20_000 {
-        let _ = p.controller[0].producer.push(&meta(round), &vec![1; (next() % 3000) as usize]);
+        let _ = p.controller[0]
+            .producer
+            .push(&meta(round), &vec![1; (next() % 3000) as usize]);
         // Half of the scribbles hit the control words of the ring that the dataplane reads.
         let target = match next() % 4 {
             0 => 4096 + 4096 + u64::from(MIN_RING_BYTES) + next() % 32 * 8,
@@ -195,7 +255,11 @@ fn scribbling_over_the_memory_never_panics_the_reader() {
             // The epoch stays: a scribble there is only a fence.
             _ => 4096 + next() % (size - 4096 - 8),
         };
-        let value = if next() % 2 == 0 { next() } else { next() % 100_000 };
+        let value = if next() % 2 == 0 {
+            next()
+        } else {
+            next() % 100_000
+        };
         scribbler.write_at(&value.to_le_bytes(), target).unwrap();
         for _ in 0..8 {
             match p.dataplane[0].consumer.pop(&mut buffer) {
@@ -225,10 +289,16 @@ fn after_corruption_the_next_whole_record_is_read() {
     let path = format!("/proc/self/fd/{}", p.session.memory_fd().as_raw_fd());
     let scribbler = OpenOptions::new().write(true).open(path).unwrap();
     scribbler.write_at(&u64::MAX.to_le_bytes(), header).unwrap();
-    assert_eq!(p.dataplane[0].consumer.pop(&mut buffer), Err(PopError::Corrupt));
+    assert_eq!(
+        p.dataplane[0].consumer.pop(&mut buffer),
+        Err(PopError::Corrupt)
+    );
     assert_eq!(p.dataplane[0].consumer.pop(&mut buffer), Ok(None));
     p.controller[0].producer.push(&meta(2), b"read").unwrap();
-    assert_eq!(p.dataplane[0].consumer.pop(&mut buffer), Ok(Some((meta(2), 4))));
+    assert_eq!(
+        p.dataplane[0].consumer.pop(&mut buffer),
+        Ok(Some((meta(2), 4)))
+    );
 }
 
 proptest! {
@@ -276,7 +346,12 @@ fn rung(bell: &Doorbell, milliseconds: u16) -> bool {
 
 fn tempfile() -> File {
     let path = std::env::temp_dir().join(format!("tandem-shm-{}", std::process::id()));
-    let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).unwrap();
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(&path)
+        .unwrap();
     std::fs::remove_file(path).unwrap();
     file
 }

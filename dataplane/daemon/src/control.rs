@@ -1,0 +1,585 @@
+//! The control thread: serves the controller, gives its commands to the workers that own the
+//! flows, and brings their answers and events back. It never waits for any of them.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use tandem_config::Config;
+use tandem_link::{
+    CaptureSpec, Command, CommandError, ControllerHello, DataplaneHello, FlowId, FromDataplane,
+    RealmInfo, RefusedReason, SlotTable, ToDataplane, VERSION,
+};
+use tandem_relay::Forwarding;
+use tokio::sync::mpsc::UnboundedSender;
+use tracing::{debug, info, warn};
+
+use crate::capture::Capture;
+use crate::clock;
+use crate::counters::{ControlCounters, WorkerCounters};
+use crate::forwarding;
+use crate::link_socket::{Connection, Ended, Listener};
+use crate::message::{FromWorker, Tag, ToWorker};
+use crate::mirror::{Tables, Wanted};
+use crate::report::{RelayCounts, Reporter};
+use crate::session::{Running, Session};
+use crate::waker::Waker;
+
+/// Bytes of each SIP ring: some 1,500 messages of usual size.
+const RING_BYTES: u32 = 2 << 20;
+
+/// Bytes of each worker's capture ring.
+const CAPTURE_BYTES: usize = 2 << 20;
+
+/// How long a connection may take to say hello, in nanoseconds.
+const HELLO_WITHIN: u64 = 5_000_000_000;
+
+/// How long the start waits for the kernel's tables.
+const FIRST_TABLES: Duration = Duration::from_secs(5);
+
+/// Connections that may be waiting to say hello.
+const CANDIDATES: usize = 8;
+
+/// A worker, as the control thread sees it.
+pub(crate) struct WorkerLink {
+    pub(crate) commands: rtrb::Producer<ToWorker>,
+    pub(crate) reports: rtrb::Consumer<FromWorker>,
+    pub(crate) counters: Arc<WorkerCounters>,
+}
+
+/// What the control thread works with.
+pub(crate) struct Control {
+    pub(crate) config: Config,
+    pub(crate) slots: SlotTable,
+    pub(crate) workers: Vec<WorkerLink>,
+    pub(crate) listener: Listener,
+    /// Rung by workers and the mirror.
+    pub(crate) waker: Arc<Waker>,
+    /// Readable when a signal asks us to stop.
+    pub(crate) stop: UnixStream,
+    /// Snapshots of the mirror.
+    pub(crate) tables: Receiver<Tables>,
+    /// To the mirror.
+    pub(crate) wanted: UnboundedSender<Wanted>,
+    pub(crate) realms: forwarding::Realms,
+    pub(crate) reporter: Reporter,
+    pub(crate) state: State,
+}
+
+/// What changes while it runs.
+pub(crate) struct State {
+    /// Of this process.
+    pub(crate) boot: u64,
+    session: Option<Session>,
+    /// Connections that have not said hello, and when they came.
+    candidates: Vec<(Connection, u64)>,
+    last_epoch: u32,
+    /// Which worker has a flow.
+    flows: HashMap<FlowId, u16>,
+    /// Snapshots given out.
+    generation: u64,
+    /// Snapshots that a worker may still have.
+    snapshots: Vec<Arc<Forwarding>>,
+    receive: Vec<u8>,
+}
+
+impl State {
+    pub(crate) fn new(boot: u64) -> Self {
+        Self {
+            boot,
+            session: None,
+            candidates: Vec::new(),
+            last_epoch: 0,
+            flows: HashMap::new(),
+            generation: 0,
+            snapshots: Vec::new(),
+            receive: Vec::new(),
+        }
+    }
+}
+
+impl Control {
+    /// Waits until the workers can be given the kernel's tables for the first time. Without them
+    /// after some seconds it goes on: netlink is tried again and again.
+    pub(crate) fn begin(&mut self) {
+        match self.tables.recv_timeout(FIRST_TABLES) {
+            Ok(tables) => self.give_out(&tables),
+            Err(error) => warn!("the kernel's addresses and routes are not known yet: {error}"),
+        }
+    }
+
+    /// Runs until a signal asks to stop.
+    pub(crate) fn run(&mut self) {
+        loop {
+            let now = clock::now();
+            self.take_tables();
+            self.take_reports(now);
+            self.take_connections(now);
+            self.take_commands(now);
+            self.take_captured(now);
+            if self.sleep() {
+                return;
+            }
+        }
+    }
+
+    /// The mirror's snapshots become the workers'.
+    fn take_tables(&mut self) {
+        // Only the last one counts.
+        if let Some(tables) = self.tables.try_iter().last() {
+            self.give_out(&tables);
+        }
+    }
+
+    fn give_out(&mut self, tables: &Tables) {
+        self.state.generation += 1;
+        self.counters().forwarding_updates.add(1);
+        let snapshot = Arc::new(self.realms.forwarding(tables, self.state.generation));
+        for worker in 0..self.workers.len() {
+            self.command(worker, ToWorker::Forward(Arc::clone(&snapshot)));
+        }
+        // No worker frees memory: the last one to let go of a snapshot is always this thread.
+        self.state.snapshots.retain(|s| Arc::strong_count(s) > 1);
+        self.state.snapshots.push(snapshot);
+    }
+
+    fn take_reports(&mut self, now: u64) {
+        for worker in 0..self.workers.len() {
+            while !self
+                .state
+                .session
+                .as_ref()
+                .is_some_and(|s| s.connection.is_congested())
+            {
+                let Some(link) = self.workers.get_mut(worker) else {
+                    break;
+                };
+                let Ok(report) = link.reports.pop() else {
+                    break;
+                };
+                let done = self.take_report(worker, report, now);
+                self.settle(done);
+            }
+        }
+    }
+
+    fn take_report(&mut self, worker: usize, report: FromWorker, now: u64) -> Result<(), Ended> {
+        match report {
+            FromWorker::Present {
+                flow,
+                present: true,
+            } => {
+                self.state
+                    .flows
+                    .insert(flow, u16::try_from(worker).unwrap_or(0));
+            }
+            FromWorker::Present {
+                flow,
+                present: false,
+            } => {
+                if self
+                    .state
+                    .flows
+                    .get(&flow)
+                    .is_some_and(|w| usize::from(*w) == worker)
+                {
+                    self.state.flows.remove(&flow);
+                }
+            }
+            FromWorker::Done { tag, result } => {
+                if let Some(session) = self.session_of(tag) {
+                    return session.answer(tag.seq, result, now);
+                }
+            }
+            FromWorker::Flow { tag, report } => {
+                if let Some(session) = self.session_of(tag) {
+                    let message = FromDataplane::Flow {
+                        seq: tag.seq,
+                        report,
+                    };
+                    return session.connection.send(&message, now);
+                }
+            }
+            FromWorker::Counts { tag, counts } => return self.take_counts(tag, &counts, now),
+            FromWorker::Event(event) => match &mut self.state.session {
+                Some(session) => {
+                    return session.connection.send(&FromDataplane::Event(event), now);
+                }
+                None => self.counters().events_no_controller.add(1),
+            },
+            FromWorker::Wanted { realm, ip } => {
+                if let Some(device) = self.realms.device(realm) {
+                    // The mirror ends with this thread.
+                    let _ = self.wanted.send(Wanted { device, ip });
+                }
+            }
+            FromWorker::Discard(garbage) => drop(garbage),
+        }
+        Ok(())
+    }
+
+    fn take_counts(&mut self, tag: Tag, counts: &RelayCounts, now: u64) -> Result<(), Ended> {
+        let flows = self.state.flows.len();
+        let Some(session) = self.state.session.as_mut().filter(|s| s.epoch == tag.epoch) else {
+            return Ok(());
+        };
+        if let Some(all) = self.reporter.add(tag.seq, counts, self.workers.len()) {
+            let values = self.reporter.values(&all, &self.workers, flows);
+            session.connection.send(
+                &FromDataplane::Counters {
+                    seq: tag.seq,
+                    values,
+                },
+                now,
+            )?;
+        }
+        session.answer(tag.seq, Ok(()), now)
+    }
+
+    fn take_connections(&mut self, now: u64) {
+        while self.state.candidates.len() < CANDIDATES {
+            let Some(connection) = self.listener.accept() else {
+                break;
+            };
+            self.state.candidates.push((connection, now));
+        }
+        let mut waiting = Vec::new();
+        for (connection, since) in std::mem::take(&mut self.state.candidates) {
+            match connection.receive(&mut self.state.receive) {
+                Ok(Some(ToDataplane::Hello(hello))) => self.greet(connection, &hello, now),
+                Ok(Some(_)) | Err(Ended::Protocol(_)) => {
+                    self.refuse(connection, RefusedReason::NotHello, now);
+                }
+                Ok(None) if now.saturating_sub(since) < HELLO_WITHIN => {
+                    waiting.push((connection, since));
+                }
+                Ok(None) | Err(_) => {}
+            }
+        }
+        self.state.candidates = waiting;
+    }
+
+    /// A controller said hello: it takes over, or is told why not.
+    fn greet(&mut self, connection: Connection, hello: &ControllerHello, now: u64) {
+        if hello.version != VERSION {
+            return self.refuse(
+                connection,
+                RefusedReason::Version { dataplane: VERSION },
+                now,
+            );
+        }
+        if self.state.session.is_some() {
+            warn!("a newer controller connected: the older one is fenced");
+            self.counters().controller_fenced.add(1);
+            self.end_session();
+        }
+        let epoch = self.state.last_epoch.wrapping_add(1).max(1);
+        self.state.last_epoch = epoch;
+        let workers = u16::try_from(self.workers.len()).unwrap_or(u16::MAX);
+        let (rings, ends) = match tandem_shm::Session::create(epoch, workers, RING_BYTES) {
+            Ok(made) => made,
+            Err(error) => {
+                let reason = RefusedReason::Internal(error.to_string());
+                return self.refuse(connection, reason, now);
+            }
+        };
+        for (worker, end) in ends.into_iter().enumerate() {
+            self.command(worker, ToWorker::Session(Box::new(end)));
+        }
+        let welcome = FromDataplane::Welcome(self.hello(epoch, workers));
+        let mut session = Session::new(connection, rings, epoch);
+        let descriptors = [session.rings.memory_fd(), session.rings.doorbell_fd()];
+        let sent = session.connection.send_with(&welcome, descriptors);
+        self.counters().controller_sessions.add(1);
+        info!("controller {} connected: session {epoch}", hello.controller);
+        self.state.session = Some(session);
+        self.settle(sent);
+    }
+
+    fn hello(&self, epoch: u32, workers: u16) -> DataplaneHello {
+        let realm = |r: &tandem_config::Realm| RealmInfo {
+            name: r.name.clone(),
+            sip: r.sip.clone(),
+            media: r.media.clone(),
+        };
+        DataplaneHello {
+            version: VERSION,
+            boot: self.state.boot,
+            epoch,
+            workers,
+            slots: self.slots.clone(),
+            realms: self.config.realms.iter().map(realm).collect(),
+            flows: self.state.flows.len() as u64,
+        }
+    }
+
+    fn refuse(&mut self, mut connection: Connection, reason: RefusedReason, now: u64) {
+        warn!("a controller was refused: {reason}");
+        self.counters().controller_refused.add(1);
+        // It closes in any case.
+        let _ = connection.send(&FromDataplane::Refused(reason), now);
+    }
+
+    fn take_commands(&mut self, now: u64) {
+        // As many as the workers' rings have room for, so that a controller in a hurry waits.
+        for _ in 0..64 {
+            let Some(session) = &mut self.state.session else {
+                return;
+            };
+            let received = match session.connection.flush(now) {
+                Ok(()) => session.connection.receive(&mut self.state.receive),
+                Err(ended) => Err(ended),
+            };
+            let done = match received {
+                Ok(None) => return,
+                Ok(Some(ToDataplane::Command { seq, command })) => {
+                    self.take_command(seq, command, now)
+                }
+                Ok(Some(ToDataplane::Hello(_))) => Ok(()),
+                Err(ended) => Err(ended),
+            };
+            self.settle(done);
+        }
+    }
+
+    fn take_command(&mut self, seq: u64, command: Command, now: u64) -> Result<(), Ended> {
+        self.counters().commands.add(1);
+        let Some(epoch) = self.state.session.as_ref().map(|s| s.epoch) else {
+            return Ok(());
+        };
+        let tag = Tag { epoch, seq };
+        let orders: Vec<(usize, ToWorker)> = match &command {
+            Command::PutFlow(spec) => {
+                let owner = self.slots.owner(spec.a.port);
+                if self.slots.owner(spec.b.port) != owner {
+                    let error = CommandError::TwoOwners(spec.a.port, spec.b.port);
+                    return self.done(seq, Err(error), now);
+                }
+                let put = ToWorker::Put {
+                    tag,
+                    spec: spec.clone(),
+                };
+                let elsewhere = self.state.flows.get(&spec.id).filter(|w| **w != owner);
+                if let Some(worker) = elsewhere.copied() {
+                    let remove = ToWorker::Remove {
+                        tag: None,
+                        flow: spec.id,
+                    };
+                    self.command(worker.into(), remove);
+                }
+                vec![(owner.into(), put)]
+            }
+            Command::RemoveFlow(flow) => {
+                let remove = |worker: &u16| {
+                    (
+                        (*worker).into(),
+                        ToWorker::Remove {
+                            tag: Some(tag),
+                            flow: *flow,
+                        },
+                    )
+                };
+                match self.state.flows.get(flow) {
+                    Some(worker) => vec![remove(worker)],
+                    // It may be on its way: whoever has it answers.
+                    None => self.slots.workers().iter().map(remove).collect(),
+                }
+            }
+            Command::ListFlows => {
+                let list = |worker: &u16| ((*worker).into(), ToWorker::List { tag });
+                self.slots.workers().iter().map(list).collect()
+            }
+            Command::Counters => (0..self.workers.len())
+                .map(|w| {
+                    (
+                        w,
+                        ToWorker::Count {
+                            tag,
+                            counts: Box::default(),
+                        },
+                    )
+                })
+                .collect(),
+            Command::StartCapture(spec) => {
+                self.start_capture(spec, now)?;
+                return self.done(seq, Ok(()), now);
+            }
+            Command::StopCapture => {
+                self.stop_capture();
+                return self.done(seq, Ok(()), now);
+            }
+        };
+        if let Some(session) = &mut self.state.session {
+            session.expect(seq, &command, orders.len());
+        }
+        for (worker, order) in orders {
+            if !self.command(worker, order)
+                && let Some(session) = &mut self.state.session
+            {
+                session.answer(seq, Err(CommandError::Overloaded), now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers a command that no worker is needed for.
+    fn done(&mut self, seq: u64, result: Result<(), CommandError>, now: u64) -> Result<(), Ended> {
+        match &mut self.state.session {
+            Some(session) => session
+                .connection
+                .send(&FromDataplane::Done { seq, result }, now),
+            None => Ok(()),
+        }
+    }
+
+    fn start_capture(&mut self, spec: &CaptureSpec, now: u64) -> Result<(), Ended> {
+        self.end_capture(now)?;
+        let mut rings = Vec::new();
+        for worker in 0..self.workers.len() {
+            let (producer, consumer) = rtrb::RingBuffer::new(CAPTURE_BYTES);
+            let capture = Capture::new(spec.filter.clone(), spec.snaplen, producer);
+            self.command(worker, ToWorker::Capture(Some(Box::new(capture))));
+            rings.push(consumer);
+        }
+        let running = Running::new(spec, rings, self.capture_full(), now, clock::wall());
+        if let Some(session) = &mut self.state.session {
+            session.capture = Some(running);
+        }
+        Ok(())
+    }
+
+    /// Ends the capture without a word. Answers what ran.
+    fn stop_capture(&mut self) -> Option<Running> {
+        let running = self.state.session.as_mut()?.capture.take()?;
+        for worker in 0..self.workers.len() {
+            self.command(worker, ToWorker::Capture(None));
+        }
+        Some(running)
+    }
+
+    /// Ends the capture, and tells the controller.
+    fn end_capture(&mut self, now: u64) -> Result<(), Ended> {
+        let Some(running) = self.stop_capture() else {
+            return Ok(());
+        };
+        let event = FromDataplane::Event(running.ended(self.capture_full()));
+        match &mut self.state.session {
+            Some(session) => session.connection.send(&event, now),
+            None => Ok(()),
+        }
+    }
+
+    fn take_captured(&mut self, now: u64) {
+        let Some(session) = &mut self.state.session else {
+            return;
+        };
+        let Some(capture) = &mut session.capture else {
+            return;
+        };
+        let done = match capture.forward(&mut session.connection, now) {
+            Ok(true) => self.end_capture(now),
+            Ok(false) => Ok(()),
+            Err(ended) => Err(ended),
+        };
+        self.settle(done);
+    }
+
+    fn capture_full(&self) -> u64 {
+        self.workers
+            .iter()
+            .map(|w| w.counters.capture_full.value())
+            .sum()
+    }
+
+    /// Gives a worker an order. Answers whether it had room.
+    fn command(&mut self, worker: usize, order: ToWorker) -> bool {
+        let taken = self
+            .workers
+            .get_mut(worker)
+            .is_some_and(|link| link.commands.push(order).is_ok());
+        if !taken {
+            self.counters().commands_overloaded.add(1);
+        }
+        taken
+    }
+
+    fn session_of(&mut self, tag: Tag) -> Option<&mut Session> {
+        self.state.session.as_mut().filter(|s| s.epoch == tag.epoch)
+    }
+
+    /// Ends the session if its connection has ended.
+    fn settle(&mut self, done: Result<(), Ended>) {
+        let Err(ended) = done else { return };
+        match &ended {
+            Ended::Closed => info!("the controller left; flows stay"),
+            ended => warn!("the controller was disconnected: {ended}; flows stay"),
+        }
+        match &ended {
+            Ended::Slow(_) => self.counters().controller_slow.add(1),
+            Ended::Protocol(_) => self.counters().controller_protocol.add(1),
+            Ended::Closed | Ended::System(_) => {}
+        }
+        self.end_session();
+    }
+
+    fn end_session(&mut self) {
+        self.stop_capture();
+        if let Some(session) = self.state.session.take() {
+            session.rings.fence();
+            debug!("session {} ended", session.epoch);
+        }
+        self.reporter.forget();
+        for worker in 0..self.workers.len() {
+            self.command(worker, ToWorker::NoSession);
+        }
+    }
+
+    fn counters(&self) -> &ControlCounters {
+        &self.reporter.control
+    }
+
+    /// Sleeps until there is something to do; answers whether to stop.
+    fn sleep(&mut self) -> bool {
+        self.waker.prepare_sleep();
+        // They cannot be counted: what came before the announcement is taken now, what comes
+        // after it rings.
+        self.take_tables();
+        let session = self.state.session.as_ref();
+        let congested = session.is_some_and(|s| s.connection.is_congested());
+        let reports = !congested && self.workers.iter().any(|w| !w.reports.is_empty());
+        let captured = session
+            .and_then(|s| s.capture.as_ref())
+            .is_some_and(Running::has_some);
+        // Deadlines (a hello, a capture, a slow controller) are in whole seconds: looked at often
+        // enough.
+        let timeout = if reports || captured { 0u16 } else { 200 };
+        let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
+        let mut fds = vec![readable(self.stop.as_fd()), readable(self.waker.as_fd())];
+        fds.push(readable(self.listener.as_fd()));
+        fds.extend(
+            self.state
+                .candidates
+                .iter()
+                .map(|(c, _)| readable(c.as_fd())),
+        );
+        if let Some(session) = session {
+            fds.push(connection_events(session.connection.as_fd(), session));
+        }
+        let _ = poll(&mut fds, PollTimeout::from(timeout));
+        let stop = fds.first().and_then(PollFd::any).unwrap_or(false);
+        self.waker.awake();
+        stop
+    }
+}
+
+fn connection_events<'a>(fd: BorrowedFd<'a>, session: &Session) -> PollFd<'a> {
+    let mut events = PollFlags::POLLIN;
+    if session.connection.is_waiting() {
+        events |= PollFlags::POLLOUT;
+    }
+    PollFd::new(fd, events)
+}

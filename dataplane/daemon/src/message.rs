@@ -1,0 +1,69 @@
+//! What the control thread and the workers say to each other. Plain values through bounded rings;
+//! what must be freed goes back to the control thread, so that no worker calls the allocator.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tandem_link::{CommandError, Event, FlowId, FlowReport, FlowSpec};
+use tandem_relay::Forwarding;
+
+use crate::capture::Capture;
+use crate::report::RelayCounts;
+
+/// A command of the controller: its session and number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tag {
+    pub(crate) epoch: u32,
+    pub(crate) seq: u64,
+}
+
+/// To a worker.
+#[derive(Debug)]
+pub(crate) enum ToWorker {
+    /// Install or change a flow.
+    Put { tag: Tag, spec: FlowSpec },
+    /// Take a flow away. Without a tag nobody waits for the answer.
+    Remove { tag: Option<Tag>, flow: FlowId },
+    /// Report every flow.
+    List { tag: Tag },
+    /// Report the relay's counters in the box.
+    Count { tag: Tag, counts: Box<RelayCounts> },
+    /// Use this snapshot from now on. The control thread frees it, when nobody else has it.
+    Forward(Arc<Forwarding>),
+    /// A controller is there.
+    Session(Box<tandem_shm::End>),
+    /// The controller is gone.
+    NoSession,
+    /// Begin, replace or end a capture.
+    Capture(Option<Box<Capture>>),
+}
+
+/// From a worker.
+#[derive(Debug)]
+pub(crate) enum FromWorker {
+    /// The end of a command.
+    Done {
+        tag: Tag,
+        result: Result<(), CommandError>,
+    },
+    /// Whether the worker has this flow, after a command changed it.
+    Present { flow: FlowId, present: bool },
+    /// A flow, as a part of the answer to a command.
+    Flow { tag: Tag, report: FlowReport },
+    /// The relay's counters; also the end of the command.
+    Counts { tag: Tag, counts: Box<RelayCounts> },
+    /// For the controller.
+    Event(Event),
+    /// A next hop that is wanted and not resolved.
+    Wanted { realm: u16, ip: IpAddr },
+    /// To be freed.
+    Discard(Garbage),
+}
+
+/// What a worker is done with.
+#[derive(Debug)]
+#[allow(dead_code, reason = "it is carried to be dropped")]
+pub(crate) enum Garbage {
+    Session(Box<tandem_shm::End>),
+    Capture(Box<Capture>),
+}

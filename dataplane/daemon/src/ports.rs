@@ -1,0 +1,230 @@
+//! DPDK's start: memory, ports, and who polls and sends on which queue.
+
+use std::path::PathBuf;
+
+use tandem_config::Config;
+use tandem_dpdk::{
+    Device, Eal, EalSettings, Error, Mempool, Port, PortConfig, PortReport, RxQueue, Started,
+    TxQueue,
+};
+use tracing::info;
+
+/// Bytes of a packet that fit a buffer at least: an MTU of 1,500 with two VLAN tags, and most SIP.
+const ROOM: u16 = 2048;
+
+/// Buffers that each worker keeps at hand.
+const CACHE: u32 = 256;
+
+/// A started port.
+pub(crate) struct StartedPort {
+    pub(crate) name: String,
+    pub(crate) port: Port,
+    pub(crate) report: PortReport,
+    /// Where the kernel counts what a virtual device drops silently.
+    pub(crate) kernel_statistics: Option<PathBuf>,
+}
+
+/// A worker's queues, by port.
+pub(crate) struct WorkerQueues {
+    pub(crate) rx: Vec<Option<RxQueue>>,
+    pub(crate) tx: Vec<TxWay>,
+}
+
+/// How a worker sends on a port.
+pub(crate) enum TxWay {
+    /// On a queue of its own.
+    Own {
+        queue: TxQueue,
+        /// Bytes of the longest frame that the device takes.
+        longest: usize,
+    },
+    /// Through the worker with this index: the device has too few queues.
+    Through(u16),
+}
+
+/// All that DPDK gave us.
+pub(crate) struct Hardware {
+    pub(crate) eal: Eal,
+    pub(crate) pool: Mempool,
+    pub(crate) ports: Vec<StartedPort>,
+    /// By worker.
+    pub(crate) queues: Vec<WorkerQueues>,
+}
+
+/// Starts DPDK and every port. Pins the calling thread to the control core.
+pub(crate) fn start(config: &Config) -> Result<Hardware, Error> {
+    let devices = config
+        .ports
+        .iter()
+        .map(|p| p.device.parse())
+        .collect::<Result<Vec<Device>, _>>()?;
+    let settings = EalSettings {
+        main_core: config.dataplane.control_core,
+        memory_mb: config.dataplane.memory_mb,
+        // Virtual devices are attached one by one, so that an error names the culprit.
+        devices: devices.iter().filter(|d| d.is_pci()).cloned().collect(),
+        further: config.dataplane.eal.clone(),
+    };
+    let eal = Eal::init(&settings.arguments())?;
+    let mtu = config.ports.iter().map(|p| p.mtu).max().unwrap_or(1500);
+    let room = ROOM.max(mtu.saturating_add(64));
+    let buffers = config.dataplane.mbufs;
+    let pool = Mempool::create(eal, "packets", buffers, CACHE.min(buffers / 8), room)?;
+
+    let workers = config.dataplane.workers.len();
+    let mut queues: Vec<_> = (0..workers)
+        .map(|_| WorkerQueues {
+            rx: Vec::new(),
+            tx: Vec::new(),
+        })
+        .collect();
+    let mut ports = Vec::new();
+    for (port, device) in config.ports.iter().zip(&devices) {
+        let started = start_port(eal, device, port, workers, &pool)?;
+        log(&port.name, &eal.version(), &started.report);
+        deal(
+            port,
+            started.rx,
+            started.tx,
+            started.report.longest_frame,
+            &mut queues,
+        );
+        ports.push(StartedPort {
+            name: port.name.clone(),
+            port: started.port,
+            report: started.report,
+            kernel_statistics: kernel_statistics(&port.device),
+        });
+    }
+    Ok(Hardware {
+        eal,
+        pool,
+        ports,
+        queues,
+    })
+}
+
+/// Starts one port with a send queue for each worker, or as many as the device has.
+fn start_port(
+    eal: Eal,
+    device: &Device,
+    port: &tandem_config::Port,
+    workers: usize,
+    pool: &Mempool,
+) -> Result<Started, Error> {
+    let wanted = PortConfig {
+        rx_queues: count(port.rx_workers.len()),
+        tx_queues: send_queues(&port.device, workers),
+        mtu: port.mtu,
+        // VRRP's virtual MAC addresses are ours too; the relay drops what is not.
+        promiscuous: true,
+        ..PortConfig::default()
+    };
+    Port::start(eal, device, &wanted, pool)
+}
+
+/// Send queues of a port: one for each worker, unless the device is known to have fewer.
+/// `net_af_packet` has as many of both kinds as `qpairs` says.
+fn send_queues(device: &str, workers: usize) -> u16 {
+    let wanted = count(workers);
+    if !device.starts_with("net_af_packet") && !device.starts_with("eth_af_packet") {
+        return wanted;
+    }
+    let pairs = device
+        .split(',')
+        .find_map(|part| part.strip_prefix("qpairs="));
+    wanted.min(pairs.and_then(|n| n.parse().ok()).unwrap_or(1))
+}
+
+fn count(n: usize) -> u16 {
+    u16::try_from(n).unwrap_or(u16::MAX)
+}
+
+/// Gives a port's queues to the workers: receive queues to those that poll it, send queues to
+/// them first and then to the others.
+fn deal(
+    port: &tandem_config::Port,
+    rx: Vec<RxQueue>,
+    tx: Vec<TxQueue>,
+    longest: usize,
+    queues: &mut [WorkerQueues],
+) {
+    let mut rx: Vec<_> = rx.into_iter().map(Some).collect();
+    let mut tx: Vec<_> = tx.into_iter().map(Some).collect();
+    let order = send_order(&port.rx_workers, queues.len());
+    let first = order.first().copied().unwrap_or(0);
+    for (index, worker) in queues.iter_mut().enumerate() {
+        let polls = port
+            .rx_workers
+            .iter()
+            .position(|w| usize::from(*w) == index);
+        worker.rx.push(polls.and_then(|n| rx.get_mut(n)?.take()));
+        let sends = order.iter().position(|w| usize::from(*w) == index);
+        let own = sends.and_then(|n| tx.get_mut(n)?.take());
+        worker
+            .tx
+            .push(own.map_or(TxWay::Through(first), |queue| TxWay::Own { queue, longest }));
+    }
+}
+
+/// The workers in the order in which they get a send queue.
+fn send_order(rx_workers: &[u16], workers: usize) -> Vec<u16> {
+    let others = (0..count(workers)).filter(|w| !rx_workers.contains(w));
+    rx_workers.iter().copied().chain(others).collect()
+}
+
+fn log(name: &str, version: &str, report: &PortReport) {
+    let [a, b, c, d, e, f] = report.mac;
+    info!(
+        "port {name}: {} ({version}), MAC {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}, \
+         MTU {}, steering {:?}, checksums by the device: receive IPv4 {} UDP {}, send IPv4 {} \
+         UDP {}",
+        report.driver,
+        report.mtu,
+        report.steering,
+        report.rx_ipv4_checksum,
+        report.rx_udp_checksum,
+        report.tx_ipv4_checksum,
+        report.tx_udp_checksum,
+    );
+}
+
+/// A virtual device over a kernel interface drops in the kernel, where DPDK does not see it.
+fn kernel_statistics(device: &str) -> Option<PathBuf> {
+    let interface = device
+        .split(',')
+        .find_map(|part| part.strip_prefix("iface="))?;
+    let safe = !interface.is_empty() && !interface.contains(['/', '.']);
+    safe.then(|| {
+        PathBuf::from("/sys/class/net")
+            .join(interface)
+            .join("statistics")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_workers_that_poll_a_port_send_on_it_first() {
+        assert_eq!(send_order(&[1], 3), [1, 0, 2]);
+        assert_eq!(send_order(&[0, 1], 2), [0, 1]);
+    }
+
+    #[test]
+    fn a_device_with_few_queues_is_not_asked_for_more() {
+        assert_eq!(send_queues("0000:41:00.0", 4), 4);
+        assert_eq!(send_queues("net_af_packet0,iface=veth1", 4), 1);
+        assert_eq!(send_queues("net_af_packet0,iface=veth1,qpairs=2", 4), 2);
+        assert_eq!(send_queues("net_af_packet0,iface=veth1,qpairs=8", 4), 4);
+    }
+
+    #[test]
+    fn the_kernel_interface_behind_a_device_is_found() {
+        let path = kernel_statistics("net_af_packet0,iface=veth1,qpairs=2").unwrap();
+        assert_eq!(path, PathBuf::from("/sys/class/net/veth1/statistics"));
+        assert_eq!(kernel_statistics("0000:41:00.0"), None);
+        assert_eq!(kernel_statistics("net_af_packet0,iface=../../etc"), None);
+    }
+}

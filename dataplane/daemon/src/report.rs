@@ -1,0 +1,175 @@
+//! The answer to the `Counters` command: every named counter of the process.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use tandem_dpdk::Mempool;
+use tandem_link::CounterValue;
+use tandem_relay::Counters;
+
+use crate::control::WorkerLink;
+use crate::counters::{ControlCounters, Counter, ExceptionCounters, WorkerCounters};
+use crate::ports::StartedPort;
+
+/// One relay's counters, on their way from its worker.
+#[derive(Debug, Default)]
+pub(crate) struct RelayCounts(pub(crate) Counters);
+
+/// Sums of the relays' counters.
+pub(crate) type Sums = Vec<(&'static str, u64)>;
+
+/// Where the counters are.
+pub(crate) struct Reporter {
+    pub(crate) control: ControlCounters,
+    pub(crate) exception: Arc<ExceptionCounters>,
+    pub(crate) resyncs: Arc<Counter>,
+    pub(crate) ports: Vec<StartedPort>,
+    pub(crate) pool: Mempool,
+    /// Commands that some workers have answered: how many, and the sums so far.
+    gathered: HashMap<u64, (usize, Sums)>,
+}
+
+impl Reporter {
+    pub(crate) fn new(
+        exception: Arc<ExceptionCounters>,
+        resyncs: Arc<Counter>,
+        ports: Vec<StartedPort>,
+        pool: Mempool,
+    ) -> Self {
+        let control = ControlCounters::default();
+        Self {
+            control,
+            exception,
+            resyncs,
+            ports,
+            pool,
+            gathered: HashMap::new(),
+        }
+    }
+
+    /// Adds one worker's relay. Answers the sums when it was the last one.
+    pub(crate) fn add(&mut self, seq: u64, counts: &RelayCounts, workers: usize) -> Option<Sums> {
+        let (answered, sums) = self.gathered.entry(seq).or_default();
+        *answered += 1;
+        add(sums, counts.0.iter());
+        if *answered < workers {
+            return None;
+        }
+        self.gathered.remove(&seq).map(|(_, sums)| sums)
+    }
+
+    /// Open commands will not be answered any more.
+    pub(crate) fn forget(&mut self) {
+        self.gathered.clear();
+    }
+
+    /// Everything.
+    pub(crate) fn values(
+        &self,
+        relays: &Sums,
+        workers: &[WorkerLink],
+        flows: usize,
+    ) -> Vec<CounterValue> {
+        let mut sums = relays.clone();
+        for worker in workers {
+            add(&mut sums, worker.counters.all());
+        }
+        add(&mut sums, self.exception.all());
+        add(&mut sums, self.control.all());
+        let mut values: Vec<_> = sums.into_iter().map(|(n, v)| value(n, v)).collect();
+        values.push(value("netlink_resyncs", self.resyncs.value()));
+        values.push(value("flows", flows as u64));
+        let in_use = self.pool.buffers().saturating_sub(self.pool.available());
+        values.push(value("mbufs", self.pool.buffers().into()));
+        values.push(value("mbufs_in_use", in_use.into()));
+        for (index, worker) in workers.iter().enumerate() {
+            busy(index, &worker.counters, &mut values);
+        }
+        for port in &self.ports {
+            port_values(port, &mut values);
+        }
+        values
+    }
+}
+
+fn add(sums: &mut Sums, values: impl Iterator<Item = (&'static str, u64)>) {
+    for (name, value) in values {
+        match sums.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, sum)) => *sum = sum.wrapping_add(value),
+            None => sums.push((name, value)),
+        }
+    }
+}
+
+fn busy(index: usize, counters: &WorkerCounters, values: &mut Vec<CounterValue>) {
+    for (what, counter) in [
+        ("poll_busy", &counters.poll_busy),
+        ("poll_idle", &counters.poll_idle),
+        ("poll_busy_ns", &counters.poll_busy_ns),
+    ] {
+        values.push(value(&format!("worker_{index}_{what}"), counter.value()));
+    }
+}
+
+fn port_values(port: &StartedPort, values: &mut Vec<CounterValue>) {
+    let name = &port.name;
+    if let Ok(stats) = port.port.stats() {
+        for (what, number) in [
+            ("rx_packets", stats.rx_packets),
+            ("tx_packets", stats.tx_packets),
+            ("rx_bytes", stats.rx_bytes),
+            ("tx_bytes", stats.tx_bytes),
+            ("rx_missed", stats.rx_missed),
+            ("rx_errors", stats.rx_errors),
+            ("tx_errors", stats.tx_errors),
+            ("rx_no_buffer", stats.rx_no_buffer),
+        ] {
+            values.push(value(&format!("port_{name}_{what}"), number));
+        }
+    }
+    if let Some(folder) = &port.kernel_statistics {
+        for what in [
+            "rx_packets",
+            "tx_packets",
+            "rx_dropped",
+            "tx_dropped",
+            "tx_errors",
+        ] {
+            if let Some(number) = statistic(folder, what) {
+                values.push(value(&format!("port_{name}_kernel_{what}"), number));
+            }
+        }
+    }
+    if let Ok(link) = port.port.link() {
+        values.push(value(&format!("port_{name}_link_up"), link.up.into()));
+    }
+}
+
+fn statistic(folder: &Path, name: &str) -> Option<u64> {
+    std::fs::read_to_string(folder.join(name))
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
+}
+
+fn value(name: &str, value: u64) -> CounterValue {
+    CounterValue {
+        name: name.to_owned(),
+        value,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_are_summed_by_name() {
+        let mut sums = Sums::new();
+        add(&mut sums, [("a", 1), ("b", 2)].into_iter());
+        add(&mut sums, [("b", 3), ("c", 4)].into_iter());
+        assert_eq!(sums, [("a", 1), ("b", 5), ("c", 4)]);
+    }
+}

@@ -1,0 +1,330 @@
+//! A worker: polls its ports, runs each packet to completion, and obeys the control thread
+//! between bursts. No locks, no allocation and no system calls on a packet's path, but for
+//! doorbells of those who sleep.
+
+mod exception;
+mod orders;
+mod sender;
+mod sip;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+pub(crate) use exception::ToException;
+pub(crate) use sender::Sender;
+use tandem_config::Idle;
+use tandem_dpdk::{Burst, Checksum, Eal, Mbuf, Mempool, Registration, RxQueue, pause};
+use tandem_link::Direction;
+use tandem_relay::{Frame, Relay, RxChecksums, TxChecksums, Verdict};
+use tandem_shm::{End, PayloadBuffer};
+use tracing::{error, warn};
+
+use crate::capture::Capture;
+use crate::clock;
+use crate::counters::WorkerCounters;
+use crate::message::{FromWorker, ToWorker};
+use crate::passed::Passed;
+use crate::system;
+use crate::waker::Waker;
+use orders::Listing;
+
+/// Packets taken from one ring of another thread before the others have their turn.
+const TURN: usize = 32;
+
+/// Flows looked at for timeouts in one turn.
+const EXPIRE: usize = 32;
+
+/// Turns without anything to do before a pausing worker sleeps.
+const PATIENCE: u32 = 64;
+
+/// The first and the longest sleep of a pausing worker.
+const PAUSE: (Duration, Duration) = (Duration::from_micros(10), Duration::from_micros(100));
+
+/// Bytes of an 802.1Q tag.
+const TAG: usize = 4;
+
+/// What a worker is made of.
+pub(crate) struct Worker {
+    pub(crate) core: u16,
+    pub(crate) idle: Idle,
+    pub(crate) eal: Eal,
+    pub(crate) pool: Mempool,
+    pub(crate) relay: Relay,
+    /// By port; none for a port that others poll.
+    pub(crate) rx: Vec<Option<RxQueue>>,
+    pub(crate) sender: Sender,
+    /// Packets from the other workers and the exception thread.
+    pub(crate) passed: Vec<rtrb::Consumer<Passed>>,
+    pub(crate) exception: ToException,
+    pub(crate) orders: rtrb::Consumer<ToWorker>,
+    pub(crate) control: ToControl,
+    pub(crate) counters: Arc<WorkerCounters>,
+    pub(crate) stop: Arc<AtomicBool>,
+    pub(crate) session: Option<Box<End>>,
+    pub(crate) capture: Option<Box<Capture>>,
+    pub(crate) listing: Option<Listing>,
+    pub(crate) buffer: PayloadBuffer,
+}
+
+/// A worker's ring to the control thread.
+pub(crate) struct ToControl {
+    reports: rtrb::Producer<FromWorker>,
+    waker: Arc<Waker>,
+    counters: Arc<WorkerCounters>,
+    waiting: bool,
+}
+
+impl ToControl {
+    pub(crate) fn new(
+        reports: rtrb::Producer<FromWorker>,
+        waker: Arc<Waker>,
+        counters: Arc<WorkerCounters>,
+    ) -> Self {
+        Self {
+            reports,
+            waker,
+            counters,
+            waiting: false,
+        }
+    }
+
+    /// Slots that are free.
+    fn room(&self) -> usize {
+        self.reports.slots()
+    }
+
+    fn report(&mut self, report: FromWorker) {
+        self.waiting = true;
+        if self.reports.push(report).is_err() {
+            self.counters.report_ring_full.add(1);
+        }
+    }
+
+    fn flush(&mut self) {
+        if std::mem::take(&mut self.waiting) {
+            self.waker.wake();
+        }
+    }
+}
+
+impl Worker {
+    /// Runs on its own thread until told to stop.
+    pub(crate) fn run(mut self) {
+        if let Err(error) = system::pin(self.core) {
+            error!(
+                "no core {} for a worker ({error}): it runs where the kernel lets it",
+                self.core
+            );
+        }
+        if self.idle == Idle::Pause {
+            system::precise_sleep();
+        }
+        let _registration = Registration::register(self.eal)
+            .inspect_err(|error| warn!("a worker without buffer cache: {error}"));
+        let mut burst = Burst::new();
+        let mut rest = Rest::new(self.idle);
+        let mut last = clock::now();
+        let mut busy = false;
+        while !self.stop.load(Ordering::Relaxed) {
+            let now = clock::now();
+            if busy {
+                self.counters.poll_busy.add(1);
+                self.counters.poll_busy_ns.add(now.saturating_sub(last));
+            } else {
+                self.counters.poll_idle.add(1);
+            }
+            last = now;
+            busy = self.turn(&mut burst, now);
+            rest.after(busy);
+        }
+    }
+
+    /// One turn of the loop; answers whether there was anything to do.
+    fn turn(&mut self, burst: &mut Burst, now: u64) -> bool {
+        let mut done = self.poll_ports(burst, now);
+        done += self.take_passed(now);
+        done += self.take_sip(now);
+        done += self.take_orders(now);
+        self.relay.expire(now, EXPIRE);
+        self.report();
+        self.sender.flush();
+        self.flush_sip();
+        self.exception.flush();
+        self.control.flush();
+        done > 0
+    }
+
+    fn poll_ports(&mut self, burst: &mut Burst, now: u64) -> usize {
+        let mut done = 0;
+        for index in 0..self.rx.len() {
+            let Some(Some(queue)) = self.rx.get_mut(index) else {
+                continue;
+            };
+            let count = queue.receive(burst);
+            if count == 0 {
+                continue;
+            }
+            done += count;
+            let port = u16::try_from(index).unwrap_or(u16::MAX);
+            burst.iter().for_each(Mbuf::prefetch);
+            for packet in burst.drain() {
+                self.received(packet, port, now);
+            }
+        }
+        done
+    }
+
+    /// A packet from the wire.
+    fn received(&mut self, mut packet: Mbuf, port: u16, now: u64) {
+        if packet.segments() > 1 {
+            self.counters.rx_segmented.add(1);
+            return;
+        }
+        if let Some(tag) = packet.stripped_vlan() {
+            restore_tag(&mut packet, tag);
+        }
+        if let Some(capture) = &mut self.capture {
+            capture.offer(
+                now,
+                port,
+                Direction::Received,
+                packet.data(),
+                &self.counters,
+            );
+            self.control.waiting = true;
+        }
+        let verdict = with_frame(&mut packet, |frame| self.relay.receive(now, port, frame));
+        self.obey(verdict, packet, port, now);
+    }
+
+    /// Packets that other threads passed on.
+    fn take_passed(&mut self, now: u64) -> usize {
+        let mut done = 0;
+        for index in 0..self.passed.len() {
+            for _ in 0..TURN {
+                let Some(ring) = self.passed.get_mut(index) else {
+                    break;
+                };
+                let Ok(passed) = ring.pop() else { break };
+                done += 1;
+                match passed {
+                    Passed::Transmit { port, packet } => self.send(port, packet, now),
+                    Passed::Received { port, mut packet } => {
+                        let verdict = with_frame(&mut packet, |frame| {
+                            self.relay.received_by_hand_off(now, port, frame)
+                        });
+                        self.obey(verdict, packet, port, now);
+                    }
+                }
+            }
+        }
+        done
+    }
+
+    /// Does with a packet what the relay says; the relay has counted it.
+    fn obey(&mut self, verdict: Option<Verdict>, mut packet: Mbuf, port: u16, now: u64) {
+        match verdict.unwrap_or(Verdict::Drop) {
+            Verdict::Transmit {
+                port, checksums, ..
+            } => {
+                packet.set_tx_checksums(tx_checksums(checksums));
+                self.send(port, packet, now);
+            }
+            Verdict::Exception { realm } => self.exception.frame(realm, packet, now),
+            Verdict::Sip(meta) => self.sip_received(&meta, &packet, now),
+            Verdict::HandOff { worker } => self.sender.hand_off(worker, port, packet),
+            Verdict::Drop => drop(packet),
+        }
+    }
+
+    fn send(&mut self, port: u16, packet: Mbuf, now: u64) {
+        self.sender
+            .send(port, packet, now, self.capture.as_deref_mut());
+    }
+}
+
+/// Shows a packet to the relay, and takes over the window that it leaves. None if the packet's
+/// window is not inside of its buffer, which DPDK does not do.
+#[inline]
+fn with_frame<T>(packet: &mut Mbuf, relay: impl FnOnce(&mut Frame<'_>) -> T) -> Option<T> {
+    let (start, length) = (packet.start(), packet.len());
+    let device = packet.rx_checksums();
+    let checksums = RxChecksums {
+        ip: checksum(device.ip),
+        udp: checksum(device.l4),
+    };
+    let mut frame = Frame::new(packet.buf_mut(), start, length, checksums)?;
+    let answer = relay(&mut frame);
+    let (start, length) = (frame.start(), frame.len());
+    packet.set_window(start, length).ok()?;
+    Some(answer)
+}
+
+fn checksum(device: Checksum) -> tandem_relay::Checksum {
+    match device {
+        Checksum::Unknown => tandem_relay::Checksum::Unknown,
+        Checksum::Good => tandem_relay::Checksum::Good,
+        Checksum::Bad => tandem_relay::Checksum::Bad,
+        Checksum::Absent => tandem_relay::Checksum::Absent,
+    }
+}
+
+fn tx_checksums(wanted: TxChecksums) -> tandem_dpdk::TxChecksums {
+    tandem_dpdk::TxChecksums {
+        ipv4: wanted.ipv4,
+        udp: wanted.udp,
+        ipv6: wanted.ipv6,
+        l2_len: wanted.l2_len,
+        l3_len: wanted.l3_len,
+    }
+}
+
+/// Puts a tag back that the device took out (net_af_packet always does: the kernel strips it).
+fn restore_tag(packet: &mut Mbuf, tag: u16) {
+    let (start, length) = (packet.start(), packet.len());
+    let Some(front) = start.checked_sub(TAG) else {
+        return;
+    };
+    if length < 12 {
+        return;
+    }
+    let buffer = packet.buf_mut();
+    buffer.copy_within(start..start + 12, front);
+    let [high, low] = tag.to_be_bytes();
+    if let Some(place) = buffer.get_mut(front + 12..front + 12 + TAG) {
+        place.copy_from_slice(&[0x81, 0x00, high, low]);
+    }
+    let _ = packet.set_window(front, length + TAG);
+}
+
+/// What a worker does between turns that find nothing.
+struct Rest {
+    idle: Idle,
+    empty: u32,
+    sleep: Duration,
+}
+
+impl Rest {
+    fn new(idle: Idle) -> Self {
+        Self {
+            idle,
+            empty: 0,
+            sleep: PAUSE.0,
+        }
+    }
+
+    fn after(&mut self, busy: bool) {
+        if busy {
+            self.empty = 0;
+            self.sleep = PAUSE.0;
+            return;
+        }
+        self.empty = self.empty.saturating_add(1);
+        if self.idle == Idle::Poll || self.empty < PATIENCE {
+            return pause();
+        }
+        std::thread::sleep(self.sleep);
+        self.sleep = (self.sleep * 2).min(PAUSE.1);
+    }
+}

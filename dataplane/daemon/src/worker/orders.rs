@@ -1,0 +1,146 @@
+//! The control thread's orders, and what goes back to it.
+
+use crate::capture::Capture;
+use crate::message::{FromWorker, Garbage, Tag, ToWorker};
+use crate::worker::Worker;
+
+/// Orders taken in one turn.
+const ORDERS: usize = 16;
+
+/// Flow reports made in one turn.
+const REPORTS: usize = 32;
+
+/// Slots of the report ring that lists leave free, for answers and events.
+const RESERVE: usize = 256;
+
+/// A list of flows that is being given out, some in each turn.
+#[derive(Clone, Copy)]
+pub(crate) struct Listing {
+    tag: Tag,
+    /// Where the relay goes on.
+    cursor: usize,
+}
+
+impl Worker {
+    /// Carries out what the control thread wants.
+    pub(super) fn take_orders(&mut self, now: u64) -> usize {
+        let mut done = self.go_on_listing(now);
+        for _ in 0..ORDERS {
+            // One list at a time, in order with the other commands.
+            if self.listing.is_some() {
+                break;
+            }
+            let Ok(order) = self.orders.pop() else { break };
+            self.carry_out(order, now);
+            done += 1;
+        }
+        done
+    }
+
+    fn carry_out(&mut self, order: ToWorker, now: u64) {
+        match order {
+            ToWorker::Put { tag, spec } => {
+                if let Some(capture) = &mut self.capture {
+                    capture.learn(&spec);
+                }
+                let flow = spec.id;
+                let result = self.relay.put_flow(now, &spec);
+                if result.is_ok() {
+                    self.control.report(FromWorker::Present {
+                        flow,
+                        present: true,
+                    });
+                }
+                self.control.report(FromWorker::Done { tag, result });
+            }
+            ToWorker::Remove { tag, flow } => {
+                let removed = self.relay.remove_flow(now, flow);
+                self.control.report(FromWorker::Present {
+                    flow,
+                    present: false,
+                });
+                let Some(tag) = tag else { return };
+                let result = match removed {
+                    Ok(report) => {
+                        self.control.report(FromWorker::Flow { tag, report });
+                        Ok(())
+                    }
+                    Err(error) => Err(error),
+                };
+                self.control.report(FromWorker::Done { tag, result });
+            }
+            ToWorker::List { tag } => self.listing = Some(Listing { tag, cursor: 0 }),
+            ToWorker::Count { tag, mut counts } => {
+                counts.0.clone_from(self.relay.counters());
+                self.control.report(FromWorker::Counts { tag, counts });
+            }
+            ToWorker::Forward(forwarding) => self.relay.set_forwarding(forwarding),
+            ToWorker::Session(end) => {
+                self.drop_session();
+                self.session = Some(end);
+            }
+            ToWorker::NoSession => self.drop_session(),
+            ToWorker::Capture(capture) => self.set_capture(capture, now),
+        }
+    }
+
+    fn set_capture(&mut self, mut capture: Option<Box<Capture>>, now: u64) {
+        if let Some(capture) = &mut capture {
+            for report in self.relay.flows(now) {
+                capture.learn(&report.spec);
+            }
+        }
+        if let Some(old) = std::mem::replace(&mut self.capture, capture) {
+            self.discard(Garbage::Capture(old));
+        }
+    }
+
+    /// Lets go of the controller's rings.
+    pub(super) fn drop_session(&mut self) {
+        if let Some(end) = self.session.take() {
+            self.discard(Garbage::Session(end));
+        }
+    }
+
+    fn discard(&mut self, garbage: Garbage) {
+        self.control.report(FromWorker::Discard(garbage));
+    }
+
+    /// Reports some more flows of a list, as many as the ring has room for.
+    fn go_on_listing(&mut self, now: u64) -> usize {
+        let Some(Listing { tag, cursor }) = self.listing else {
+            return 0;
+        };
+        let room = self.control.room().saturating_sub(RESERVE).min(REPORTS);
+        if room == 0 {
+            return 0;
+        }
+        let mut reported = 0;
+        let next = self.relay.flows_from(now, cursor, room, |report| {
+            self.control.report(FromWorker::Flow { tag, report });
+            reported += 1;
+        });
+        self.listing = next.map(|cursor| Listing { tag, cursor });
+        if self.listing.is_none() {
+            self.control.report(FromWorker::Done {
+                tag,
+                result: Ok(()),
+            });
+        }
+        reported
+    }
+
+    /// Hands out what the relay has to say: events, and next hops that it lacks.
+    pub(super) fn report(&mut self) {
+        while self.control.room() > RESERVE / 2
+            && let Some(event) = self.relay.event()
+        {
+            self.control.report(FromWorker::Event(event));
+        }
+        while self.control.room() > RESERVE / 2
+            && let Some((realm, ip)) = self.relay.needed_next_hop()
+        {
+            self.control.report(FromWorker::Wanted { realm, ip });
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! A worker's way out: a batch for each port, sent on its own queue or through another worker.
+
+use std::sync::Arc;
+
+use tandem_dpdk::{Burst, Mbuf, TxQueue};
+use tandem_link::Direction;
+
+use crate::capture::Capture;
+use crate::counters::WorkerCounters;
+use crate::passed::Passed;
+use crate::ports::TxWay;
+
+/// Times that a device is asked at once to take what it did not take.
+const RETRIES: usize = 4;
+
+/// The ways out, by port.
+pub(crate) struct Sender {
+    ways: Vec<Way>,
+    /// Rings to the other workers, by worker.
+    others: Vec<Option<rtrb::Producer<Passed>>>,
+    counters: Arc<WorkerCounters>,
+}
+
+enum Way {
+    Own {
+        queue: TxQueue,
+        longest: usize,
+        batch: Box<Burst>,
+    },
+    Through(u16),
+}
+
+impl Sender {
+    pub(crate) fn new(
+        ways: Vec<TxWay>,
+        others: Vec<Option<rtrb::Producer<Passed>>>,
+        counters: Arc<WorkerCounters>,
+    ) -> Self {
+        let way = |way| match way {
+            TxWay::Own { queue, longest } => Way::Own {
+                queue,
+                longest,
+                batch: Box::default(),
+            },
+            TxWay::Through(worker) => Way::Through(worker),
+        };
+        Self {
+            ways: ways.into_iter().map(way).collect(),
+            others,
+            counters,
+        }
+    }
+
+    /// Puts a packet into its port's batch; sent by [`Self::flush`] at the latest.
+    #[inline]
+    pub(crate) fn send(
+        &mut self,
+        port: u16,
+        packet: Mbuf,
+        now: u64,
+        capture: Option<&mut Capture>,
+    ) {
+        if let Some(capture) = capture {
+            capture.offer(now, port, Direction::Sent, packet.data(), &self.counters);
+        }
+        match self.ways.get_mut(usize::from(port)) {
+            Some(Way::Own { longest, .. }) if packet.len() > *longest => {
+                self.counters.tx_too_long.add(1);
+            }
+            Some(Way::Own { queue, batch, .. }) => {
+                if let Err(packet) = batch.push(packet) {
+                    queue.send(batch);
+                    // Still no room: this one is lost.
+                    if batch.push(packet).is_err() {
+                        self.counters.tx_full.add(1);
+                    }
+                }
+            }
+            Some(Way::Through(worker)) => {
+                let worker = *worker;
+                if self.pass(worker, Passed::Transmit { port, packet }) {
+                    self.counters.tx_handed_off.add(1);
+                }
+            }
+            // The relay knows the same ports.
+            None => self.counters.tx_full.add(1),
+        }
+    }
+
+    /// Gives a received packet to the worker that owns its flow.
+    #[inline]
+    pub(crate) fn hand_off(&mut self, worker: u16, port: u16, packet: Mbuf) {
+        if self.pass(worker, Passed::Received { port, packet }) {
+            self.counters.handed_off.add(1);
+        }
+    }
+
+    /// Sends every batch. What a device does not take stays for the next turn.
+    #[inline]
+    pub(crate) fn flush(&mut self) {
+        for way in &mut self.ways {
+            let Way::Own { queue, batch, .. } = way else {
+                continue;
+            };
+            for _ in 0..RETRIES {
+                if batch.is_empty() {
+                    break;
+                }
+                queue.send(batch);
+            }
+        }
+    }
+
+    fn pass(&mut self, worker: u16, passed: Passed) -> bool {
+        let ring = self
+            .others
+            .get_mut(usize::from(worker))
+            .and_then(Option::as_mut);
+        let taken = ring.is_some_and(|ring| ring.push(passed).is_ok());
+        if !taken {
+            self.counters.hand_off_full.add(1);
+        }
+        taken
+    }
+}
