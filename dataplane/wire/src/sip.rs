@@ -3,6 +3,9 @@
 //!
 //! Framing is checked here (start line, header lines, Content-Length against the datagram, limits); what a
 //! header's value means is the business of the signaling plane's `sip` room.
+//!
+//! A line ends with CRLF, or with a lone LF as some senders write. A lone CR is refused: another
+//! element might take it for a line end and see header fields that we did not see.
 
 mod name;
 
@@ -26,7 +29,8 @@ pub enum Error {
     TooManyHeaders,
     /// The first line is neither a request line nor a status line of SIP/2.0.
     StartLine,
-    /// A header line without a colon, with an empty or malformed name, or a fold before the first.
+    /// A header line without a colon, with an empty or malformed name, with a lone CR, or a fold
+    /// before the first.
     HeaderLine,
     /// No empty line after the header fields.
     NoEnd,
@@ -85,7 +89,7 @@ pub enum Start {
     },
 }
 
-/// Where everything is in a message. Can be used again for the next message without allocating.
+/// Where everything is in a message. One allocation, for the fields; nothing of the message is copied.
 #[derive(Clone, Debug)]
 pub struct Index {
     /// The start line.
@@ -120,7 +124,10 @@ pub fn parse(bytes: &[u8]) -> Result<Index, Error> {
         if line.is_empty() {
             break whole.start;
         }
-        if matches!(bytes.get(line.start), Some(b' ' | b'\t')) {
+        if bytes.get(line.clone()).is_none_or(|l| l.contains(&b'\r')) {
+            return Err(Error::HeaderLine);
+        }
+        if is_fold(bytes, line.start) {
             // RFC 3261 section 7.3.1: a fold continues the field before it.
             let field = fields.last_mut().ok_or(Error::HeaderLine)?;
             let more = trim(bytes, line);
@@ -159,18 +166,22 @@ pub fn call_id(bytes: &[u8]) -> Option<&[u8]> {
     let first = bytes.iter().position(|b| !matches!(b, b'\r' | b'\n'))?;
     let mut lines = Lines { bytes, at: first };
     lines.next_line()?;
-    for _ in 0..MAX_HEADERS {
+    loop {
         let (line, whole) = lines.next_line()?;
-        if line.is_empty() {
-            return None;
+        // `Call-ID` or `i`: most lines are told apart by their first letter.
+        let candidate = match bytes.get(line.start)? {
+            _ if line.is_empty() => return None,
+            b'C' | b'c' | b'I' | b'i' => field(bytes, line, whole),
+            _ => None,
+        };
+        let Some(mut found) = candidate.filter(|f| f.name == Name::CallId) else {
+            continue;
+        };
+        while found.value.is_empty() && is_fold(bytes, lines.at) {
+            found.value = trim(bytes, lines.next_line()?.0);
         }
-        if let Some(field) = field(bytes, line, whole)
-            && field.name == Name::CallId
-        {
-            return bytes.get(field.value);
-        }
+        return bytes.get(found.value);
     }
-    None
 }
 
 struct Lines<'a> {
@@ -189,6 +200,11 @@ impl Lines<'_> {
         let has_cr = end > start && self.bytes.get(end - 1) == Some(&b'\r');
         Some((start..if has_cr { end - 1 } else { end }, start..end + 1))
     }
+}
+
+/// Whether the line that begins here continues the one before it.
+fn is_fold(bytes: &[u8], at: usize) -> bool {
+    matches!(bytes.get(at), Some(b' ' | b'\t'))
 }
 
 fn start_line(bytes: &[u8], line: Range<usize>) -> Option<Start> {
@@ -284,4 +300,126 @@ fn trim_end(bytes: &[u8], mut range: Range<usize>) -> Range<usize> {
         range.end -= 1;
     }
     range
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const OPTIONS: &[u8] = b"OPTIONS sip:a@b SIP/2.0\r\nv: SIP/2.0/UDP h;branch=z\r\n\
+        Content-Type: text/plain\r\ni:\r\n\tcall\r\nX: one\r\n  two\r\nl: 2\r\n\r\nhi, more";
+
+    #[test]
+    fn everything_is_where_the_index_says() {
+        let index = parse(OPTIONS).unwrap();
+        let text = |range: &Range<usize>| std::str::from_utf8(&OPTIONS[range.clone()]).unwrap();
+        let Start::Request { method, uri } = &index.start else {
+            panic!("a request");
+        };
+        assert_eq!((text(method), text(uri)), ("OPTIONS", "sip:a@b"));
+        let names: Vec<_> = index.fields.iter().map(|f| f.name).collect();
+        assert_eq!(
+            names,
+            [
+                Name::Via,
+                Name::ContentType,
+                Name::CallId,
+                Name::Other,
+                Name::ContentLength
+            ]
+        );
+        let folded = &index.fields[3];
+        assert_eq!(text(&folded.name_range), "X");
+        assert_eq!(text(&folded.value), "one\r\n  two");
+        assert_eq!(text(&folded.line), "X: one\r\n  two\r\n");
+        assert_eq!(text(&index.fields[2].value), "call");
+        assert_eq!(text(&index.body), "hi");
+        assert_eq!(&OPTIONS[index.headers_end..index.body.start], b"\r\n");
+        assert_eq!(call_id(OPTIONS), Some(&b"call"[..]));
+    }
+
+    #[test]
+    fn lone_line_feeds_end_lines_and_lone_carriage_returns_are_refused() {
+        let text = b"\r\nSIP/2.0 200 OK\nCall-ID: x\nCSeq: 1 A\n\nrest";
+        let index = parse(text).unwrap();
+        assert_eq!(index.fields.len(), 2);
+        assert_eq!(&text[index.body], b"rest");
+        assert_eq!(
+            parse(b"SIP/2.0 200 OK\r\nX: a\rTo: hidden\r\n\r\n").unwrap_err(),
+            Error::HeaderLine
+        );
+    }
+
+    #[test]
+    fn limits_have_their_own_errors() {
+        assert_eq!(
+            parse(&vec![b'a'; MAX_MESSAGE + 1]).unwrap_err(),
+            Error::TooLong
+        );
+        let with = |headers: usize| {
+            let text = format!("SIP/2.0 200 OK\r\n{}\r\n", "A: b\r\n".repeat(headers));
+            parse(text.as_bytes()).map(|i| i.fields.len())
+        };
+        assert_eq!(with(MAX_HEADERS), Ok(MAX_HEADERS));
+        assert_eq!(with(MAX_HEADERS + 1), Err(Error::TooManyHeaders));
+        assert_eq!(parse(b"\r\n\r\n").unwrap_err(), Error::Keepalive);
+        assert_eq!(parse(b"").unwrap_err(), Error::Keepalive);
+        assert_eq!(
+            parse(b"SIP/2.0 200 OK\r\nA: b\r\n").unwrap_err(),
+            Error::NoEnd
+        );
+        assert_eq!(
+            parse(b"SIP/2.0 200 OK\r\n A: b\r\n\r\n").unwrap_err(),
+            Error::HeaderLine
+        );
+    }
+
+    #[test]
+    fn two_lengths_must_agree() {
+        let with = |one, two| {
+            let text = format!("SIP/2.0 200 OK\r\nl: {one}\r\nContent-Length: {two}\r\n\r\nab");
+            parse(text.as_bytes()).map(|i| i.body.len())
+        };
+        assert_eq!(with("1", "1"), Ok(1));
+        assert_eq!(with("1", "2"), Err(Error::ContentLength));
+        assert_eq!(with("+1", "1"), Err(Error::ContentLength));
+        assert_eq!(
+            with("99999999999999999999999", "1"),
+            Err(Error::ContentLength)
+        );
+        assert_eq!(with("3", "3"), Err(Error::BodyTooShort));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_indexed_within_their_bounds(
+            bytes in proptest::collection::vec(
+                prop_oneof![any::<u8>(), Just(b'\r'), Just(b'\n'), Just(b':'), Just(b' '), Just(b'i')],
+                0..400,
+            )
+        ) {
+            let message = [b"SIP/2.0 200 OK\r\n", bytes.as_slice(), b"\r\n\r\n"].concat();
+            let _ = (parse(&bytes), call_id(&bytes));
+            if let Ok(index) = parse(&message) {
+                // The dataplane's short cut and the index name the same call.
+                let field = index.fields.iter().find(|f| f.name == Name::CallId);
+                let indexed = field.map(|f| &message[f.value.clone()]);
+                let quick = call_id(&message);
+                prop_assert_eq!(quick.is_some(), indexed.is_some());
+                if let (Some(quick), Some(indexed)) = (quick, indexed) {
+                    prop_assert!(indexed.starts_with(quick));
+                }
+                // The lines follow one another without a gap.
+                let mut at = b"SIP/2.0 200 OK\r\n".len();
+                for field in &index.fields {
+                    prop_assert_eq!(field.line.start, at);
+                    prop_assert!(field.line.contains(&field.name_range.start));
+                    prop_assert!(field.value.end <= field.line.end);
+                    at = field.line.end;
+                }
+                prop_assert_eq!(index.headers_end, at);
+            }
+        }
+    }
 }

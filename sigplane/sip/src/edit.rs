@@ -49,7 +49,6 @@ impl<'m, 'a> EditList<'m, 'a> {
         match self.message.field(name) {
             Some(field) => {
                 let range = field.value.clone();
-                // `Name:` directly before the end of its line would otherwise run into the value.
                 self.splice(range, value.to_vec());
                 self
             }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use tandem_wire::sip::{self, Error, Field, Index, Name, Start};
 
 use crate::list::split_list;
-use crate::value::{CSeq, NameAddr, Via};
+use crate::value::{CSeq, NameAddr, Via, number};
 
 /// A SIP message as it came, with its index.
 #[derive(Clone, Debug)]
@@ -167,9 +167,7 @@ impl<'a> Message<'a> {
     /// Max-Forwards; none when absent or not a number.
     #[must_use]
     pub fn max_forwards(&self) -> Option<u32> {
-        self.header(Name::MaxForwards)
-            .and_then(|v| std::str::from_utf8(v).ok())
-            .and_then(|v| v.parse().ok())
+        self.header(Name::MaxForwards).and_then(number)
     }
 
     /// The media type of the body in lower case without parameters, such as `application/sdp`.

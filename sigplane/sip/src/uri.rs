@@ -71,6 +71,8 @@ pub struct Uri<'a> {
     pub scheme: Scheme,
     /// The user part without password; for `tel:` the number; empty when there is none.
     pub user: &'a [u8],
+    /// The password; none when there is none. It stays in [`Uri::text`].
+    pub password: Option<&'a [u8]>,
     /// The host; none for `tel:` and unknown schemes.
     pub host: Option<Host<'a>>,
     /// The port.
@@ -83,9 +85,16 @@ pub struct Uri<'a> {
 }
 
 impl<'a> Uri<'a> {
-    /// Reads a URI; none when it is not one.
+    /// Reads a URI; none when it is not one. White space and controls are in none: what is copied
+    /// into a start line cannot end it.
     #[must_use]
     pub fn parse(text: &'a [u8]) -> Option<Self> {
+        if text
+            .iter()
+            .any(|b| b.is_ascii_whitespace() || b.is_ascii_control())
+        {
+            return None;
+        }
         let colon = text.iter().position(|b| *b == b':')?;
         let (name, rest) = text.split_at(colon);
         let rest = rest.get(1..)?;
@@ -105,6 +114,7 @@ impl<'a> Uri<'a> {
         let mut uri = Self {
             scheme,
             user: b"",
+            password: None,
             host: None,
             port: None,
             parameters: b"",
@@ -130,6 +140,7 @@ impl<'a> Uri<'a> {
                 let (user, host) = rest.split_at(at);
                 let end = user.iter().position(|b| *b == b':').unwrap_or(user.len());
                 self.user = user.get(..end)?;
+                self.password = user.get(end + 1..);
                 host.get(1..)?
             }
         };

@@ -28,17 +28,20 @@ impl<'a> NameAddr<'a> {
             let close = rest.iter().position(|b| *b == b'>')?;
             let (uri, parameters) = rest.split_at(close);
             let parameters = parameters.get(1..)?.trim_ascii();
-            let valid = parameters.is_empty() || parameters.starts_with(b";");
-            return valid.then_some(Self {
+            let uri = uri.trim_ascii();
+            let closed = parameters.is_empty() || parameters.starts_with(b";");
+            return (closed && is_plain(uri)).then_some(Self {
                 display: display.trim_ascii(),
-                uri: uri.trim_ascii(),
+                uri,
                 parameters,
             });
         }
         let end = text.iter().position(|b| *b == b';').unwrap_or(text.len());
         let (uri, parameters) = text.split_at(end);
         let uri = uri.trim_ascii();
-        (uri.contains(&b':') && !uri.iter().any(u8::is_ascii_whitespace)).then_some(Self {
+        // A quote or bracket here is the rest of a name-addr that was not closed.
+        let bare = is_plain(uri) && !uri.iter().any(|b| matches!(b, b'"' | b'<' | b'>'));
+        bare.then_some(Self {
             display: b"",
             uri,
             parameters,
@@ -112,7 +115,8 @@ impl<'a> Via<'a> {
         parameter(self.parameters, "branch").filter(|b| !b.is_empty())
     }
 
-    /// Whether the sender asks for symmetric responses (RFC 3581): `rport` without a value.
+    /// Whether the sender asks for symmetric responses (RFC 3581): `rport`. A value that it should
+    /// not have in a request is not looked at.
     #[must_use]
     pub fn wants_rport(&self) -> bool {
         parameter(self.parameters, "rport").is_some()
@@ -190,12 +194,21 @@ impl<'a> RAck<'a> {
     }
 }
 
+/// Whether this can be a URI that is copied into a start line: no white space, no controls.
+fn is_plain(uri: &[u8]) -> bool {
+    uri.contains(&b':')
+        && !uri
+            .iter()
+            .any(|b| b.is_ascii_whitespace() || b.is_ascii_control())
+}
+
 fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(u8::is_ascii_whitespace)
         .filter(|w| !w.is_empty())
 }
 
-fn number(digits: &[u8]) -> Option<u32> {
+/// A number of digits alone: no sign.
+pub(crate) fn number(digits: &[u8]) -> Option<u32> {
     let plain = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     std::str::from_utf8(digits)
         .ok()
