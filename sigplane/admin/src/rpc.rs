@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The longest line that either end accepts, in bytes.
-pub const MAX_LINE: usize = 4 * 1024 * 1024;
+/// The longest line that either end accepts, in bytes: a list of 100,000 calls fits.
+pub const MAX_LINE: usize = 64 * 1024 * 1024;
 
 /// A call of a method.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -20,7 +20,6 @@ pub(crate) fn capture(client: &mut Client, wanted: &Capture) -> Result<(), Failu
         path: wanted.write.clone(),
         error,
     };
-    let mut file = Pcap::new(open(&wanted.write).map_err(file_error)?).map_err(file_error)?;
     let params = CaptureParams {
         call_id: wanted.call_id.clone(),
         flow: wanted.flow,
@@ -32,6 +31,8 @@ pub(crate) fn capture(client: &mut Client, wanted: &Capture) -> Result<(), Failu
     };
     let params = to_value(&params).map_err(|e| Failure::Protocol(e.to_string()))?;
     let started: CaptureStarted = client.call(method::CAPTURE, params)?;
+    // Not before: a capture that is refused leaves a file that was there alone.
+    let mut file = Pcap::new(open(&wanted.write).map_err(file_error)?).map_err(file_error)?;
     eprintln!(
         "capturing up to {} packets, {} bytes, {} s",
         started.max_packets, started.max_bytes, started.max_seconds
@@ -39,7 +40,18 @@ pub(crate) fn capture(client: &mut Client, wanted: &Capture) -> Result<(), Failu
     // The daemon ends the capture in time; a while more for its last words.
     client.wait_up_to(Duration::from_secs(u64::from(started.max_seconds) + 10))?;
     let mut packets: u64 = 0;
-    while let Some(line) = client.line()? {
+    loop {
+        if !client.has_more() {
+            // Whoever watches the file, or interrupts us, has every packet so far.
+            file.flush().map_err(file_error)?;
+        }
+        let line = match client.line() {
+            Ok(line) => line,
+            Err(failure) => {
+                eprintln!("{packets} packets written before the capture broke off");
+                return Err(failure);
+            }
+        };
         let note: Notification = from_slice(&line).map_err(|e| Failure::Protocol(e.to_string()))?;
         if note.method == method::CAPTURE_END {
             let end: CaptureEnd =
@@ -58,12 +70,8 @@ pub(crate) fn capture(client: &mut Client, wanted: &Capture) -> Result<(), Failu
             .ok_or_else(|| Failure::Protocol("packet data is not hex".into()))?;
         file.packet(packet.timestamp_ns, packet.length, &bytes)
             .map_err(file_error)?;
-        // Whoever watches the file, or interrupts us, has every packet so far.
-        file.flush().map_err(file_error)?;
         packets += 1;
     }
-    eprintln!("{packets} packets written; the daemon closed the connection");
-    Ok(())
 }
 
 fn open(path: &Path) -> io::Result<BufWriter<Box<dyn Write>>> {

@@ -9,11 +9,12 @@ use serde_json::json;
 use tandem_config::Config;
 
 use crate::client::Failure;
+use crate::show::write_out;
 
 /// Reads a configuration file.
 pub(crate) fn load(path: &Path) -> Result<Config, Failure> {
     tandem_config::parse(&read(path)?).map_err(|mistakes| {
-        let mut text = format!("{} has {} mistakes:", path.display(), mistakes.len());
+        let mut text = format!("{} has {}:", path.display(), count(mistakes.len()));
         for mistake in mistakes {
             let _ = write!(text, "\n  {mistake}");
         }
@@ -26,9 +27,10 @@ pub(crate) fn check(path: &Path, as_json: bool) -> Result<ExitCode, Failure> {
     match tandem_config::parse(&read(path)?) {
         Ok(config) => {
             if as_json {
-                println!("{}", json!({ "ok": true, "mistakes": [] }));
+                write_out(&format!("{}\n", json!({ "ok": true, "mistakes": [] })))?;
             } else {
-                println!("{}: correct. {}", path.display(), summary(&config));
+                let summary = summary(&config);
+                write_out(&format!("{}: correct. {summary}\n", path.display()))?;
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -41,12 +43,12 @@ pub(crate) fn check(path: &Path, as_json: bool) -> Result<ExitCode, Failure> {
                                 "problem": m.problem, "remedy": m.remedy })
                     })
                     .collect();
-                println!("{}", json!({ "ok": false, "mistakes": list }));
+                write_out(&format!("{}\n", json!({ "ok": false, "mistakes": list })))?;
             } else {
                 for mistake in &mistakes {
-                    println!("{}: {mistake}", path.display());
+                    write_out(&format!("{}: {mistake}\n", path.display()))?;
                 }
-                eprintln!("tandemctl: {} mistakes", mistakes.len());
+                eprintln!("tandemctl: {}", count(mistakes.len()));
             }
             Ok(ExitCode::from(1))
         }
@@ -58,6 +60,14 @@ fn read(path: &Path) -> Result<String, Failure> {
         path: path.to_path_buf(),
         error,
     })
+}
+
+fn count(mistakes: usize) -> String {
+    if mistakes == 1 {
+        "1 mistake".to_owned()
+    } else {
+        format!("{mistakes} mistakes")
+    }
 }
 
 fn summary(config: &Config) -> String {

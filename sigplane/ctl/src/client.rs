@@ -23,8 +23,17 @@ pub(crate) enum Failure {
         /// What the system said.
         error: io::Error,
     },
+    /// We may not open the socket.
+    Forbidden {
+        /// The socket.
+        socket: PathBuf,
+    },
+    /// The daemon runs, but says nothing.
+    Silent(Duration),
     /// The connection broke.
     Connection(io::Error),
+    /// Standard output could not be written.
+    Output(io::Error),
     /// What came back was not an answer.
     Protocol(String),
     /// The daemon refused.
@@ -59,6 +68,18 @@ impl fmt::Display for Failure {
                  `systemctl start tandem-sigplane` or name its socket with --socket or --config",
                 socket.display()
             ),
+            Self::Forbidden { socket } => write!(
+                f,
+                "no permission to open {}: run tandemctl as root or as the user of \
+                 tandem-sigplane",
+                socket.display()
+            ),
+            Self::Silent(patience) => write!(
+                f,
+                "tandem-sigplane runs, but gave no answer within {} s; look into its log",
+                patience.as_secs()
+            ),
+            Self::Output(error) => write!(f, "standard output: {error}"),
             Self::Connection(error) => {
                 write!(f, "the connection to tandem-sigplane broke: {error}")
             }
@@ -77,26 +98,30 @@ impl fmt::Display for Failure {
 /// A connection.
 pub(crate) struct Client {
     stream: BufReader<UnixStream>,
+    patience: Duration,
     next_id: u64,
 }
 
 impl Client {
     /// Connects to the daemon.
     pub(crate) fn connect(socket: &Path) -> Result<Self, Failure> {
-        let stream = UnixStream::connect(socket).map_err(|error| Failure::NotRunning {
-            socket: socket.to_path_buf(),
-            error,
+        let stream = UnixStream::connect(socket).map_err(|error| {
+            let socket = socket.to_path_buf();
+            match error.kind() {
+                io::ErrorKind::PermissionDenied => Failure::Forbidden { socket },
+                _ => Failure::NotRunning { socket, error },
+            }
         })?;
-        stream
-            .set_read_timeout(Some(PATIENCE))
-            .map_err(Failure::Connection)?;
         stream
             .set_write_timeout(Some(PATIENCE))
             .map_err(Failure::Connection)?;
-        Ok(Self {
+        let mut client = Self {
             stream: BufReader::new(stream),
+            patience: PATIENCE,
             next_id: 1,
-        })
+        };
+        client.wait_up_to(PATIENCE)?;
+        Ok(client)
     }
 
     /// Calls a method and gives its result as it came.
@@ -110,9 +135,7 @@ impl Client {
             .get_mut()
             .write_all(&line)
             .map_err(Failure::Connection)?;
-        let line = self.line()?.ok_or_else(|| {
-            Failure::Connection(io::Error::new(io::ErrorKind::UnexpectedEof, "closed"))
-        })?;
+        let line = self.line()?;
         let answer: Response =
             serde_json::from_slice(&line).map_err(|e| Failure::Protocol(e.to_string()))?;
         match (answer.error, answer.result) {
@@ -133,20 +156,35 @@ impl Client {
 
     /// From now on a line may take as long as it likes, up to `patience`.
     pub(crate) fn wait_up_to(&mut self, patience: Duration) -> Result<(), Failure> {
+        self.patience = patience;
         self.stream
             .get_mut()
             .set_read_timeout(Some(patience))
             .map_err(Failure::Connection)
     }
 
-    /// The next line; none when the daemon closed the connection.
-    pub(crate) fn line(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+    /// Whether the next line, or its beginning, is here already.
+    pub(crate) fn has_more(&self) -> bool {
+        !self.stream.buffer().is_empty()
+    }
+
+    /// The next line, whole.
+    pub(crate) fn line(&mut self) -> Result<Vec<u8>, Failure> {
         let mut line = Vec::new();
         let limit = u64::try_from(MAX_LINE).unwrap_or(u64::MAX);
         (&mut self.stream)
             .take(limit)
             .read_until(b'\n', &mut line)
-            .map_err(Failure::Connection)?;
-        Ok((!line.is_empty()).then_some(line))
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                    Failure::Silent(self.patience)
+                }
+                _ => Failure::Connection(error),
+            })?;
+        match line.last() {
+            Some(b'\n') => Ok(line),
+            _ if line.len() == MAX_LINE => Err(Failure::Protocol("a line without end".into())),
+            _ => Err(Failure::Connection(io::ErrorKind::UnexpectedEof.into())),
+        }
     }
 }

@@ -1,5 +1,8 @@
 //! The commands that ask once and print.
 
+use std::io::{self, Write as _};
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tandem_admin::{
@@ -108,6 +111,9 @@ pub(crate) fn reload(client: &mut Client, json: bool) -> Result<(), Failure> {
 /// `tandemctl calls`
 pub(crate) fn calls(client: &mut Client, json: bool) -> Result<(), Failure> {
     let calls: Vec<Call> = ask(client, method::DLG_LIST)?;
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     print(json, &calls, |calls| {
         let rows: Vec<Vec<String>> = calls
             .iter()
@@ -116,6 +122,7 @@ pub(crate) fn calls(client: &mut Client, json: bool) -> Result<(), Failure> {
                 vec![
                     c.key.to_string(),
                     c.state.clone(),
+                    age(now.as_secs().saturating_sub(c.start_ms / 1_000)),
                     c.direction.clone(),
                     c.from_uri.clone(),
                     c.to_uri.clone(),
@@ -130,6 +137,7 @@ pub(crate) fn calls(client: &mut Client, json: bool) -> Result<(), Failure> {
             &[
                 ">call",
                 "state",
+                "age",
                 "direction",
                 "from",
                 "to",
@@ -240,11 +248,19 @@ fn print<T: Serialize>(
 ) -> Result<(), Failure> {
     if json {
         let line = serde_json::to_string(value).map_err(|e| Failure::Protocol(e.to_string()))?;
-        println!("{line}");
+        write_out(&(line + "\n"))
     } else {
-        print!("{}", text(value));
+        write_out(&text(value))
     }
-    Ok(())
+}
+
+/// Writes to standard output. A reader that has seen enough (`head`) is no failure.
+pub(crate) fn write_out(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Output(error)),
+        _ => Ok(()),
+    }
 }
 
 fn milliseconds(us: Option<u64>) -> String {

@@ -1,4 +1,5 @@
 //! The real command against a management socket that this test serves.
+#![allow(clippy::unwrap_used, reason = "a helper that fails fails the test")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;
@@ -134,6 +135,65 @@ fn a_capture_becomes_a_pcap_file() {
     let bytes = std::fs::read(file).unwrap();
     assert_eq!(bytes.len(), 24 + 16 + 4);
     assert_eq!(bytes[40..], [1, 2, 3, 4]);
+}
+
+#[test]
+fn a_capture_that_is_refused_or_breaks_off_is_a_failure() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("out.pcap");
+    std::fs::write(&file, "precious").unwrap();
+    let why = json!({"refuse": "the dataplane is not connected"});
+    let (socket, _server) = serve(dir.path(), why, Vec::new());
+    let capture = [
+        "--socket",
+        socket.to_str().unwrap(),
+        "capture",
+        "-w",
+        file.to_str().unwrap(),
+    ];
+    assert_eq!(tandemctl(&capture).status.code(), Some(1));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
+
+    std::fs::remove_file(&socket).unwrap();
+    let started = json!({"id": 1, "max_packets": 1, "max_bytes": 100, "max_seconds": 2});
+    let (_, _server) = serve(dir.path(), started, Vec::new());
+    let output = tandemctl(&capture);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains("0 packets written"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let dir = TempDir::new().unwrap();
+    let (socket, _server) = serve(dir.path(), json!([]), Vec::new());
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = Command::new(env!("CARGO_BIN_EXE_tandemctl"))
+        .args(["--socket", socket.to_str().unwrap(), "calls"])
+        .stdout(writer)
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+#[test]
+fn a_correct_configuration_is_summed_up() {
+    let example = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../config/tandem.example.toml"
+    );
+    let output = tandemctl(&["config", "check", example]);
+    assert!(output.status.success(), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("correct. Node "));
+    let output = tandemctl(&["--json", "config", "check", example]);
+    assert_eq!(
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()["ok"],
+        true
+    );
 }
 
 #[test]
