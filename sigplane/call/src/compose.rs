@@ -167,7 +167,7 @@ pub(crate) fn hop_by_hop(method: &str, invite: &Message<'_>, onward: &Onward<'_>
         .header("Via", onward.via)
         .headers("Route", onward.routes.iter().map(Vec::as_slice))
         .header("Max-Forwards", b"70")
-        .header("From", invite.from_value())
+        .header("From", invite.value_of_from())
         .header("Call-ID", invite.call_id())
         .header("CSeq", cseq.as_bytes())
 }

@@ -30,6 +30,10 @@ pub enum Path {
 
 /// One input.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "passed by value once, never stored"
+)]
 pub enum Input<'a> {
     /// A SIP datagram.
     Datagram {
@@ -84,6 +88,10 @@ pub struct Tables {
 
 /// One output.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "passed on at once; boxing would cost an allocation"
+)]
 pub enum Output {
     /// Append this record (opaque to the shell; `Core::restore` reads it) to the journal. The
     /// key is the call's number: a later record with the same key replaces it, and one without

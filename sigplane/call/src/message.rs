@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use tandem_sip::{FramingError, Host, NameAddr, Uri, validate};
+use tandem_sip::{FramingError, NameAddr, Uri, validate};
 
 pub(crate) use tandem_sip::{Name, Via};
 
@@ -123,7 +123,7 @@ impl<'a> Message<'a> {
     }
 
     /// The value of From.
-    pub(crate) const fn from_value(&self) -> &'a [u8] {
+    pub(crate) const fn value_of_from(&self) -> &'a [u8] {
         self.from
     }
 
@@ -132,7 +132,7 @@ impl<'a> Message<'a> {
         self.to
     }
 
-    pub(crate) const fn from_uri(&self) -> &'a [u8] {
+    pub(crate) const fn uri_of_from(&self) -> &'a [u8] {
         self.from_parts.uri
     }
 
@@ -141,7 +141,7 @@ impl<'a> Message<'a> {
     }
 
     /// The tag of From; empty when there is none.
-    pub(crate) fn from_tag(&self) -> &'a [u8] {
+    pub(crate) fn tag_of_from(&self) -> &'a [u8] {
         self.from_parts.tag().unwrap_or_default()
     }
 
@@ -343,11 +343,6 @@ pub(crate) fn is_private(ip: IpAddr) -> bool {
     }
 }
 
-/// Whether a URI's host is an address of this IP.
-pub(crate) fn host_is(uri: &[u8], ip: IpAddr) -> bool {
-    uri_of(uri).and_then(|u| u.host) == Some(Host::Address(ip))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -362,7 +357,7 @@ mod tests {
         assert_eq!(message.method(), b"OPTIONS");
         assert_eq!(message.branch(), b"z9hG4bKa");
         assert_eq!(
-            (message.from_tag(), message.to_tag()),
+            (message.tag_of_from(), message.to_tag()),
             (&b"1"[..], &b""[..])
         );
     }

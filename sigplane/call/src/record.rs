@@ -135,11 +135,3 @@ impl Record {
         }
     }
 }
-
-/// The opposite party.
-pub(crate) const fn other(party: Party) -> Party {
-    match party {
-        Party::Caller => Party::Callee,
-        Party::Callee => Party::Caller,
-    }
-}

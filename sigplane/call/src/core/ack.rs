@@ -13,7 +13,6 @@ use crate::counters::Counter;
 use crate::io::Now;
 use crate::media::{Party, Session};
 use crate::message::Message;
-use crate::record::other;
 
 impl Core {
     pub(super) fn ack(&mut self, now: Now, arrival: Arrival<'_, '_>) {
@@ -32,7 +31,7 @@ impl Core {
             return;
         };
         let sender = record.end(place.from, place.tag);
-        let receiver = record.end(other(place.from), place.tag);
+        let receiver = record.end(place.from.other(), place.tag);
         let (Some(sender), Some(receiver)) = (sender, receiver) else {
             return;
         };

@@ -18,7 +18,7 @@ use crate::counters::Counter;
 use crate::io::Now;
 use crate::media::{Party, Refusal, Session};
 use crate::message::{Message, Name, response_peer};
-use crate::record::{Hop, Peer, other};
+use crate::record::{Hop, Peer};
 
 /// The dialog that a request belongs to, and who sent it.
 #[derive(Clone, Copy, Debug)]
@@ -129,10 +129,10 @@ impl Core {
             let Some(record) = self.calls.get(key).map(|c| &c.record) else {
                 continue;
             };
-            let (from, tag) = if record.from_tag == message.from_tag() {
+            let (from, tag) = if record.from_tag == message.tag_of_from() {
                 (Party::Caller, message.to_tag())
             } else if record.from_tag == message.to_tag() {
-                (Party::Callee, message.from_tag())
+                (Party::Callee, message.tag_of_from())
             } else {
                 continue;
             };
@@ -158,7 +158,7 @@ impl Core {
     fn way(&self, place: Place<'_>) -> Option<Way> {
         let record = &self.calls.get(&place.key)?.record;
         let sender = record.end(place.from, place.tag)?.clone();
-        let receiver = record.end(other(place.from), place.tag)?.clone();
+        let receiver = record.end(place.from.other(), place.tag)?.clone();
         Some(Way {
             hop: self.way_to(&receiver),
             sender,
@@ -211,13 +211,13 @@ impl Core {
         if kind == RelayKind::Prack
             && self
                 .invite_exchange(key)
-                .is_some_and(|e| *e == Exchange::Offered(other(from)))
+                .is_some_and(|e| *e == Exchange::Offered(from.other()))
         {
             let body = self.anchor_answer(key, from, tag, message)?;
             if matches!(body, Body::Replaced(_))
                 && let Some(exchange) = self.invite_exchange(key)
             {
-                *exchange = Exchange::Answered(other(from));
+                *exchange = Exchange::Answered(from.other());
             }
             return Ok(body);
         }
@@ -313,7 +313,7 @@ impl Core {
         let (tag, mut exchange) = (relay.tag.clone(), relay.exchange);
         let mut body = Body::Same;
         if kind.negotiates() && code < 300 {
-            match self.anchor_response(key, &mut exchange, other(from), &tag, message) {
+            match self.anchor_response(key, &mut exchange, from.other(), &tag, message) {
                 Ok(anchored) => body = anchored,
                 Err(refusal) => {
                     self.counters.add(Counter::AnswersRefused);
@@ -367,7 +367,7 @@ impl Core {
             let responder = self
                 .calls
                 .get_mut(&key)
-                .and_then(|call| call.record.end_mut(other(from), tag));
+                .and_then(|call| call.record.end_mut(from.other(), tag));
             if let (Some(responder), Some(uri)) = (responder, message.contact_uri()) {
                 responder.target = uri.to_vec();
             }
@@ -414,12 +414,12 @@ impl Core {
             let responder = self
                 .calls
                 .get(&key)
-                .and_then(|c| c.record.end(other(from), &tag))
+                .and_then(|c| c.record.end(from.other(), &tag))
                 .cloned();
             if let Some(responder) = responder {
                 self.own_ack(
                     &responder,
-                    message.from_value(),
+                    message.value_of_from(),
                     message.to_value(),
                     message.call_id(),
                     message.cseq(),

@@ -152,7 +152,7 @@ impl Core {
             .filter_map(|k| self.calls.get(k))
             .any(|call| {
                 call.setup.is_some()
-                    && call.record.from_tag == message.from_tag()
+                    && call.record.from_tag == message.tag_of_from()
                     && call.record.caller.cseq == message.cseq()
             })
     }
@@ -179,9 +179,9 @@ impl Core {
         Record {
             direction,
             call_id: message.call_id().to_vec(),
-            from_tag: message.from_tag().to_vec(),
-            from: message.from_value().to_vec(),
-            from_uri: text(message.from_uri()),
+            from_tag: message.tag_of_from().to_vec(),
+            from: message.value_of_from().to_vec(),
+            from_uri: text(message.uri_of_from()),
             to_uri: text(message.to_uri()),
             request_uri: text(message.uri()),
             source: arrival.hop.peer,

@@ -7,7 +7,6 @@ use crate::compose::Body;
 use crate::counters::Counter;
 use crate::media::{Party, Refusal, Session};
 use crate::message::Message;
-use crate::record::other;
 
 /// Whether SDP is an offer or an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +53,7 @@ impl Core {
         tag: &[u8],
         message: &Message<'_>,
     ) -> Result<Body, Refusal> {
-        let asked = other(from);
+        let asked = from.other();
         let (act, next) = match *exchange {
             Exchange::Offered(party) | Exchange::Answered(party) if party == asked => {
                 (Act::Answer, Exchange::Answered(party))

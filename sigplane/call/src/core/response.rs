@@ -72,7 +72,7 @@ impl Core {
         let callee = self.callee_of(0, hop, message);
         self.own_ack(
             &callee,
-            message.from_value(),
+            message.value_of_from(),
             message.to_value(),
             message.call_id(),
             message.cseq(),
@@ -84,7 +84,7 @@ impl Core {
             self.own_bye(
                 now,
                 &callee,
-                message.from_value(),
+                message.value_of_from(),
                 message.to_value(),
                 message.call_id(),
                 cseq,
