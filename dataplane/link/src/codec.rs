@@ -40,7 +40,11 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     }
     let (message, rest) =
         postcard::take_from_bytes(bytes).map_err(|e| DecodeError::Malformed(e.to_string()))?;
-    if rest.is_empty() { Ok(message) } else { Err(DecodeError::Trailing(rest.len())) }
+    if rest.is_empty() {
+        Ok(message)
+    } else {
+        Err(DecodeError::Trailing(rest.len()))
+    }
 }
 
 #[cfg(test)]
@@ -51,13 +55,19 @@ mod tests {
 
     #[test]
     fn a_message_comes_back_as_it_went() {
-        let message = ToDataplane::Command { seq: 7, command: Command::RemoveFlow(FlowId(9)) };
+        let message = ToDataplane::Command {
+            seq: 7,
+            command: Command::RemoveFlow(FlowId(9)),
+        };
         assert_eq!(decode(&encode(&message)), Ok(message));
     }
 
     #[test]
     fn what_follows_a_message_is_refused() {
-        let mut bytes = encode(&ToDataplane::Command { seq: 1, command: Command::ListFlows });
+        let mut bytes = encode(&ToDataplane::Command {
+            seq: 1,
+            command: Command::ListFlows,
+        });
         bytes.push(0);
         assert_eq!(decode::<ToDataplane>(&bytes), Err(DecodeError::Trailing(1)));
     }

@@ -11,6 +11,10 @@ use crate::{Cookie, FlowId, FlowReport, FlowSpec, Leg, SlotTable};
 pub const VERSION: u16 = 1;
 
 /// From the controller to the dataplane.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "short-lived values of the control path; boxes would not help"
+)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToDataplane {
     /// The first message on a connection.
@@ -34,6 +38,10 @@ pub struct ControllerHello {
 }
 
 /// A command.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "short-lived values of the control path; boxes would not help"
+)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
     /// Install a flow pair, or bring an existing one to this specification.
@@ -90,6 +98,10 @@ pub enum Direction {
 }
 
 /// From the dataplane to the controller.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "short-lived values of the control path; boxes would not help"
+)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromDataplane {
     /// The answer to a hello; carries the ring memory and the doorbell as descriptors.
