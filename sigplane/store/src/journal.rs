@@ -296,13 +296,17 @@ impl Journal {
         }
         // A batch that could not be written may hold newer states than the files have: copying
         // from the files would put the older ones behind them.
-        if self.buffer.is_empty() && !batch.is_empty() {
-            self.clean()?;
-        }
+        let cleaned = if self.buffer.is_empty() && !batch.is_empty() {
+            self.clean()
+        } else {
+            Ok(())
+        };
         for entry in batch {
             self.encode(entry.key, entry.body.as_deref(), entry.cdr.as_deref());
         }
         self.write()?;
+        // Said only now: trouble with old records is no reason to hold up new ones.
+        cleaned?;
         self.remove_oldest()
     }
 

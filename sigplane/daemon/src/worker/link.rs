@@ -44,6 +44,10 @@ enum State {
 }
 
 /// What [`Link::step`] found.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "passed on at once; boxing would cost an allocation"
+)]
 pub(super) enum Step {
     /// Nothing to do.
     Idle,

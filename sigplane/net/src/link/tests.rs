@@ -201,7 +201,8 @@ fn who_is_not_there_who_goes_and_who_takes_over() {
 
 #[test]
 fn a_refusal_and_nonsense_end_the_handshake() {
-    let answers: [(FromDataplane, fn(&LinkError) -> bool); 2] = [
+    type Expected = fn(&LinkError) -> bool;
+    let answers: [(FromDataplane, Expected); 2] = [
         (FromDataplane::Refused(RefusedReason::NotHello), |e| {
             matches!(e, LinkError::Refused(_))
         }),
@@ -219,7 +220,7 @@ fn a_refusal_and_nonsense_end_the_handshake() {
     }
     let dataplane = Dataplane::new();
     let handshake = Handshake::begin(&dataplane.path, 7).unwrap();
-    send(&dataplane.accept(), &[0xff; 20], SendFlags::empty()).unwrap();
+    send(dataplane.accept(), &[0xff; 20], SendFlags::empty()).unwrap();
     assert!(matches!(handshake.proceed(), Err(LinkError::Protocol(_))));
 }
 

@@ -15,7 +15,11 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 /// Asks the database with the plain tool that an administrator has.
 fn sqlite3(path: &Path, sql: &str) -> String {
-    let output = Command::new("sqlite3").arg(path).arg(sql).output().unwrap();
+    let output = Command::new("sqlite3")
+        .arg(path)
+        .args(["-cmd", ".timeout 5000", sql])
+        .output();
+    let output = output.unwrap();
     assert!(
         output.status.success(),
         "{}",
@@ -117,7 +121,7 @@ fn a_database_that_kamailio_made_works_and_other_versions_are_refused() {
     block_on(async {
         let mut database = Database::open(&path, BUSY).await.unwrap();
         assert_eq!(database.tables().await.unwrap().dispatcher.len(), 1);
-        drop(database);
+        database.close().await;
         sqlite3(
             &path,
             "update version set table_version = 3 where table_name = 'dispatcher'",
