@@ -113,6 +113,7 @@ pub(crate) struct Relay {
     pub(crate) from: Party,
     /// The callee's tag of the dialog.
     pub(crate) tag: Vec<u8>,
+    pub(crate) client: ClientId,
     pub(crate) kind: RelayKind,
     /// The request as it came.
     pub(crate) request: Arc<[u8]>,

@@ -142,7 +142,11 @@ fn messages(dialog: &Dialog) -> Vec<(String, String)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 512,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     /// Mutated requests, and mutated answers to all that we then send.
     #[test]

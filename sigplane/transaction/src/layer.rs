@@ -111,6 +111,8 @@ struct ClientEntry<H> {
     key: ClientKey,
     hop: H,
     state: Client,
+    /// Nobody waits for it any more: it has an end even if the peer only ever rings.
+    given_up: bool,
 }
 
 #[derive(Debug)]
@@ -200,13 +202,22 @@ impl<H: Copy> Layer<H> {
         let Some(entry) = self.clients.remove(&id) else {
             return Response::Unmatched;
         };
-        let ClientEntry { key, hop, state } = entry;
+        let ClientEntry {
+            key,
+            hop,
+            state,
+            given_up,
+        } = entry;
         let provisional = (100..200).contains(&code);
         let success = (200..300).contains(&code);
         let (state, pass) = match state {
             Client::Calling(state) if provisional => {
                 self.timers.clear(Timer::A(id));
-                self.timers.clear(Timer::B(id));
+                if given_up {
+                    self.timers.set(Timer::B(id), now + self.settings.timeout());
+                } else {
+                    self.timers.clear(Timer::B(id));
+                }
                 (Client::Proceeding(state.provisional()), true)
             }
             Client::Proceeding(state) if provisional => (Client::Proceeding(state), true),
@@ -240,7 +251,15 @@ impl<H: Copy> Layer<H> {
             }
             Client::Completed(state) => (Client::Completed(state), false),
         };
-        self.clients.insert(id, ClientEntry { key, hop, state });
+        self.clients.insert(
+            id,
+            ClientEntry {
+                key,
+                hop,
+                state,
+                given_up,
+            },
+        );
         if pass {
             Response::Pass(id)
         } else {
@@ -266,10 +285,18 @@ impl<H: Copy> Layer<H> {
         Client::Failed(state)
     }
 
-    /// Stops sending an unanswered INVITE again; late responses are still matched until timer B.
-    /// For a proxy that has turned to the next target.
-    pub fn give_up(&mut self, id: ClientId) {
+    /// Nobody waits for this INVITE any more: it is not sent again, and ends within 64*T1 even if
+    /// the peer goes on ringing. Late responses are matched until then. For a proxy that has
+    /// turned to the next target, or has cancelled the INVITE.
+    pub fn give_up(&mut self, now: Duration, id: ClientId) {
+        let Some(entry) = self.clients.get_mut(&id).filter(|c| c.state.is_open()) else {
+            return;
+        };
+        entry.given_up = true;
         self.timers.clear(Timer::A(id));
+        if !self.timers.is_set(Timer::B(id)) {
+            self.timers.set(Timer::B(id), now + self.settings.timeout());
+        }
     }
 
     /// Ends a client transaction at once, without a word. For a peer that the network says is
@@ -471,7 +498,15 @@ impl<H: Copy> Layer<H> {
             method,
         };
         self.client_keys.insert(key.clone(), id);
-        self.clients.insert(id, ClientEntry { key, hop, state });
+        self.clients.insert(
+            id,
+            ClientEntry {
+                key,
+                hop,
+                state,
+                given_up: false,
+            },
+        );
         self.outputs.push_back(Output::Send {
             hop,
             bytes,

@@ -200,12 +200,28 @@ fn cancel_shares_the_branch_but_not_the_transaction() {
 fn giving_up_stops_retransmission_but_matches_late_responses() {
     let mut layer = layer();
     let id = invite(&mut layer);
-    layer.give_up(id);
+    layer.give_up(ms(0), id);
     assert_eq!(times(&run(&mut layer, ms(20_000)), "INVITE again"), []);
     assert_eq!(
         layer.response(ms(20_000), &client_key("b", Method::Invite), 200, b"x"),
         Response::Pass(id)
     );
+}
+
+#[test]
+fn a_given_up_invite_ends_though_it_rings() {
+    let key = client_key("b", Method::Invite);
+    let mut layer = layer();
+    let id = invite(&mut layer);
+    layer.give_up(ms(2_000), id);
+    layer.response(ms(10_000), &key, 180, b"x");
+    assert_eq!(times(&run(&mut layer, ms(100_000)), "timed out"), [42_000]);
+
+    let id = invite(&mut layer);
+    layer.response(ms(10), &key, 180, b"x");
+    layer.give_up(ms(5_000), id);
+    assert_eq!(times(&run(&mut layer, ms(100_000)), "timed out"), [37_000]);
+    assert!(layer.is_empty());
 }
 
 #[test]

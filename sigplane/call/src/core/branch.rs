@@ -211,7 +211,7 @@ impl Core {
         if !self.layer.is_awaiting(branch.client) {
             return;
         }
-        self.layer.give_up(branch.client);
+        self.layer.give_up(now.mono, branch.client);
         self.want_cancel(now, &mut branch.cancel);
         self.clients.insert(branch.client, ClientUse::Late);
         self.lates.insert(

@@ -96,6 +96,7 @@ impl Core {
             call: place.key,
             from: place.from,
             tag: place.tag.to_vec(),
+            client,
             kind,
             request: message.bytes().into(),
             vias,
@@ -444,6 +445,13 @@ impl Core {
         let (key, vias, request) = (relay.call, relay.vias.clone(), relay.request.clone());
         if exchange.is_open() {
             self.with_media(key, Session::reject_offer);
+            if self
+                .calls
+                .get(&key)
+                .is_some_and(|c| c.record.ending.is_none())
+            {
+                self.journal(key);
+            }
         }
         if let Ok(request) = Message::read(&request) {
             let answer = Answer::new(408, "Request Timeout");
@@ -453,7 +461,12 @@ impl Core {
 
     /// Timer C of a re-INVITE.
     pub(super) fn relay_rang_out(&mut self, now: Now, server: ServerId) {
-        if let Some(mut plan) = self.relays.get_mut(&server).and_then(|r| r.cancel.take()) {
+        let Some(relay) = self.relays.get_mut(&server) else {
+            return;
+        };
+        self.layer.give_up(now.mono, relay.client);
+        self.clients.insert(relay.client, ClientUse::Cancel);
+        if let Some(mut plan) = relay.cancel.take() {
             self.want_cancel(now, &mut plan);
         }
         self.relay_failed(now, server);
