@@ -1,0 +1,473 @@
+//! The real daemon between real namespaces.
+
+mod lab;
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::process::{Command as Process, Stdio};
+
+use lab::controller::{Controller, connect, receive};
+use lab::{Lab, Options};
+use tandem_link::{
+    CaptureFilter, CaptureSpec, Command, CommandError, ControllerHello, Cookie, Direction, Event,
+    FlowId, FlowKind, FlowSpec, FromDataplane, LegSpec, RefusedReason, ToDataplane, VERSION,
+    encode,
+};
+use tandem_shm::{DatagramMeta, PushError};
+
+/// For the child that is a controller: the link's socket.
+const CHILD: &str = "TANDEM_DATAPLANE_TEST_LINK";
+
+#[test]
+fn every_mistake_in_the_configuration_is_a_line_and_ends_it_with_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("tandem.toml");
+    std::fs::write(&file, "[node]\nid = 0\ncolour = 1\n").unwrap();
+    let run = |arguments: &[&str]| {
+        let program = env!("CARGO_BIN_EXE_tandem-dataplane");
+        let output = Process::new(program).args(arguments).output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (code, errors) = run(&["--config", file.to_str().unwrap()]);
+    assert_eq!(code, Some(2));
+    assert!(
+        errors.contains("line 2: ") && errors.contains("line 3: "),
+        "{errors}"
+    );
+    let (code, errors) = run(&[]);
+    assert_eq!(code, Some(2));
+    assert!(errors.contains("--config FILE"), "{errors}");
+}
+
+#[test]
+fn a_missing_tap_is_an_error_with_its_remedy() {
+    let lab = Lab::new(&Options {
+        make_taps: false,
+        ..Options::default()
+    });
+    let output = lab.daemon_command().output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        errors.contains("ip tuntap add mode tap name tx"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn the_kernel_is_reached_over_the_ports_and_the_daemon_stops_in_order() {
+    let mut lab = Lab::new(&Options::default());
+    lab.start();
+    for (side, address) in [
+        ("x", "10.1.0.1"),
+        ("x", "fd01::1"),
+        ("y", "10.2.0.1"),
+        ("y", "fd02::1"),
+    ] {
+        assert!(lab.pings(side, address), "{address} from {side}");
+    }
+    let mut controller = Controller::connect(&lab.link_socket());
+    assert!(controller.counter("tap_written") > 0);
+    assert!(controller.counter("port_x_rx_packets") > 0);
+    // A second dataplane does not start, and says why.
+    let second = lab.daemon_command().output().unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    let errors = String::from_utf8(second.stderr).unwrap();
+    assert!(errors.contains("another dataplane is running"), "{errors}");
+    assert_eq!(lab.stop(), Some(0));
+    assert!(!lab.link_socket().exists());
+}
+
+#[test]
+fn media_crosses_in_both_directions_over_ipv4_and_ipv6() {
+    let mut lab = Lab::new(&Options::default());
+    lab.start();
+    let mut controller = Controller::connect(&lab.link_socket());
+    for (id, x, y) in [(1, "10.1.0", "10.2.0"), (2, "fd01:", "fd02:")] {
+        let dot = if x.starts_with("fd") { ":" } else { "." };
+        let call = Call::new(&lab, id, &format!("{x}{dot}"), &format!("{y}{dot}"));
+        controller.ok(Command::PutFlow(call.spec.clone()));
+        call.talk(&mut controller, 50);
+        let report = controller
+            .ok(Command::RemoveFlow(FlowId(id)))
+            .flows
+            .remove(0);
+        assert_eq!(report.a.latched, Some(call.x.local_addr().unwrap()));
+        assert_eq!(report.b.latched, Some(call.y.local_addr().unwrap()));
+        assert!(
+            report.a.rtp.packets >= 50 && report.b.rtp.packets >= 50,
+            "{report:?}"
+        );
+        assert_eq!((report.a.rtp.lost, report.b.rtp.lost), (0, 0));
+    }
+    assert_eq!(controller.counter("flows"), 0);
+    assert_eq!(controller.counter("handed_off"), 0);
+}
+
+#[test]
+fn media_that_arrives_on_the_wrong_core_reaches_its_owner() {
+    let mut lab = Lab::new(&Options {
+        workers: "[0, 1]",
+        relay_workers: "[1]",
+        ..Options::default()
+    });
+    lab.start();
+    let mut controller = Controller::connect(&lab.link_socket());
+    assert_eq!(controller.hello.slots.workers(), [1]);
+    let call = Call::new(&lab, 7, "10.1.0.", "10.2.0.");
+    controller.ok(Command::PutFlow(call.spec.clone()));
+    call.talk(&mut controller, 50);
+    assert!(controller.counter("handed_off") >= 100);
+    // The veth has one queue, and it is the other worker's.
+    assert!(controller.counter("tx_handed_off") >= 100);
+    assert_eq!(controller.counter("hand_off_full"), 0);
+}
+
+#[test]
+fn commands_that_cannot_be_carried_out_say_why() {
+    let mut lab = Lab::new(&Options {
+        workers: "[0, 1]",
+        relay_workers: "[0, 1]",
+        ..Options::default()
+    });
+    lab.start();
+    let mut controller = Controller::connect(&lab.link_socket());
+    let call = Call::new(&lab, 1, "10.1.0.", "10.2.0.");
+    let mut spec = call.spec.clone();
+    spec.b.port = 30002;
+    let (result, _) = controller.command(Command::PutFlow(spec));
+    assert_eq!(result, Err(CommandError::TwoOwners(30000, 30002)));
+    let mut spec = call.spec.clone();
+    spec.a.realm = 9;
+    let (result, _) = controller.command(Command::PutFlow(spec));
+    assert_eq!(result, Err(CommandError::NoSuchRealm(9)));
+    let (result, _) = controller.command(Command::RemoveFlow(FlowId(5)));
+    assert_eq!(result, Err(CommandError::NoSuchFlow));
+    // Moved to ports of the other worker: it is there once.
+    controller.ok(Command::PutFlow(call.spec.clone()));
+    let mut moved = call.spec.clone();
+    (moved.a.port, moved.b.port) = (30002, 30002);
+    controller.ok(Command::PutFlow(moved.clone()));
+    let flows = controller.ok(Command::ListFlows).flows;
+    assert_eq!(
+        flows
+            .iter()
+            .map(|f| (&f.spec, f.worker))
+            .collect::<Vec<_>>(),
+        [(&moved, 1)]
+    );
+}
+
+#[test]
+fn flows_outlive_a_killed_controller_and_a_newer_one_fences_the_older() {
+    let mut lab = Lab::new(&Options::default());
+    lab.start();
+    let call = Call::new(&lab, 42, "10.1.0.", "10.2.0.");
+    let mut child = Process::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "child_is_a_controller",
+            "--nocapture",
+            "--test-threads=1",
+        ])
+        .env(CHILD, lab.link_socket())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(
+        lines
+            .map_while(Result::ok)
+            .any(|line| line.ends_with("flow installed"))
+    );
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let mut first = Controller::connect(&lab.link_socket());
+    assert_eq!((first.hello.flows, first.hello.epoch), (1, 2));
+    let flows = first.ok(Command::ListFlows).flows;
+    assert_eq!(flows.len(), 1);
+    assert_eq!(
+        (flows[0].spec.id, flows[0].spec.cookie),
+        (FlowId(42), Cookie(4200))
+    );
+    first.ok(Command::PutFlow(call.spec.clone()));
+    call.talk(&mut first, 10);
+
+    let mut second = Controller::connect(&lab.link_socket());
+    assert_eq!(
+        (second.hello.boot, second.hello.epoch),
+        (first.hello.boot, 3)
+    );
+    assert_eq!(first.next(), None, "the older one is disconnected");
+    let meta = sip_to(&call, "10.1.0.2:5060");
+    assert_eq!(
+        first.ends[0].producer.push(&meta, b"late"),
+        Err(PushError::Fenced)
+    );
+    assert_eq!(second.counter("controller_fenced"), 1);
+    call.talk(&mut second, 10);
+}
+
+/// The killed controller's part; does nothing in the parent.
+#[test]
+fn child_is_a_controller() {
+    let Ok(path) = std::env::var(CHILD) else {
+        return;
+    };
+    let mut controller = Controller::connect(path.as_ref());
+    let remote = |ip: &str| Some(SocketAddr::new(ip.parse().unwrap(), 4000));
+    controller.ok(Command::PutFlow(spec(
+        42,
+        ("10.1.0.", "10.2.0."),
+        remote("10.1.0.2"),
+        remote("10.2.0.2"),
+    )));
+    println!("flow installed");
+    // Until it is killed.
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+    loop {
+        std::thread::park();
+    }
+}
+
+#[test]
+fn a_controller_of_another_version_or_without_manners_is_refused() {
+    let mut lab = Lab::new(&Options::default());
+    lab.start();
+    let hello = |version| {
+        ToDataplane::Hello(ControllerHello {
+            version,
+            controller: 1,
+        })
+    };
+    for (words, reason) in [
+        (
+            encode(&hello(VERSION + 1)),
+            RefusedReason::Version { dataplane: VERSION },
+        ),
+        (
+            encode(&ToDataplane::Command {
+                seq: 1,
+                command: Command::ListFlows,
+            }),
+            RefusedReason::NotHello,
+        ),
+        (vec![0xFF; 7], RefusedReason::NotHello),
+    ] {
+        let socket = connect(&lab.link_socket());
+        socket.send(&words).unwrap();
+        assert_eq!(receive(&socket).unwrap().0, FromDataplane::Refused(reason));
+        assert!(receive(&socket).is_none());
+    }
+    let mut controller = Controller::connect(&lab.link_socket());
+    assert_eq!(controller.counter("controller_refused"), 3);
+}
+
+#[test]
+fn sip_goes_up_and_down_and_the_first_datagram_is_not_lost() {
+    let mut lab = Lab::new(&Options::default());
+    lab.start();
+    let phone = lab.udp("x", "10.1.0.2:5060");
+    let mut controller = Controller::connect(&lab.link_socket());
+    // Nobody has asked for this neighbour before: the kernel resolves it and sends the datagram.
+    let call = Call::new(&lab, 1, "10.1.0.", "10.2.0.");
+    let down = sip_to(&call, "10.1.0.2:5060");
+    controller.ends[0]
+        .producer
+        .push(&down, b"OPTIONS sip:a SIP/2.0\r\n\r\n")
+        .unwrap();
+    let mut buffer = [0; 65_536];
+    let (length, from) = phone.recv_from(&mut buffer).unwrap();
+    assert_eq!(&buffer[..length], b"OPTIONS sip:a SIP/2.0\r\n\r\n");
+    assert_eq!(from, "10.1.0.1:5060".parse().unwrap());
+    assert_eq!(controller.counter("sip_sent_by_kernel"), 1);
+
+    phone.send_to(b"SIP/2.0 200 OK\r\n\r\n", from).unwrap();
+    let (meta, payload) = controller.datagram();
+    assert_eq!(payload, b"SIP/2.0 200 OK\r\n\r\n");
+    assert_eq!(
+        (meta.realm, meta.source, meta.destination),
+        (0, phone.local_addr().unwrap(), from)
+    );
+
+    // Now it is resolved, and goes through the port without the kernel.
+    let mut sent = 0;
+    while controller.counter("sip_sent") == 0 {
+        controller.ends[0].producer.push(&down, b"again").unwrap();
+        sent += 1;
+        assert_eq!(phone.recv(&mut buffer).unwrap(), 5);
+        assert!(sent < 1000, "the neighbour never became known");
+    }
+
+    // Longer than the MTU: in fragments, by the kernel.
+    let long = vec![b'x'; 4000];
+    controller.ends[0].producer.push(&down, &long).unwrap();
+    assert_eq!(phone.recv(&mut buffer).unwrap(), 4000);
+    assert_eq!(&buffer[..4000], &long[..]);
+
+    // Without a controller it is counted.
+    let before = controller.counter("sip_no_controller");
+    drop(controller);
+    let mut controller = Controller::connect(&lab.link_socket());
+    assert_eq!(controller.counter("sip_no_controller"), before);
+    assert_eq!(controller.counter("sip_ring_corrupt"), 0);
+}
+
+#[test]
+fn a_capture_shows_what_crosses_and_ends_at_its_limit() {
+    let mut lab = Lab::new(&Options::default());
+    lab.start();
+    let mut controller = Controller::connect(&lab.link_socket());
+    let phone = lab.udp("x", "10.1.0.2:5060");
+    controller.ok(Command::StartCapture(CaptureSpec {
+        id: 9,
+        filter: CaptureFilter {
+            call_ids: vec![b"one".to_vec()],
+            ..CaptureFilter::default()
+        },
+        snaplen: 2048,
+        max_packets: 2,
+        max_bytes: 1 << 20,
+        max_seconds: 30,
+    }));
+    for id in ["two", "one", "one", "one"] {
+        let message = format!("OPTIONS sip:a SIP/2.0\r\nCall-ID: {id}\r\n\r\n");
+        phone.send_to(message.as_bytes(), "10.1.0.1:5060").unwrap();
+    }
+    let ended = controller.event(|e| matches!(e, Event::CaptureEnded { .. }));
+    assert_eq!(ended, Event::CaptureEnded { id: 9, dropped: 0 });
+    let captured: Vec<_> = controller.events.drain(..).collect();
+    assert_eq!(captured.len(), 2);
+    for event in captured {
+        let Event::Captured {
+            id,
+            port,
+            direction,
+            data,
+            length,
+            ..
+        } = event
+        else {
+            panic!()
+        };
+        assert_eq!((id, port, direction), (9, 0, Direction::Received));
+        assert_eq!(length as usize, data.len());
+        assert!(data.ends_with(b"Call-ID: one\r\n\r\n"));
+    }
+}
+
+/// A call between two sockets in the peers' namespaces.
+struct Call {
+    x: UdpSocket,
+    y: UdpSocket,
+    spec: FlowSpec,
+}
+
+impl Call {
+    fn new(lab: &Lab, id: u64, x: &str, y: &str) -> Self {
+        let socket = |side, net: &str| {
+            let ip: IpAddr = format!("{net}2").parse().unwrap();
+            lab.udp(side, &SocketAddr::new(ip, 0).to_string())
+        };
+        let (x_socket, y_socket) = (socket("x", x), socket("y", y));
+        let (a, b) = (
+            x_socket.local_addr().unwrap(),
+            y_socket.local_addr().unwrap(),
+        );
+        Self {
+            spec: spec(id, (x, y), Some(a), Some(b)),
+            x: x_socket,
+            y: y_socket,
+        }
+    }
+
+    /// Sends RTP in both directions and checks that every packet arrives as it was sent, from the
+    /// appliance's own address. The first ones may be lost until the next hop is resolved.
+    fn talk(&self, controller: &mut Controller, packets: u16) {
+        for (from, to, entry, exit) in [
+            (&self.x, &self.y, &self.spec.a, &self.spec.b),
+            (&self.y, &self.x, &self.spec.b, &self.spec.a),
+        ] {
+            let entry = SocketAddr::new(entry.local, entry.port);
+            let exit = SocketAddr::new(exit.local, exit.port);
+            self.warm_up(controller, from, to, entry);
+            for sequence in 1000..1000 + packets {
+                from.send_to(&rtp(sequence), entry).unwrap();
+                let mut buffer = [0; 2048];
+                let (length, source) = to.recv_from(&mut buffer).unwrap();
+                assert_eq!((&buffer[..length], source), (&rtp(sequence)[..], exit));
+            }
+        }
+    }
+
+    fn warm_up(
+        &self,
+        controller: &mut Controller,
+        from: &UdpSocket,
+        to: &UdpSocket,
+        entry: SocketAddr,
+    ) {
+        let mut buffer = [0; 2048];
+        to.set_nonblocking(true).unwrap();
+        for _ in 0..1000 {
+            from.send_to(&rtp(999), entry).unwrap();
+            // An answer of the daemon's, so that this is no busy loop of ours.
+            controller.ok(Command::ListFlows);
+            if to.recv(&mut buffer).is_ok() {
+                break;
+            }
+        }
+        // What is still on its way is told from what follows by its number.
+        to.set_nonblocking(false).unwrap();
+        from.send_to(&rtp(998), entry).unwrap();
+        while to
+            .recv(&mut buffer)
+            .is_ok_and(|_| buffer[3] != (998 & 0xFF) as u8)
+        {}
+    }
+}
+
+fn spec(id: u64, (x, y): (&str, &str), a: Option<SocketAddr>, b: Option<SocketAddr>) -> FlowSpec {
+    let leg = |realm, net: &str, remote| LegSpec {
+        realm,
+        local: format!("{net}1").parse().unwrap(),
+        port: 30000,
+        remote,
+        remote_rtcp: None,
+        latched: None,
+        latched_rtcp: None,
+        learn: 0,
+        dscp: 46,
+    };
+    FlowSpec {
+        id: FlowId(id),
+        cookie: Cookie(id * 100),
+        kind: FlowKind::Rtp,
+        a: leg(0, x, a),
+        b: leg(1, y, b),
+        timeout_s: 60,
+    }
+}
+
+fn rtp(sequence: u16) -> Vec<u8> {
+    let mut packet = vec![0x80, 0];
+    packet.extend(sequence.to_be_bytes());
+    packet.extend((u32::from(sequence) * 160).to_be_bytes());
+    packet.extend([1, 2, 3, 4]);
+    packet.extend([0xD5; 160]);
+    packet
+}
+
+fn sip_to(call: &Call, destination: &str) -> DatagramMeta {
+    DatagramMeta {
+        realm: 0,
+        source: SocketAddr::new(call.spec.a.local, 5060),
+        destination: destination.parse().unwrap(),
+        dscp: 24,
+        timestamp_ns: 0,
+    }
+}

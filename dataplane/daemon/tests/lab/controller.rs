@@ -1,0 +1,165 @@
+//! A controller, as the signaling plane is one.
+
+use std::io::IoSliceMut;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::Instant;
+
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use socket2::{Domain, SockAddr, Socket, Type};
+use tandem_link::{
+    Command, CommandError, ControllerHello, CounterValue, DataplaneHello, Event, FlowReport,
+    FromDataplane, MAX_MESSAGE, ToDataplane, VERSION, decode, encode,
+};
+use tandem_shm::{DatagramMeta, Doorbell, End, attach, payload_buffer};
+
+use super::PATIENCE;
+
+/// A connected controller with its rings.
+pub struct Controller {
+    socket: Socket,
+    pub hello: DataplaneHello,
+    pub ends: Vec<End>,
+    bell: Doorbell,
+    seq: u64,
+    /// Events that came while something else was awaited.
+    pub events: Vec<Event>,
+}
+
+impl Controller {
+    /// Says hello and maps the rings.
+    pub fn connect(path: &Path) -> Self {
+        let socket = connect(path);
+        let hello = ControllerHello {
+            version: VERSION,
+            controller: 1,
+        };
+        socket.send(&encode(&ToDataplane::Hello(hello))).unwrap();
+        let (message, fds) = receive(&socket).expect("an answer");
+        let FromDataplane::Welcome(hello) = message else {
+            panic!("{message:?}")
+        };
+        let [memory, bell] = <[OwnedFd; 2]>::try_from(fds).unwrap();
+        let (ends, bell) = attach(memory, bell, hello.epoch, hello.workers).unwrap();
+        Self {
+            socket,
+            hello,
+            ends,
+            bell,
+            seq: 0,
+            events: Vec::new(),
+        }
+    }
+
+    /// Gives a command; answers how it went and what belongs to it.
+    pub fn command(&mut self, command: Command) -> (Result<(), CommandError>, Answers) {
+        self.seq += 1;
+        let message = ToDataplane::Command {
+            seq: self.seq,
+            command,
+        };
+        self.socket.send(&encode(&message)).unwrap();
+        let mut answers = Answers::default();
+        loop {
+            match self.next().expect("the connection stays") {
+                FromDataplane::Done { seq, result } if seq == self.seq => return (result, answers),
+                FromDataplane::Flow { report, .. } => answers.flows.push(report),
+                FromDataplane::Counters { values, .. } => answers.counters.extend(values),
+                FromDataplane::Event(event) => self.events.push(event),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// A command that is expected to succeed.
+    pub fn ok(&mut self, command: Command) -> Answers {
+        let (result, answers) = self.command(command);
+        assert_eq!(result, Ok(()));
+        answers
+    }
+
+    /// One counter's value.
+    pub fn counter(&mut self, name: &str) -> u64 {
+        let all = self.ok(Command::Counters).counters;
+        let found = all.iter().find(|c: &&CounterValue| c.name == name);
+        found
+            .unwrap_or_else(|| panic!("there is no counter {name}"))
+            .value
+    }
+
+    /// The first event that passes, past or to come.
+    pub fn event(&mut self, wanted: impl Fn(&Event) -> bool) -> Event {
+        loop {
+            if let Some(at) = self.events.iter().position(&wanted) {
+                return self.events.remove(at);
+            }
+            match self.next().expect("the connection stays") {
+                FromDataplane::Event(event) => self.events.push(event),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// The next message; none when the dataplane closed the connection.
+    pub fn next(&self) -> Option<FromDataplane> {
+        receive(&self.socket).map(|(message, _)| message)
+    }
+
+    /// The next SIP datagram, awaited on the doorbell.
+    pub fn datagram(&mut self) -> (DatagramMeta, Vec<u8>) {
+        let mut buffer = payload_buffer();
+        let since = Instant::now();
+        loop {
+            for end in &mut self.ends {
+                if let Some((meta, length)) = end.consumer.pop(&mut buffer).unwrap() {
+                    return (meta, buffer[..length].to_vec());
+                }
+            }
+            assert!(since.elapsed() < PATIENCE, "no SIP datagram came");
+            if self.ends.iter().all(|end| end.consumer.prepare_sleep()) {
+                use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+                use std::os::fd::AsFd as _;
+                let mut fds = [PollFd::new(self.bell.as_fd(), PollFlags::POLLIN)];
+                poll(&mut fds, PollTimeout::from(20_000u16)).unwrap();
+            }
+            self.ends.iter().for_each(|end| end.consumer.awake());
+            self.bell.silence();
+        }
+    }
+}
+
+/// What belongs to a command.
+#[derive(Debug, Default)]
+pub struct Answers {
+    pub flows: Vec<FlowReport>,
+    pub counters: Vec<CounterValue>,
+}
+
+/// A connection that has said nothing yet.
+pub fn connect(path: &Path) -> Socket {
+    let socket = Socket::new(Domain::UNIX, Type::SEQPACKET, None).unwrap();
+    socket.connect(&SockAddr::unix(path).unwrap()).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
+}
+
+/// The next message with its descriptors; none when the connection was closed.
+pub fn receive(socket: &Socket) -> Option<(FromDataplane, Vec<OwnedFd>)> {
+    let mut bytes = vec![0; MAX_MESSAGE];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut parts = [IoSliceMut::new(&mut bytes)];
+    let received =
+        recvmsg(socket, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC).expect("a message");
+    if received.bytes == 0 {
+        return None;
+    }
+    let mut fds = Vec::new();
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            fds.extend(rights);
+        }
+    }
+    Some((decode(&bytes[..received.bytes]).unwrap(), fds))
+}
