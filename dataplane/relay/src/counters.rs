@@ -140,3 +140,21 @@ counters! {
     /// SIP datagrams of the signaling plane with addresses that make no sense.
     sip_send_refused,
 }
+
+/// One of the counters, by its place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counter(fn(&mut Counters) -> &mut u64);
+
+impl Counter {
+    /// The counter that `place` points to.
+    #[inline]
+    pub(crate) const fn of(place: fn(&mut Counters) -> &mut u64) -> Self {
+        Self(place)
+    }
+
+    /// Moves it by one.
+    #[inline]
+    pub(crate) fn count(self, counters: &mut Counters) {
+        *(self.0)(counters) += 1;
+    }
+}

@@ -39,7 +39,9 @@ impl Forwarding {
     /// Starts a snapshot. `generation` differs from every earlier one's.
     #[must_use]
     pub fn builder(generation: u64, realms: usize) -> ForwardingBuilder {
-        let realms = std::iter::repeat_with(RealmBuilder::default).take(realms).collect();
+        let realms = std::iter::repeat_with(RealmBuilder::default)
+            .take(realms)
+            .collect();
         ForwardingBuilder { generation, realms }
     }
 
@@ -53,11 +55,15 @@ impl Forwarding {
     /// of equal ways that `hash` falls into.
     #[must_use]
     pub fn next_hop(&self, realm: u16, destination: IpAddr, hash: u32) -> NextHop {
-        let Some(realm) = self.realms.get(usize::from(realm)) else { return NextHop::NoRoute };
+        let Some(realm) = self.realms.get(usize::from(realm)) else {
+            return NextHop::NoRoute;
+        };
         if realm.addresses.contains(&destination) {
             return NextHop::Local;
         }
-        let Some(route) = realm.route(destination) else { return NextHop::NoRoute };
+        let Some(route) = realm.route(destination) else {
+            return NextHop::NoRoute;
+        };
         let neighbour = route.way(hash).unwrap_or(destination);
         match realm.neighbours.get(&neighbour) {
             Some(&index) => NextHop::Resolved { index, neighbour },
@@ -102,7 +108,12 @@ impl ForwardingBuilder {
     ) -> &mut Self {
         if let Some(realm) = self.realm(realm) {
             let key = prefix_key(destination, prefix);
-            let ways = realm.routes.entry(key).or_default().entry(metric).or_default();
+            let ways = realm
+                .routes
+                .entry(key)
+                .or_default()
+                .entry(metric)
+                .or_default();
             ways.push((gateway, weight.max(1)));
         }
         self
@@ -120,8 +131,16 @@ impl ForwardingBuilder {
     #[must_use]
     pub fn build(self) -> Forwarding {
         let mut macs = Vec::new();
-        let realms = self.realms.into_iter().map(|realm| realm.build(&mut macs)).collect();
-        Forwarding { generation: self.generation, realms, macs }
+        let realms = self
+            .realms
+            .into_iter()
+            .map(|realm| realm.build(&mut macs))
+            .collect();
+        Forwarding {
+            generation: self.generation,
+            realms,
+            macs,
+        }
     }
 
     fn realm(&mut self, realm: u16) -> Option<&mut RealmBuilder> {
@@ -138,16 +157,23 @@ enum Family {
     V6,
 }
 
+/// A gateway, or none for the destination itself, and its share.
+type Way = (Option<IpAddr>, u16);
+
 #[derive(Debug, Default)]
 struct RealmBuilder {
     addresses: HashSet<IpAddr>,
-    routes: HashMap<PrefixKey, BTreeMap<u32, Vec<(Option<IpAddr>, u16)>>>,
+    /// By prefix, then by metric.
+    routes: HashMap<PrefixKey, BTreeMap<u32, Vec<Way>>>,
     neighbours: HashMap<IpAddr, [u8; 6]>,
 }
 
 impl RealmBuilder {
     fn build(self, macs: &mut Vec<[u8; 6]>) -> Realm {
-        let mut realm = Realm { addresses: self.addresses, ..Realm::default() };
+        let mut realm = Realm {
+            addresses: self.addresses,
+            ..Realm::default()
+        };
         for (key, mut by_metric) in self.routes {
             if let Some((_, ways)) = by_metric.pop_first() {
                 let lengths = match key.0 {
@@ -163,7 +189,9 @@ impl RealmBuilder {
         realm.lengths_v4.sort_unstable_by(|a, b| b.cmp(a));
         realm.lengths_v6.sort_unstable_by(|a, b| b.cmp(a));
         for (address, mac) in self.neighbours {
-            let Ok(index) = u32::try_from(macs.len()) else { break };
+            let Ok(index) = u32::try_from(macs.len()) else {
+                break;
+            };
             macs.push(mac);
             realm.neighbours.insert(address, index);
         }
@@ -187,19 +215,21 @@ impl Realm {
             IpAddr::V4(_) => &self.lengths_v4,
             IpAddr::V6(_) => &self.lengths_v6,
         };
-        lengths.iter().find_map(|&length| self.routes.get(&prefix_key(destination, length)))
+        lengths
+            .iter()
+            .find_map(|&length| self.routes.get(&prefix_key(destination, length)))
     }
 }
 
 /// Equal ways with their weights.
 #[derive(Debug)]
 struct Route {
-    ways: Vec<(Option<IpAddr>, u16)>,
+    ways: Vec<Way>,
     total: u32,
 }
 
 impl Route {
-    fn new(mut ways: Vec<(Option<IpAddr>, u16)>) -> Self {
+    fn new(mut ways: Vec<Way>) -> Self {
         // The order that the kernel lists them in must not move flows.
         ways.sort_unstable();
         let total = ways.iter().map(|&(_, weight)| u32::from(weight)).sum();

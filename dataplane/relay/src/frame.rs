@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use tandem_wire::ethernet;
+
 /// A checksum, as the receiving device saw it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Checksum {
@@ -44,14 +46,21 @@ impl<'a> Frame<'a> {
         received: RxChecksums,
     ) -> Option<Self> {
         let end = start.checked_add(len)?;
-        (end <= buffer.len()).then_some(Self { buffer, start, len, received })
+        (end <= buffer.len()).then_some(Self {
+            buffer,
+            start,
+            len,
+            received,
+        })
     }
 
     /// The frame, from its Ethernet header.
     #[inline]
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        self.buffer.get(self.start..self.start + self.len).unwrap_or_default()
+        self.buffer
+            .get(self.start..self.start + self.len)
+            .unwrap_or_default()
     }
 
     /// Where the frame starts in the buffer.
@@ -82,16 +91,38 @@ impl<'a> Frame<'a> {
         self.received
     }
 
-    /// Moves the window's start to `grow` bytes in front of frame offset `keep`, and its end to
-    /// frame offset `end`; returns the whole new window. Nothing changes if the buffer has no room.
+    /// The window from `len` bytes in front of frame offset `at` to frame offset `end`; none if the
+    /// buffer has no room. The frame is as it was until [`Frame::set`].
     #[inline]
-    pub(crate) fn reframe(&mut self, keep: usize, grow: usize, end: usize) -> Option<&mut [u8]> {
-        let start = (self.start + keep).checked_sub(grow)?;
-        let stop = self.start.checked_add(end)?;
-        let window = self.buffer.get_mut(start..stop)?;
+    pub(crate) fn room(&mut self, at: usize, len: usize, end: usize) -> Option<&mut [u8]> {
+        let start = self.start.checked_add(at)?.checked_sub(len)?;
+        let end = self.start.checked_add(end)?;
+        self.buffer.get_mut(start..end)
+    }
+
+    /// Makes the frame what [`Frame::room`] showed.
+    #[inline]
+    pub(crate) fn set(&mut self, at: usize, len: usize, end: usize) {
+        let Some(start) = (self.start + at).checked_sub(len) else {
+            return;
+        };
+        self.len = (self.start + end).saturating_sub(start);
         self.start = start;
-        self.len = stop - start;
-        Some(window)
+    }
+}
+
+impl Frame<'_> {
+    /// Takes the VLAN tag out: the addresses move up to the EtherType behind it.
+    pub(crate) fn strip_tag(&mut self) {
+        let window = self
+            .buffer
+            .get_mut(self.start..self.start + self.len)
+            .unwrap_or_default();
+        if window.len() >= ethernet::HEADER + ethernet::TAG {
+            window.copy_within(..12, ethernet::TAG);
+            self.start += ethernet::TAG;
+            self.len -= ethernet::TAG;
+        }
     }
 }
 

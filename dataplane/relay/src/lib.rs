@@ -1,11 +1,26 @@
-//! The media relay of one worker: flow table, latching, rewriting, accounting, timeouts.
+//! The media relay of one worker: flow table, latching, rewriting, accounting, timeouts, and what is
+//! for the kernel or the signaling plane instead.
+//!
+//! A [`Relay`] is pure: the worker gives it frames, commands and the time, and does what the
+//! [`Verdict`] says. It owns the flows of its ports ([`tandem_link::SlotTable`]); a frame that
+//! came to the wrong worker is handed off. Routes and neighbours come as a [`Forwarding`] snapshot.
+//! Every outcome has its named counter in [`Counters`].
 #![forbid(unsafe_code)]
 
+mod classify;
 mod config;
 mod counters;
+mod endpoint;
+mod flow;
 mod forwarding;
 mod frame;
+mod hops;
+mod learn;
+mod network;
 mod relay;
+mod rewrite;
+mod stats;
+mod table;
 mod verdict;
 
 pub use config::{ConfigError, PortConfig, RealmConfig, RelayConfig, TxOffloads};

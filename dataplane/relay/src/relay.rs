@@ -1,59 +1,189 @@
-//! The relay.
+//! The relay: what the worker calls.
 
-use std::net::{IpAddr, SocketAddr};
+mod command;
+mod media;
+mod sip;
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use tandem_link::{CommandError, Event, FlowId, FlowReport, FlowSpec};
+use tandem_link::{Event, FlowId, SLOTS, SlotTable, slot};
 
-use crate::{ConfigError, Counters, Forwarding, Frame, RelayConfig, SipSend, Verdict};
+use crate::classify::{Class, Datagram, classify};
+use crate::counters::Counter;
+use crate::hops::Hops;
+use crate::network::Networks;
+use crate::table::FlowTable;
+use crate::{ConfigError, Counters, Forwarding, Frame, RelayConfig, SipMeta, Verdict};
 
-/// One worker's relay.
+/// Events kept for a worker that does not fetch them.
+const EVENTS: usize = 4096;
+
+/// One worker's relay. One input, then the worker drains [`Relay::event`] and
+/// [`Relay::needed_next_hop`]. Nothing is allocated on a packet's way. All times are nanoseconds of
+/// one monotonic clock.
 #[derive(Debug)]
-pub struct Relay { counters: Counters }
+pub struct Relay {
+    worker: u16,
+    /// The owner of every slot of the port space.
+    owners: [u16; SLOTS],
+    slots: SlotTable,
+    networks: Networks,
+    table: FlowTable,
+    forwarding: Arc<Forwarding>,
+    hops: Hops,
+    events: VecDeque<Event>,
+    counters: Counters,
+    learning_ns: u64,
+    sip_dscp: u8,
+    /// The last IPv4 identification.
+    ids: u16,
+    scan: command::Scan,
+}
 
 impl Relay {
-    /// A relay without flows.
+    /// A relay without flows and without routes.
     ///
     /// # Errors
     /// If the configuration contradicts itself.
-    pub fn new(_config: RelayConfig) -> Result<Self, ConfigError> { Ok(Self { counters: Counters::default() }) }
-    /// Loads into the cache what a frame will need; to be called for a whole burst before the first `receive`.
-    pub fn warm(&self, _port: u16, _frame: &Frame<'_>) {}
+    pub fn new(config: RelayConfig) -> Result<Self, ConfigError> {
+        let networks = Networks::new(config.ports, config.realms)?;
+        let limit = usize::try_from(config.max_flows).map_err(|_| ConfigError::TooMany("flows"))?;
+        let mut owners = [0; SLOTS];
+        for port in 0..2 * SLOTS as u16 {
+            if let Some(owner) = owners.get_mut(slot(port)) {
+                *owner = config.slots.owner(port);
+            }
+        }
+        Ok(Self {
+            worker: config.worker,
+            owners,
+            slots: config.slots,
+            table: FlowTable::new(networks.locals(), limit),
+            networks,
+            forwarding: Arc::default(),
+            hops: Hops::new(),
+            events: VecDeque::with_capacity(EVENTS),
+            counters: Counters::default(),
+            learning_ns: config.learning_ns,
+            sip_dscp: config.sip_dscp & 0x3f,
+            ids: 0,
+            scan: command::Scan::default(),
+        })
+    }
+
     /// A frame came in on a port.
-    pub fn receive(&mut self, _now: u64, _port: u16, _frame: &mut Frame<'_>) -> Verdict { Verdict::Drop }
-    /// A frame came from the worker that received it on `port`. Never hands it off again.
-    pub fn received_by_hand_off(&mut self, _now: u64, _port: u16, _frame: &mut Frame<'_>) -> Verdict { Verdict::Drop }
-    /// The flow pair that a received frame belongs to: for a capture, before `receive`.
+    pub fn receive(&mut self, now: u64, port: u16, frame: &mut Frame<'_>) -> Verdict {
+        self.classified(now, port, frame, false)
+    }
+
+    /// A frame came from the worker that received it on `port`. Never handed off again.
+    pub fn received_by_hand_off(&mut self, now: u64, port: u16, frame: &mut Frame<'_>) -> Verdict {
+        self.classified(now, port, frame, true)
+    }
+
+    #[inline]
+    fn classified(
+        &mut self,
+        now: u64,
+        port: u16,
+        frame: &mut Frame<'_>,
+        handed_off: bool,
+    ) -> Verdict {
+        let verdict = match classify(&self.networks, port, frame.bytes()) {
+            Ok(Class::Media(datagram, local)) => {
+                let owner = self.owner(datagram.local.port);
+                if handed_off {
+                    self.counters.taken_over += 1;
+                } else if owner != self.worker {
+                    self.counters.handed_over += 1;
+                    return Verdict::HandOff { worker: owner };
+                }
+                self.media(now, frame, &datagram, local)
+            }
+            Ok(Class::Sip(datagram)) => self.sip(frame, &datagram),
+            Ok(Class::Exception { realm, counter }) => {
+                counter.count(&mut self.counters);
+                if self.networks.realm(realm).is_some() && is_tagged(frame) {
+                    frame.strip_tag();
+                }
+                return Verdict::Exception { realm };
+            }
+            Err(counter) => Err(counter),
+        };
+        verdict.unwrap_or_else(|counter| {
+            counter.count(&mut self.counters);
+            Verdict::Drop
+        })
+    }
+
+    #[inline]
+    fn owner(&self, port: u16) -> u16 {
+        self.owners.get(slot(port)).copied().unwrap_or(0)
+    }
+
+    fn sip(&mut self, frame: &Frame<'_>, datagram: &Datagram) -> Result<Verdict, Counter> {
+        datagram.verify(frame.received(), frame.bytes())?;
+        datagram.check_source()?;
+        let bad_source = Counter::of(|c| &mut c.drop_bad_source);
+        let source = datagram.source.socket().ok_or(bad_source)?;
+        let local = datagram.local.socket().ok_or(bad_source)?;
+        self.counters.sip += 1;
+        let payload = datagram.payload();
+        let payload = frame.start() + payload.start..frame.start() + payload.end;
+        Ok(Verdict::Sip(SipMeta {
+            realm: datagram.realm,
+            source,
+            local,
+            payload,
+        }))
+    }
+
+    /// The flow pair that a received frame belongs to, if this worker owns it: for a capture, before
+    /// [`Relay::receive`].
     #[must_use]
-    pub fn flow_of(&self, _port: u16, _frame: &Frame<'_>) -> Option<FlowId> { None }
-    /// Installs a flow pair or brings it to its specification.
-    ///
-    /// # Errors
-    /// If the specification cannot be met.
-    pub fn put_flow(&mut self, _now: u64, _spec: &FlowSpec) -> Result<(), CommandError> { Err(CommandError::TableFull) }
-    /// Takes a flow pair away.
-    ///
-    /// # Errors
-    /// If there is none of that name.
-    pub fn remove_flow(&mut self, _now: u64, _id: FlowId) -> Result<FlowReport, CommandError> { Err(CommandError::NoSuchFlow) }
-    /// How many flow pairs there are.
-    #[must_use]
-    pub fn flow_count(&self) -> usize { 0 }
-    /// Every flow pair.
-    pub fn flows(&self, _now: u64) -> impl Iterator<Item = FlowReport> + '_ { std::iter::empty() }
-    /// Up to `budget` flow pairs from slot `cursor` on, and the cursor to go on with; none at the end: for listing many between bursts.
-    pub fn flows_from(&self, _now: u64, _cursor: usize, _budget: usize, _each: impl FnMut(FlowReport)) -> Option<usize> { None }
+    pub fn flow_of(&self, port: u16, frame: &Frame<'_>) -> Option<FlowId> {
+        let Ok(Class::Media(datagram, local)) = classify(&self.networks, port, frame.bytes())
+        else {
+            return None;
+        };
+        let (place, _) = self.table.at_port((local, datagram.local.port))?;
+        Some(self.table.get(place)?.id)
+    }
+
     /// Uses another snapshot from now on.
-    pub fn set_forwarding(&mut self, _forwarding: Arc<Forwarding>) {}
-    /// Frames a SIP datagram into an empty buffer.
-    pub fn send_sip(&mut self, _now: u64, _realm: u16, _source: SocketAddr, _destination: SocketAddr, _payload: &[u8], _frame: &mut Frame<'_>) -> SipSend { SipSend::Refused }
-    /// Looks at up to `budget` flow pairs for media timeouts.
-    pub fn expire(&mut self, _now: u64, _budget: usize) {}
+    pub fn set_forwarding(&mut self, forwarding: Arc<Forwarding>) {
+        self.forwarding = forwarding;
+    }
+
     /// The next event.
-    pub fn event(&mut self) -> Option<Event> { None }
+    pub fn event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
     /// The next neighbour, with its realm, that is to be resolved and kept alive.
-    pub fn needed_next_hop(&mut self) -> Option<(u16, IpAddr)> { None }
+    pub fn needed_next_hop(&mut self) -> Option<(u16, IpAddr)> {
+        self.hops.next()
+    }
+
     /// What was counted.
     #[must_use]
-    pub fn counters(&self) -> &Counters { &self.counters }
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+}
+
+/// Adds an event; of too many the oldest is lost.
+fn push_event(events: &mut VecDeque<Event>, counters: &mut Counters, event: Event) {
+    if events.len() >= EVENTS {
+        events.pop_front();
+        counters.event_dropped += 1;
+    }
+    events.push_back(event);
+}
+
+fn is_tagged(frame: &Frame<'_>) -> bool {
+    let [high, low] = tandem_wire::ethernet::VLAN.to_be_bytes();
+    matches!(frame.bytes(), [_, _, _, _, _, _, _, _, _, _, _, _, a, b, ..] if [*a, *b] == [high, low])
 }

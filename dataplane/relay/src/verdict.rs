@@ -43,7 +43,7 @@ pub struct SipMeta {
     pub source: SocketAddr,
     /// Our SIP address that it was sent to.
     pub local: SocketAddr,
-    /// The datagram in [`crate::Frame::bytes`].
+    /// The datagram's place in the whole buffer that the frame is a window of.
     pub payload: Range<usize>,
 }
 

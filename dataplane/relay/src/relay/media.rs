@@ -1,0 +1,222 @@
+//! A media packet's way through its flow pair.
+
+use tandem_link::{Event, FlowKind, Leg};
+use tandem_wire::{Mac, Rtcp, RtcpError, Rtp, RtpError, rtcp};
+
+use super::{Relay, push_event};
+use crate::classify::Datagram;
+use crate::counters::Counter;
+use crate::endpoint::Endpoint;
+use crate::flow::{Flow, of, of_mut};
+use crate::forwarding::{Forwarding, NextHop};
+use crate::hops::Hops;
+use crate::learn::Source;
+use crate::rewrite::{Headers, UdpChecksum};
+use crate::{Frame, Verdict};
+
+/// What a packet is, once checked.
+#[derive(Clone, Copy, Debug)]
+enum Content<'a> {
+    Rtp(Rtp<'a>),
+    Rtcp,
+    Raw,
+}
+
+impl Relay {
+    /// A datagram to a media port that this worker owns; an error is the counter of its drop.
+    #[inline]
+    pub(super) fn media(
+        &mut self,
+        now: u64,
+        frame: &mut Frame<'_>,
+        datagram: &Datagram,
+        local: u16,
+    ) -> Result<Verdict, Counter> {
+        let no_flow = Counter::of(|c| &mut c.drop_no_flow);
+        let (place, leg) = self
+            .table
+            .at_port((local, datagram.local.port))
+            .ok_or(no_flow)?;
+        let flow = self.table.get_mut(place).ok_or(no_flow)?;
+        let checksum = datagram.verify(frame.received(), frame.bytes())?;
+        datagram.check_source()?;
+        let odd_port = datagram.local.port % 2 == 1;
+        let payload = frame.bytes().get(datagram.payload()).unwrap_or_default();
+        let content = read(flow.kind, odd_port, payload)?;
+        let bytes = payload.len();
+
+        match flow
+            .learner(leg, odd_port)
+            .hear(now, self.learning_ns, datagram.source)
+        {
+            Source::Known => {}
+            Source::Latched { changed } => {
+                flow.forget_hops(leg);
+                if changed {
+                    self.counters.latched += 1;
+                    if let Some(event) = latched(flow, leg, odd_port, datagram.source) {
+                        push_event(&mut self.events, &mut self.counters, event);
+                    }
+                }
+            }
+            Source::Stranger => {
+                match content {
+                    Content::Rtcp => of_mut(&mut flow.rtcp_stats, leg).wrong_source += 1,
+                    _ => of_mut(&mut flow.rtp_stats, leg).wrong_source += 1,
+                }
+                return Err(Counter::of(|c| &mut c.drop_wrong_source));
+            }
+        }
+        let is_rtcp = matches!(content, Content::Rtcp);
+        match content {
+            Content::Rtp(rtp) => of_mut(&mut flow.rtp_stats, leg).heard_rtp(now, &rtp),
+            Content::Raw => of_mut(&mut flow.rtp_stats, leg).heard(now),
+            Content::Rtcp => of_mut(&mut flow.rtcp_stats, leg).heard(now),
+        }
+        flow.active = now;
+        if flow.idle {
+            flow.idle = false;
+            self.counters.media_resumed += 1;
+            let event = flow.resumed_event();
+            push_event(&mut self.events, &mut self.counters, event);
+        }
+
+        // It leaves by the other leg.
+        let out = leg.other();
+        let way = *of(&flow.ways, out);
+        let apart = is_rtcp && !way.multiplexed;
+        let destination = flow.destination(out, apart);
+        if !destination.is_some() {
+            return Err(Counter::of(|c| &mut c.drop_no_destination));
+        }
+        let neighbour = next_hop(
+            now,
+            flow,
+            &self.forwarding,
+            &mut self.hops,
+            out,
+            apart,
+            destination,
+        )?;
+        let no_route = Counter::of(|c| &mut c.drop_no_route);
+        let realm = self.networks.realm(way.realm).ok_or(no_route)?;
+        let port = self.networks.port(realm.port).ok_or(no_route)?;
+        let address = self.networks.local(way.local).ok_or(no_route)?;
+        let source = Endpoint {
+            port: way.port + u16::from(apart),
+            ..address
+        };
+        let traffic_class = way.dscp << 2 | datagram.traffic_class & 0x03;
+        let headers = Headers::new(port, realm, neighbour, source, destination, traffic_class)
+            .fragmentation(datagram.dont_fragment, &mut self.ids);
+        if !headers.fits(datagram.end - datagram.udp) {
+            return Err(Counter::of(|c| &mut c.drop_too_long));
+        }
+        let udp_checksum = match checksum {
+            Some(checksum) => {
+                let old = datagram.source.sum().sum(datagram.local.sum());
+                UdpChecksum::Update { checksum, old }
+            }
+            None => UdpChecksum::Compute,
+        };
+        let (at, len, end) = (datagram.udp, headers.len(), datagram.end);
+        let checksums = frame
+            .room(at, len, end)
+            .and_then(|window| headers.emit(window, udp_checksum))
+            .ok_or(Counter::of(|c| &mut c.drop_no_headroom))?;
+        frame.set(at, len, end);
+
+        if is_rtcp {
+            of_mut(&mut flow.rtcp_stats, leg).relayed(bytes);
+            self.counters.relayed_rtcp += 1;
+        } else {
+            of_mut(&mut flow.rtp_stats, leg).relayed(bytes);
+        }
+        self.counters.relayed += 1;
+        self.counters.relayed_bytes += bytes as u64;
+        Ok(Verdict::Transmit {
+            port: realm.port,
+            checksums,
+            flow: flow.id,
+        })
+    }
+}
+
+/// Checks what a packet has to be.
+#[inline]
+fn read(kind: FlowKind, odd_port: bool, payload: &[u8]) -> Result<Content<'_>, Counter> {
+    match kind {
+        FlowKind::Raw if odd_port => Err(Counter::of(|c| &mut c.drop_raw_odd_port)),
+        FlowKind::Raw => Ok(Content::Raw),
+        FlowKind::Rtp if odd_port || rtcp::is_rtcp(payload) => match Rtcp::parse(payload) {
+            Ok(_) => Ok(Content::Rtcp),
+            Err(RtcpError::Truncated) => Err(Counter::of(|c| &mut c.drop_rtcp_truncated)),
+            Err(RtcpError::Version) => Err(Counter::of(|c| &mut c.drop_rtcp_version)),
+            Err(RtcpError::Type) => Err(Counter::of(|c| &mut c.drop_rtcp_type)),
+            Err(RtcpError::Padding) => Err(Counter::of(|c| &mut c.drop_rtcp_padding)),
+        },
+        FlowKind::Rtp => match Rtp::parse(payload) {
+            Ok(rtp) => Ok(Content::Rtp(rtp)),
+            Err(RtpError::Truncated) => Err(Counter::of(|c| &mut c.drop_rtp_truncated)),
+            Err(RtpError::Version) => Err(Counter::of(|c| &mut c.drop_rtp_version)),
+            Err(RtpError::Padding) => Err(Counter::of(|c| &mut c.drop_rtp_padding)),
+        },
+    }
+}
+
+fn latched(flow: &Flow, leg: Leg, rtcp: bool, source: Endpoint) -> Option<Event> {
+    let (id, cookie) = (flow.id, flow.cookie);
+    Some(Event::Latched {
+        flow: id,
+        cookie,
+        leg,
+        rtcp,
+        source: source.socket()?,
+    })
+}
+
+/// The next hop's Ethernet address, looked up again only when the destination or the snapshot is
+/// another than last time.
+#[inline]
+fn next_hop(
+    now: u64,
+    flow: &mut Flow,
+    forwarding: &Forwarding,
+    hops: &mut Hops,
+    leg: Leg,
+    apart: bool,
+    destination: Endpoint,
+) -> Result<Mac, Counter> {
+    // What was not looked up yet is a position that no snapshot has.
+    match forwarding.mac(*flow.hop(forwarding.generation(), leg, apart)) {
+        Some(mac) => Ok(mac),
+        None => look_up(now, flow, forwarding, hops, leg, apart, destination),
+    }
+}
+
+#[cold]
+fn look_up(
+    now: u64,
+    flow: &mut Flow,
+    forwarding: &Forwarding,
+    hops: &mut Hops,
+    leg: Leg,
+    apart: bool,
+    destination: Endpoint,
+) -> Result<Mac, Counter> {
+    let realm = of(&flow.ways, leg).realm;
+    let no_route = Counter::of(|c| &mut c.drop_no_route);
+    match forwarding.next_hop(realm, destination.ip(), flow.hash(leg)) {
+        NextHop::Resolved { index, neighbour } => {
+            hops.used(now, realm, neighbour);
+            *flow.hop(forwarding.generation(), leg, apart) = index;
+            forwarding.mac(index).ok_or(no_route)
+        }
+        NextHop::Unresolved { neighbour } => {
+            hops.missing(now, realm, neighbour);
+            Err(Counter::of(|c| &mut c.drop_next_hop_unresolved))
+        }
+        NextHop::Local => Err(Counter::of(|c| &mut c.drop_destination_local)),
+        NextHop::NoRoute => Err(no_route),
+    }
+}

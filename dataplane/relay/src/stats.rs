@@ -1,0 +1,309 @@
+//! Figures of one direction: loss and order by sequence number (RFC 3550 appendix A.1 and A.3),
+//! jitter (A.8).
+
+use tandem_link::DirectionStats;
+use tandem_wire::Rtp;
+
+/// A jump forward by so much or more is a restart, not loss (A.1).
+const MAX_DROPOUT: u16 = 3_000;
+/// A packet at most so far behind is late, not a restart (A.1).
+const MAX_MISORDER: u16 = 100;
+/// No sequence number.
+const NO_SEQUENCE: u32 = u32::MAX;
+/// The largest step of the jitter, so that one jump of a clock is forgotten in a few seconds.
+const MAX_STEP: u64 = 1 << 20;
+
+/// What was received of one RTP stream: one cache line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RtpStats {
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+    /// When the last valid packet of an accepted source came; 0 for never.
+    pub(crate) last_seen: u64,
+    ssrc: u32,
+    /// First and highest extended sequence number since the stream's (re)start.
+    base: u32,
+    highest: u32,
+    /// Packets since then; 0 before the first.
+    received: u32,
+    lost_before: u32,
+    reordered: u32,
+    /// Scaled by 16.
+    jitter: u32,
+    timestamp: u32,
+    /// The number that confirms a restart, after a jump.
+    restart_at: u32,
+    pub(crate) wrong_source: u32,
+}
+
+impl Default for RtpStats {
+    fn default() -> Self {
+        Self {
+            packets: 0,
+            bytes: 0,
+            last_seen: 0,
+            ssrc: 0,
+            base: 0,
+            highest: 0,
+            received: 0,
+            lost_before: 0,
+            reordered: 0,
+            jitter: 0,
+            timestamp: 0,
+            restart_at: NO_SEQUENCE,
+            wrong_source: 0,
+        }
+    }
+}
+
+impl RtpStats {
+    /// A packet that is not RTP, from an accepted source.
+    #[inline]
+    pub(crate) fn heard(&mut self, now: u64) {
+        self.last_seen = now.max(1);
+    }
+
+    /// An RTP packet from an accepted source.
+    #[inline]
+    pub(crate) fn heard_rtp(&mut self, now: u64, rtp: &Rtp<'_>) {
+        let sequence = rtp.sequence();
+        if self.received == 0 || rtp.ssrc() != self.ssrc {
+            self.ssrc = rtp.ssrc();
+            self.restart(sequence);
+        } else {
+            let ahead = sequence.wrapping_sub(self.highest as u16);
+            if ahead < MAX_DROPOUT {
+                // A packet twice (0) makes up for one that was lost, as in A.3.
+                self.highest = self.highest.wrapping_add(ahead.into());
+                self.received = self.received.wrapping_add(1);
+                self.jitter(now, rtp);
+            } else if ahead > u16::MAX - MAX_MISORDER {
+                self.received = self.received.wrapping_add(1);
+                self.reordered = self.reordered.saturating_add(1);
+                self.jitter(now, rtp);
+            } else if u32::from(sequence) == self.restart_at {
+                // The second in a row after a jump: the sender began anew. Its predecessor counts.
+                self.restart(sequence.wrapping_sub(1));
+                self.highest = self.highest.wrapping_add(1);
+                self.received = 2;
+            } else {
+                self.restart_at = u32::from(sequence.wrapping_add(1));
+            }
+        }
+        self.timestamp = rtp.timestamp();
+        self.heard(now);
+    }
+
+    /// A packet was relayed.
+    #[inline]
+    pub(crate) fn relayed(&mut self, bytes: usize) {
+        self.packets += 1;
+        self.bytes += bytes as u64;
+    }
+
+    /// The stream is another from now on; what was lost stays counted.
+    pub(crate) fn end_stream(&mut self) {
+        self.lost_before = self.lost_before.saturating_add(self.lost());
+        self.received = 0;
+    }
+
+    fn restart(&mut self, sequence: u16) {
+        self.lost_before = self.lost_before.saturating_add(self.lost());
+        self.base = sequence.into();
+        self.highest = self.base;
+        self.received = 1;
+        self.restart_at = NO_SEQUENCE;
+    }
+
+    /// Since the (re)start.
+    fn lost(&self) -> u32 {
+        if self.received == 0 {
+            return 0;
+        }
+        let expected = self.highest.wrapping_sub(self.base).wrapping_add(1);
+        expected.saturating_sub(self.received)
+    }
+
+    #[inline]
+    fn jitter(&mut self, now: u64, rtp: &Rtp<'_>) {
+        let elapsed = now.saturating_sub(self.last_seen);
+        let arrived = elapsed.saturating_mul(clock_rate(rtp.payload_type())) / 1_000_000_000;
+        let sent = i64::from(rtp.timestamp().wrapping_sub(self.timestamp) as i32);
+        let step = i64::try_from(arrived)
+            .unwrap_or(i64::MAX)
+            .saturating_sub(sent)
+            .unsigned_abs();
+        // A.8 with integers.
+        self.jitter += step.min(MAX_STEP) as u32;
+        self.jitter -= (self.jitter + 8) >> 4;
+    }
+
+    pub(crate) fn report(&self, now: u64) -> DirectionStats {
+        DirectionStats {
+            packets: self.packets,
+            bytes: self.bytes,
+            lost: u64::from(self.lost_before) + u64::from(self.lost()),
+            reordered: self.reordered.into(),
+            jitter: self.jitter >> 4,
+            wrong_source: self.wrong_source.into(),
+            last_seen_ms: age_ms(self.last_seen, now),
+        }
+    }
+}
+
+/// What was received of one RTCP stream.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RtcpStats {
+    pub(crate) bytes: u64,
+    pub(crate) last_seen: u64,
+    pub(crate) packets: u32,
+    pub(crate) wrong_source: u32,
+}
+
+impl RtcpStats {
+    pub(crate) fn heard(&mut self, now: u64) {
+        self.last_seen = now.max(1);
+    }
+
+    pub(crate) fn relayed(&mut self, bytes: usize) {
+        self.packets = self.packets.saturating_add(1);
+        self.bytes += bytes as u64;
+    }
+
+    pub(crate) fn report(&self, now: u64) -> DirectionStats {
+        DirectionStats {
+            packets: self.packets.into(),
+            bytes: self.bytes,
+            wrong_source: self.wrong_source.into(),
+            last_seen_ms: age_ms(self.last_seen, now),
+            ..DirectionStats::default()
+        }
+    }
+}
+
+fn age_ms(last_seen: u64, now: u64) -> Option<u64> {
+    (last_seen != 0).then(|| now.saturating_sub(last_seen) / 1_000_000)
+}
+
+/// The RTP clock's rate in Hz by static payload type (RFC 3551 table 4 and 5). Of dynamic types the
+/// dataplane does not know the SDP: they count as 8,000, the telephone's; jitter of a codec with
+/// another clock (Opus, video) is then a figure to compare with itself only.
+#[inline]
+fn clock_rate(payload_type: u8) -> u64 {
+    match payload_type {
+        6 => 16_000,
+        10 | 11 => 44_100,
+        14 | 25..=34 => 90_000,
+        16 => 11_025,
+        17 => 22_050,
+        _ => 8_000,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tandem_wire::RtpRepr;
+
+    const STEP: u64 = 20_000_000;
+
+    fn hear(stats: &mut RtpStats, now: u64, sequence: u16, timestamp: u32, ssrc: u32) {
+        let mut bytes = [0; 12];
+        let repr = RtpRepr {
+            marker: false,
+            payload_type: 0,
+            sequence,
+            timestamp,
+            ssrc,
+        };
+        repr.emit(&mut bytes).unwrap();
+        stats.heard_rtp(now, &Rtp::parse(&bytes).unwrap());
+    }
+
+    fn after(sequences: &[u16]) -> DirectionStats {
+        let mut stats = RtpStats::default();
+        for (i, sequence) in (0u32..).zip(sequences) {
+            hear(&mut stats, u64::from(i) * STEP, *sequence, i * 160, 7);
+        }
+        stats.report(0)
+    }
+
+    #[test]
+    fn a_gap_is_loss_and_a_late_packet_takes_it_back() {
+        assert_eq!(
+            (after(&[1, 2, 5]).lost, after(&[1, 2, 5]).reordered),
+            (2, 0)
+        );
+        assert_eq!(
+            (after(&[1, 2, 5, 3]).lost, after(&[1, 2, 5, 3]).reordered),
+            (1, 1)
+        );
+        assert_eq!(after(&[1, 2, 2, 2]).lost, 0);
+    }
+
+    #[test]
+    fn a_wrap_is_no_loss() {
+        assert_eq!(after(&[65_534, 65_535, 0, 1]).lost, 0);
+        assert_eq!(after(&[65_534, 1]).lost, 2);
+        assert_eq!(after(&[65_535, 1, 0]).lost, 0);
+    }
+
+    #[test]
+    fn a_restart_is_confirmed_by_a_second_packet_and_keeps_what_was_lost_before() {
+        assert_eq!(after(&[1, 3, 40_000, 40_001, 40_003]).lost, 2);
+        // One wild number changes nothing.
+        assert_eq!(after(&[1, 3, 40_000, 4, 5]).lost, 1);
+        assert_eq!(after(&[40_000, 10, 11, 12]).lost, 0);
+    }
+
+    #[test]
+    fn another_ssrc_starts_its_own_count() {
+        let mut stats = RtpStats::default();
+        hear(&mut stats, 0, 100, 0, 1);
+        hear(&mut stats, STEP, 102, 320, 1);
+        hear(&mut stats, 2 * STEP, 60_000, 0, 2);
+        hear(&mut stats, 3 * STEP, 60_001, 160, 2);
+        assert_eq!(stats.report(0).lost, 1);
+    }
+
+    #[test]
+    fn even_spacing_has_no_jitter_and_uneven_spacing_has() {
+        let (mut even, mut uneven) = (RtpStats::default(), RtpStats::default());
+        for i in 0..300u32 {
+            let now = u64::from(i) * STEP + 1;
+            hear(&mut even, now, i as u16, i * 160, 7);
+            // Every other packet 10 ms late: 80 units of 8 kHz.
+            hear(
+                &mut uneven,
+                now + u64::from(i % 2) * 10_000_000,
+                i as u16,
+                i * 160,
+                7,
+            );
+        }
+        assert_eq!(even.report(0).jitter, 0);
+        let jitter = uneven.report(0).jitter;
+        assert!((72..=80).contains(&jitter), "{jitter}");
+    }
+
+    #[test]
+    fn a_jump_of_the_timestamp_does_not_overflow() {
+        let mut stats = RtpStats::default();
+        for i in 0..1000u16 {
+            hear(
+                &mut stats,
+                u64::from(i),
+                i,
+                u32::from(i % 2) * 0x8000_0000,
+                7,
+            );
+        }
+        assert!(stats.report(0).jitter <= MAX_STEP as u32);
+    }
+
+    #[test]
+    fn figures_fit_in_a_cache_line() {
+        assert_eq!(size_of::<RtpStats>(), 64);
+        assert_eq!(size_of::<RtcpStats>(), 24);
+    }
+}

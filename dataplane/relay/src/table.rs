@@ -1,0 +1,156 @@
+//! The flow table: by port for packets, by name for commands.
+
+use std::collections::HashMap;
+
+use tandem_link::{FlowId, Leg};
+
+use crate::flow::Flow;
+
+/// Pairs of an even and an odd port in the port space.
+const PAIRS: usize = 1 << 15;
+
+/// All flow pairs of one worker.
+#[derive(Debug)]
+pub(crate) struct FlowTable {
+    flows: Vec<Option<Flow>>,
+    free: Vec<u32>,
+    by_id: HashMap<FlowId, u32>,
+    /// Per local address, by port pair: 0 for none, else twice (the flow's place plus 1), plus 1
+    /// for leg B. A port number is an index: no hash, no comparison of keys.
+    ports: Vec<Box<[u32]>>,
+    limit: usize,
+}
+
+/// A flow's place in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place(u32);
+
+/// A port's key: index of its local address, and the number.
+pub(crate) type PortKey = (u16, u16);
+
+impl FlowTable {
+    /// For so many local addresses and at most so many flow pairs.
+    pub(crate) fn new(addresses: usize, limit: usize) -> Self {
+        let limit = limit.min(1 << 30);
+        Self {
+            // All of it now: a table that grows would stop the packets while it is copied.
+            flows: Vec::with_capacity(limit),
+            free: Vec::with_capacity(limit),
+            by_id: HashMap::with_capacity(limit),
+            ports: std::iter::repeat_with(|| vec![0; PAIRS].into_boxed_slice())
+                .take(addresses)
+                .collect(),
+            limit,
+        }
+    }
+
+    /// The flow pair and the leg of a port, even or odd.
+    #[inline]
+    pub(crate) fn at_port(&self, (local, port): PortKey) -> Option<(Place, Leg)> {
+        let entry = *self
+            .ports
+            .get(usize::from(local))?
+            .get(usize::from(port >> 1))?;
+        let leg = if entry & 1 == 0 { Leg::A } else { Leg::B };
+        Some((Place((entry >> 1).checked_sub(1)?), leg))
+    }
+
+    pub(crate) fn find(&self, id: FlowId) -> Option<Place> {
+        self.by_id.get(&id).copied().map(Place)
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, place: Place) -> Option<&Flow> {
+        self.flows.get(place.0 as usize)?.as_ref()
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, place: Place) -> Option<&mut Flow> {
+        self.flows.get_mut(place.0 as usize)?.as_mut()
+    }
+
+    /// Adds a flow pair and its ports; none if the table is full.
+    pub(crate) fn insert(&mut self, flow: Flow) -> Option<Place> {
+        let (id, keys) = (flow.id, keys(&flow));
+        let place = match self.free.pop() {
+            Some(place) => place,
+            None if self.flows.len() < self.limit => {
+                self.flows.push(None);
+                u32::try_from(self.flows.len() - 1).ok()?
+            }
+            None => return None,
+        };
+        *self.flows.get_mut(place as usize)? = Some(flow);
+        self.by_id.insert(id, place);
+        self.set_ports(Place(place), keys);
+        Some(Place(place))
+    }
+
+    /// Takes a flow pair and its ports away.
+    pub(crate) fn remove(&mut self, id: FlowId) -> Option<Flow> {
+        let place = self.by_id.remove(&id)?;
+        let flow = self.flows.get_mut(place as usize)?.take()?;
+        self.free.push(place);
+        self.clear_ports(keys(&flow));
+        Some(flow)
+    }
+
+    /// Changes a flow pair; its ports may become others.
+    pub(crate) fn change<T>(
+        &mut self,
+        place: Place,
+        change: impl FnOnce(&mut Flow) -> T,
+    ) -> Option<T> {
+        let flow = self.get_mut(place)?;
+        let before = keys(flow);
+        let answer = change(flow);
+        let after = keys(flow);
+        if before != after {
+            self.clear_ports(before);
+            self.set_ports(place, after);
+        }
+        Some(answer)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Places ever used: the end of the range for [`FlowTable::at`].
+    pub(crate) fn slots(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// The flow pair at a slot.
+    pub(crate) fn slot_mut(&mut self, slot: usize) -> Option<&mut Flow> {
+        self.flows.get_mut(slot)?.as_mut()
+    }
+
+    /// Every flow pair from a slot on, with its slot.
+    pub(crate) fn iter_at(&self, slot: usize) -> impl Iterator<Item = (usize, &Flow)> {
+        let slots = self.flows.iter().enumerate().skip(slot);
+        slots.filter_map(|(slot, flow)| Some((slot, flow.as_ref()?)))
+    }
+
+    fn set_ports(&mut self, Place(place): Place, [a, b]: [PortKey; 2]) {
+        let entry = (place + 1) << 1;
+        self.set_port(a, entry);
+        self.set_port(b, entry | 1);
+    }
+
+    fn clear_ports(&mut self, [a, b]: [PortKey; 2]) {
+        self.set_port(a, 0);
+        self.set_port(b, 0);
+    }
+
+    fn set_port(&mut self, (local, port): PortKey, entry: u32) {
+        let table = self.ports.get_mut(usize::from(local));
+        if let Some(slot) = table.and_then(|ports| ports.get_mut(usize::from(port >> 1))) {
+            *slot = entry;
+        }
+    }
+}
+
+fn keys(flow: &Flow) -> [PortKey; 2] {
+    flow.ways.map(|way| (way.local, way.port))
+}
