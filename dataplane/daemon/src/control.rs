@@ -118,8 +118,10 @@ impl Control {
             let now = clock::now();
             self.take_tables();
             self.take_reports(now);
-            self.take_connections(now);
+            // Commands first: a controller that left is not there any more when the next one
+            // comes.
             self.take_commands(now);
+            self.take_connections(now);
             self.take_captured(now);
             if self.sleep() {
                 return;

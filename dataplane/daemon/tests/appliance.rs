@@ -5,9 +5,10 @@ mod lab;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::process::{Command as Process, Stdio};
+use std::time::{Duration, Instant};
 
 use lab::controller::{Controller, connect, receive};
-use lab::{Lab, Options};
+use lab::{Lab, Options, PATIENCE};
 use tandem_link::{
     CaptureFilter, CaptureSpec, Command, CommandError, ControllerHello, Cookie, Direction, Event,
     FlowId, FlowKind, FlowSpec, FromDataplane, LegSpec, RefusedReason, ToDataplane, VERSION,
@@ -412,22 +413,27 @@ impl Call {
         entry: SocketAddr,
     ) {
         let mut buffer = [0; 2048];
-        to.set_nonblocking(true).unwrap();
-        for _ in 0..1000 {
+        to.set_read_timeout(Some(Duration::from_millis(20)))
+            .unwrap();
+        let since = Instant::now();
+        while {
             from.send_to(&rtp(999), entry).unwrap();
-            // An answer of the daemon's, so that this is no busy loop of ours.
-            controller.ok(Command::ListFlows);
-            if to.recv(&mut buffer).is_ok() {
-                break;
-            }
+            to.recv(&mut buffer).is_err()
+        } {
+            assert!(
+                since.elapsed() < PATIENCE,
+                "no media: {:?}",
+                controller.ok(Command::Counters)
+            );
         }
+        eprintln!("media after {:?}", since.elapsed());
+        to.set_read_timeout(Some(PATIENCE)).unwrap();
         // What is still on its way is told from what follows by its number.
-        to.set_nonblocking(false).unwrap();
         from.send_to(&rtp(998), entry).unwrap();
-        while to
-            .recv(&mut buffer)
-            .is_ok_and(|_| buffer[3] != (998 & 0xFF) as u8)
-        {}
+        while {
+            to.recv(&mut buffer).unwrap();
+            buffer[3] != (998 & 0xFF) as u8
+        } {}
     }
 }
 

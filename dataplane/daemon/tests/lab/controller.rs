@@ -17,19 +17,19 @@ use tandem_shm::{DatagramMeta, Doorbell, End, attach, payload_buffer};
 use super::PATIENCE;
 
 /// A connected controller with its rings.
-pub struct Controller {
+pub(crate) struct Controller {
     socket: Socket,
-    pub hello: DataplaneHello,
-    pub ends: Vec<End>,
+    pub(crate) hello: DataplaneHello,
+    pub(crate) ends: Vec<End>,
     bell: Doorbell,
     seq: u64,
     /// Events that came while something else was awaited.
-    pub events: Vec<Event>,
+    pub(crate) events: Vec<Event>,
 }
 
 impl Controller {
     /// Says hello and maps the rings.
-    pub fn connect(path: &Path) -> Self {
+    pub(crate) fn connect(path: &Path) -> Self {
         let socket = connect(path);
         let hello = ControllerHello {
             version: VERSION,
@@ -53,7 +53,7 @@ impl Controller {
     }
 
     /// Gives a command; answers how it went and what belongs to it.
-    pub fn command(&mut self, command: Command) -> (Result<(), CommandError>, Answers) {
+    pub(crate) fn command(&mut self, command: Command) -> (Result<(), CommandError>, Answers) {
         self.seq += 1;
         let message = ToDataplane::Command {
             seq: self.seq,
@@ -73,14 +73,14 @@ impl Controller {
     }
 
     /// A command that is expected to succeed.
-    pub fn ok(&mut self, command: Command) -> Answers {
+    pub(crate) fn ok(&mut self, command: Command) -> Answers {
         let (result, answers) = self.command(command);
         assert_eq!(result, Ok(()));
         answers
     }
 
     /// One counter's value.
-    pub fn counter(&mut self, name: &str) -> u64 {
+    pub(crate) fn counter(&mut self, name: &str) -> u64 {
         let all = self.ok(Command::Counters).counters;
         let found = all.iter().find(|c: &&CounterValue| c.name == name);
         found
@@ -89,7 +89,7 @@ impl Controller {
     }
 
     /// The first event that passes, past or to come.
-    pub fn event(&mut self, wanted: impl Fn(&Event) -> bool) -> Event {
+    pub(crate) fn event(&mut self, wanted: impl Fn(&Event) -> bool) -> Event {
         loop {
             if let Some(at) = self.events.iter().position(&wanted) {
                 return self.events.remove(at);
@@ -102,12 +102,12 @@ impl Controller {
     }
 
     /// The next message; none when the dataplane closed the connection.
-    pub fn next(&self) -> Option<FromDataplane> {
+    pub(crate) fn next(&self) -> Option<FromDataplane> {
         receive(&self.socket).map(|(message, _)| message)
     }
 
     /// The next SIP datagram, awaited on the doorbell.
-    pub fn datagram(&mut self) -> (DatagramMeta, Vec<u8>) {
+    pub(crate) fn datagram(&mut self) -> (DatagramMeta, Vec<u8>) {
         let mut buffer = payload_buffer();
         let since = Instant::now();
         loop {
@@ -131,13 +131,13 @@ impl Controller {
 
 /// What belongs to a command.
 #[derive(Debug, Default)]
-pub struct Answers {
-    pub flows: Vec<FlowReport>,
-    pub counters: Vec<CounterValue>,
+pub(crate) struct Answers {
+    pub(crate) flows: Vec<FlowReport>,
+    pub(crate) counters: Vec<CounterValue>,
 }
 
 /// A connection that has said nothing yet.
-pub fn connect(path: &Path) -> Socket {
+pub(crate) fn connect(path: &Path) -> Socket {
     let socket = Socket::new(Domain::UNIX, Type::SEQPACKET, None).unwrap();
     socket.connect(&SockAddr::unix(path).unwrap()).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -145,7 +145,7 @@ pub fn connect(path: &Path) -> Socket {
 }
 
 /// The next message with its descriptors; none when the connection was closed.
-pub fn receive(socket: &Socket) -> Option<(FromDataplane, Vec<OwnedFd>)> {
+pub(crate) fn receive(socket: &Socket) -> Option<(FromDataplane, Vec<OwnedFd>)> {
     let mut bytes = vec![0; MAX_MESSAGE];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);

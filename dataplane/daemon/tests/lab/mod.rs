@@ -7,7 +7,7 @@
 
 #![allow(dead_code, reason = "each test uses what it needs")]
 
-pub mod controller;
+pub(crate) mod controller;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -22,16 +22,16 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// How long anything may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What differs between tests.
-pub struct Options {
-    pub workers: &'static str,
-    pub rx_workers: &'static str,
-    pub relay_workers: &'static str,
+pub(crate) struct Options {
+    pub(crate) workers: &'static str,
+    pub(crate) rx_workers: &'static str,
+    pub(crate) relay_workers: &'static str,
     /// Of realm x.
-    pub vlan: Option<u16>,
-    pub make_taps: bool,
+    pub(crate) vlan: Option<u16>,
+    pub(crate) make_taps: bool,
 }
 
 impl Default for Options {
@@ -47,7 +47,7 @@ impl Default for Options {
 }
 
 /// The laboratory; everything is removed with it.
-pub struct Lab {
+pub(crate) struct Lab {
     prefix: String,
     folder: tempfile::TempDir,
     daemon: Option<Child>,
@@ -55,7 +55,7 @@ pub struct Lab {
 
 impl Lab {
     /// Makes the namespaces and wires.
-    pub fn new(options: &Options) -> Self {
+    pub(crate) fn new(options: &Options) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let prefix = format!("tnd-daemon-{}-{number}", std::process::id());
@@ -85,7 +85,7 @@ impl Lab {
         let peer = self.namespace(side);
         self.ip(
             "a",
-            &format!("link add d{side} type veth peer name p{side} netns {peer}"),
+            &format!("link add name d{side} type veth peer name p{side} netns {peer}"),
         );
         // The kernel behind the port must not answer for the TAP's addresses.
         for setting in [
@@ -99,8 +99,8 @@ impl Lab {
         self.execute(side, &format!("ethtool -K p{side} tx off"));
         self.ip(side, &format!("addr add 10.{net}.0.2/24 dev p{side}"));
         self.ip(side, &format!("addr add fd0{net}::2/64 dev p{side} nodad"));
-        self.ip(side, &format!("link set p{side} up"));
-        self.ip("a", &format!("link set d{side} up"));
+        self.ip(side, &format!("link set dev p{side} up"));
+        self.ip("a", &format!("link set dev d{side} up"));
     }
 
     fn text(&self, options: &Options) -> String {
@@ -135,7 +135,7 @@ impl Lab {
     }
 
     /// Starts the daemon, and waits until it is ready.
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         let mut child = self
             .daemon_command()
             .stdout(Stdio::piped())
@@ -150,7 +150,7 @@ impl Lab {
     }
 
     /// The daemon's command line, in the appliance's namespace.
-    pub fn daemon_command(&self) -> Command {
+    pub(crate) fn daemon_command(&self) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.namespace("a")]);
         command
@@ -161,29 +161,29 @@ impl Lab {
     }
 
     /// Asks the daemon to stop; answers its exit code.
-    pub fn stop(&mut self) -> Option<i32> {
+    pub(crate) fn stop(&mut self) -> Option<i32> {
         let mut child = self.daemon.take().unwrap();
         kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
         child.wait().unwrap().code()
     }
 
-    pub fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.folder.path().join("tandem.toml")
     }
 
-    pub fn link_socket(&self) -> PathBuf {
+    pub(crate) fn link_socket(&self) -> PathBuf {
         self.folder.path().join("run/dataplane.sock")
     }
 
     /// A UDP socket in a namespace.
-    pub fn udp(&self, namespace: &str, address: &str) -> UdpSocket {
+    pub(crate) fn udp(&self, namespace: &str, address: &str) -> UdpSocket {
         let socket = self.within(namespace, || UdpSocket::bind(address).unwrap());
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket
     }
 
     /// Runs something in a namespace, on a thread of its own.
-    pub fn within<T: Send>(&self, namespace: &str, work: impl FnOnce() -> T + Send) -> T {
+    pub(crate) fn within<T: Send>(&self, namespace: &str, work: impl FnOnce() -> T + Send) -> T {
         let path = PathBuf::from("/run/netns").join(self.namespace(namespace));
         std::thread::scope(|scope| {
             let inside = scope.spawn(move || {
@@ -195,17 +195,17 @@ impl Lab {
     }
 
     /// Whether an address answers a ping from a namespace; asked again until it does.
-    pub fn pings(&self, namespace: &str, address: &str) -> bool {
+    pub(crate) fn pings(&self, namespace: &str, address: &str) -> bool {
         (0..10).any(|_| self.try_execute(namespace, &format!("ping -c 1 -W 2 {address}")))
     }
 
-    pub fn ip(&self, namespace: &str, line: &str) {
+    pub(crate) fn ip(&self, namespace: &str, line: &str) {
         let namespace = self.namespace(namespace);
         let words = ["ip", "-n", &namespace].into_iter().chain(line.split(' '));
         run(&words.collect::<Vec<_>>());
     }
 
-    pub fn execute(&self, namespace: &str, line: &str) {
+    pub(crate) fn execute(&self, namespace: &str, line: &str) {
         assert!(self.try_execute(namespace, line), "{line}");
     }
 
@@ -217,7 +217,7 @@ impl Lab {
         command.stdout(Stdio::null()).status().unwrap().success()
     }
 
-    pub fn namespace(&self, name: &str) -> String {
+    pub(crate) fn namespace(&self, name: &str) -> String {
         format!("{}-{name}", self.prefix)
     }
 }
