@@ -23,6 +23,8 @@ pub(crate) struct Call {
     pub(crate) acks: Vec<PassedAck>,
     /// The target among whose calls this one is counted.
     pub(crate) counted: Option<i64>,
+    /// Requests in its dialogs whose transactions live.
+    pub(crate) relays: Vec<ServerId>,
     /// Commands that remove flows, whose last reports are awaited.
     pub(crate) awaiting: BTreeSet<u64>,
 }

@@ -204,8 +204,7 @@ impl Core {
         let (access, mut bad) = Access::new(&tables.address);
         self.access = access;
         bad.extend(self.dispatcher.load(&tables.dispatcher));
-        self.counters
-            .add_named(Counter::BadRows.name(), bad.len() as u64);
+        self.counters.add_many(Counter::BadRows, bad.len() as u64);
         self.bad_rows = bad;
         if std::mem::take(&mut self.uncounted) {
             for target in self.calls.values().filter_map(|c| c.counted) {
@@ -258,7 +257,11 @@ impl Core {
             TransactionOutput::ClientEnded(id) => self.client_ended(id),
             TransactionOutput::NoAck(_) => self.counters.add(Counter::AcksMissing),
             TransactionOutput::ServerEnded(id) => {
-                self.relays.remove(&id);
+                if let Some(relay) = self.relays.remove(&id)
+                    && let Some(call) = self.calls.get_mut(&relay.call)
+                {
+                    call.relays.retain(|r| *r != id);
+                }
                 if let Some(call) = self.setups.remove(&id).and_then(|k| self.calls.get_mut(&k)) {
                     call.accepted = None;
                 }

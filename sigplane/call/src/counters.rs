@@ -173,25 +173,38 @@ counters! {
 /// The counters' values.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    values: BTreeMap<&'static str, u64>,
+    /// By [`Counter`]'s position.
+    values: Vec<u64>,
+    /// Those that other rooms name.
+    named: BTreeMap<&'static str, u64>,
 }
 
 impl Counters {
     pub(crate) fn add(&mut self, counter: Counter) {
-        self.add_named(counter.name(), 1);
+        self.add_many(counter, 1);
     }
 
-    pub(crate) fn add_named(&mut self, name: &'static str, n: u64) {
-        let value = self.values.entry(name).or_default();
-        *value = value.saturating_add(n);
-    }
-
-    /// All counters by name, those that never moved included.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        let mut all = self.values.clone();
-        for counter in Counter::ALL {
-            all.entry(counter.name()).or_default();
+    pub(crate) fn add_many(&mut self, counter: Counter, n: u64) {
+        self.values.resize(Counter::ALL.len(), 0);
+        if let Some(value) = self.values.get_mut(counter as usize) {
+            *value = value.saturating_add(n);
         }
-        all.into_iter()
+    }
+
+    /// Moves a counter of another room: of the media sessions' refusals, of the message index.
+    pub(crate) fn add_named(&mut self, name: &'static str) {
+        let value = self.named.entry(name).or_default();
+        *value = value.saturating_add(1);
+    }
+
+    /// All counters by name, those of ours that never moved included.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let own = Counter::ALL.iter().map(|c| {
+            (
+                c.name(),
+                self.values.get(*c as usize).copied().unwrap_or_default(),
+            )
+        });
+        own.chain(self.named.iter().map(|(name, value)| (*name, *value)))
     }
 }

@@ -64,10 +64,14 @@ fn silence_takes_a_target_out_and_answers_bring_it_back() {
             CARRIER,
             &invite_from(CARRIER, &id, &id, &sdp("203.0.113.10", 40_000)),
         );
-        assert_eq!(at_pool(&mut world).0, POOL[1]);
+        let (pool, inside) = at_pool(&mut world);
+        assert_eq!(pool, POOL[1]);
+        world.from(&pool, &answer(&inside, &pool, "486 Busy Here", "b", "", ""));
     }
     world.sent.clear();
-    for _ in 0..3 {
+    // The probes that were out meanwhile are lost; three answered ones follow.
+    for _ in 0..4 {
+        assert_eq!(state(&world, 1), "inactive");
         // A 404 shows that somebody is there.
         world.wait(Duration::from_millis(20));
         answer_probes(&mut world, "", "404 Not Found");

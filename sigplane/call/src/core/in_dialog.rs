@@ -106,6 +106,9 @@ impl Core {
             cancel,
         };
         self.relays.insert(server, relay);
+        if let Some(call) = self.calls.get_mut(&place.key) {
+            call.relays.push(server);
+        }
         let setup = self
             .calls
             .get(&place.key)
@@ -174,12 +177,10 @@ impl Core {
         if !refreshes || find_sdp(message) == Found::None {
             return None;
         }
-        let setup = self.calls.get(&place.key).and_then(|c| c.setup.as_ref());
-        let relays = self.relays.values().filter(|r| r.call == place.key);
-        let mut open = setup
-            .map(|s| s.exchange)
-            .into_iter()
-            .chain(relays.map(|r| r.exchange));
+        let call = self.calls.get(&place.key)?;
+        let relays = call.relays.iter().filter_map(|r| self.relays.get(r));
+        let setup = call.setup.as_ref().map(|s| s.exchange);
+        let mut open = setup.into_iter().chain(relays.map(|r| r.exchange));
         let offerer = open.find_map(|exchange| match exchange {
             Exchange::Offered(party) => Some(party),
             Exchange::None | Exchange::Answered(_) => None,
@@ -227,13 +228,16 @@ impl Core {
 
     /// The exchange of the call's INVITE that is under way.
     fn invite_exchange(&mut self, key: u64) -> Option<&mut Exchange> {
-        let setup = self.calls.get_mut(&key).and_then(|c| c.setup.as_mut());
-        setup.map(|s| &mut s.exchange).or_else(|| {
-            self.relays
-                .values_mut()
-                .find(|r| r.call == key && r.kind == RelayKind::Invite && r.answered.is_none())
-                .map(|r| &mut r.exchange)
-        })
+        let call = self.calls.get_mut(&key)?;
+        if let Some(setup) = call.setup.as_mut() {
+            return Some(&mut setup.exchange);
+        }
+        let is_open = |relay: &Relay| relay.kind == RelayKind::Invite && relay.answered.is_none();
+        let server = call
+            .relays
+            .iter()
+            .find(|r| self.relays.get(r).is_some_and(is_open))?;
+        self.relays.get_mut(server).map(|relay| &mut relay.exchange)
     }
 
     /// Keeps what a request says of its sender.

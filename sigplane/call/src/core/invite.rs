@@ -87,6 +87,7 @@ impl Core {
             accepted: None,
             acks: Vec::new(),
             counted: None,
+            relays: Vec::new(),
             awaiting: std::collections::BTreeSet::new(),
         };
         let over_limit = self.calls.len() >= self.config.max_calls;

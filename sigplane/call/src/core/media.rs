@@ -96,7 +96,7 @@ impl Core {
             Act::Answer => session.answer(&mut self.ports, from, tag, sdp),
         };
         if let Err(refusal) = &anchored {
-            self.counters.add_named(refusal.counter, 1);
+            self.counters.add_named(refusal.counter);
         }
         self.media_commands(key);
         anchored.map(|sdp| Body::Replaced(splice(message.body(), place, &sdp)))

@@ -46,7 +46,7 @@ impl Core {
             }
             Err(Unreadable::NotSip(counter)) => {
                 self.counters.add(Counter::NotSip);
-                self.counters.add_named(counter, 1);
+                self.counters.add_named(counter);
             }
             Err(Unreadable::Response) => self.counters.add(Counter::MalformedResponses),
             Err(Unreadable::Ack) => self.counters.add(Counter::MalformedAcks),

@@ -83,6 +83,7 @@ impl Core {
             accepted: None,
             acks: Vec::new(),
             counted,
+            relays: Vec::new(),
             awaiting: std::collections::BTreeSet::new(),
         };
         self.calls.insert(key, call);
