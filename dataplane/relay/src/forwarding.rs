@@ -259,3 +259,89 @@ fn prefix_key(address: IpAddr, prefix: u8) -> PrefixKey {
     let leading = bits.checked_shr(host).unwrap_or(0);
     (family, prefix, leading)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn mac(forwarding: &Forwarding, realm: u16, to: &str, hash: u32) -> Option<u8> {
+        match forwarding.next_hop(realm, ip(to), hash) {
+            NextHop::Resolved { index, .. } => forwarding.mac(index).map(|mac| mac[5]),
+            _ => None,
+        }
+    }
+
+    fn snapshot() -> Forwarding {
+        let mut builder = Forwarding::builder(1, 2);
+        for (to, prefix, metric, gateway) in [
+            ("0.0.0.0", 0, 0, Some("192.0.2.1")),
+            ("198.51.100.0", 24, 0, Some("192.0.2.2")),
+            ("198.51.100.128", 25, 20, Some("192.0.2.3")),
+            ("198.51.100.128", 25, 10, Some("192.0.2.4")),
+            ("192.0.2.0", 24, 0, None),
+            ("2001:db8::", 32, 0, Some("fe80::5")),
+        ] {
+            builder.route(0, ip(to), prefix, metric, gateway.map(ip), 1);
+        }
+        for n in 1..=4 {
+            builder.neighbour(0, ip(&format!("192.0.2.{n}")), [0, 0, 0, 0, 0, n]);
+        }
+        builder.neighbour(0, ip("fe80::5"), [0, 0, 0, 0, 0, 5]);
+        builder.address(0, ip("192.0.2.99"));
+        builder.build()
+    }
+
+    #[test]
+    fn the_longest_prefix_then_the_lowest_metric_wins() {
+        let forwarding = snapshot();
+        assert_eq!(mac(&forwarding, 0, "203.0.113.1", 0), Some(1));
+        assert_eq!(mac(&forwarding, 0, "198.51.100.1", 0), Some(2));
+        assert_eq!(mac(&forwarding, 0, "198.51.100.200", 0), Some(4));
+        assert_eq!(mac(&forwarding, 0, "192.0.2.3", 0), Some(3));
+        assert_eq!(mac(&forwarding, 0, "2001:db8:7::1", 0), Some(5));
+    }
+
+    #[test]
+    fn what_has_no_way_says_why() {
+        let forwarding = snapshot();
+        assert_eq!(
+            forwarding.next_hop(0, ip("2001:db9::1"), 0),
+            NextHop::NoRoute
+        );
+        assert_eq!(forwarding.next_hop(1, ip("192.0.2.3"), 0), NextHop::NoRoute);
+        assert_eq!(forwarding.next_hop(2, ip("192.0.2.3"), 0), NextHop::NoRoute);
+        assert_eq!(forwarding.next_hop(0, ip("192.0.2.99"), 0), NextHop::Local);
+        let neighbour = ip("192.0.2.77");
+        assert_eq!(
+            forwarding.next_hop(0, neighbour, 0),
+            NextHop::Unresolved { neighbour }
+        );
+    }
+
+    #[test]
+    fn equal_ways_share_by_weight_whatever_their_order() {
+        let ways = [("192.0.2.1", 3), ("192.0.2.2", 1)];
+        let shares = |ways: &[(&str, u16)]| {
+            let mut builder = Forwarding::builder(1, 1);
+            for (n, (gateway, weight)) in (1..).zip(ways) {
+                builder.route(0, ip("0.0.0.0"), 0, 0, Some(ip(gateway)), *weight);
+                builder.neighbour(0, ip(gateway), [0, 0, 0, 0, 0, n]);
+            }
+            let forwarding = builder.build();
+            (0..4)
+                .map(|hash| forwarding.next_hop(0, ip("203.0.113.1"), hash))
+                .map(|hop| match hop {
+                    NextHop::Resolved { neighbour, .. } => neighbour,
+                    other => panic!("{other:?}"),
+                })
+                .collect::<Vec<_>>()
+        };
+        let expected = ["192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2.2"].map(ip);
+        assert_eq!(shares(&ways), expected);
+        assert_eq!(shares(&[ways[1], ways[0]]), expected);
+    }
+}

@@ -1,0 +1,14 @@
+//! The relay as a worker uses it: frames in, verdicts and frames out, and every counter compared.
+
+#[cfg(test)]
+mod any_bytes;
+#[cfg(test)]
+mod commands;
+#[cfg(test)]
+mod lab;
+#[cfg(test)]
+mod learning;
+#[cfg(test)]
+mod not_media;
+#[cfg(test)]
+mod relaying;
