@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::{Failure, Lab, Namespace, Process, Result};
+use crate::{Failure, Lab, Namespace, Process, Result, wait};
 
 /// Bytes kept of each packet: headers, and as much of a payload as RTP's own header.
 const KEPT: usize = 128;
@@ -37,6 +37,8 @@ pub struct Rtp {
     pub dscp: u8,
     /// TTL or hop limit.
     pub ttl: u8,
+    /// The VLAN of its tag, if it had one.
+    pub vlan: Option<u16>,
 }
 
 /// All RTP of one capture.
@@ -54,9 +56,18 @@ impl Capture {
     pub fn start(lab: &Lab, namespace: &Namespace, name: &str, interface: &str) -> Result<Self> {
         let file = lab.dir().join(format!("{name}.pcap"));
         let mut command = namespace.command("tcpdump");
-        // -U so that the file is complete when it ends; a large buffer, since a lost packet here
+        // Each packet is written as it comes, and the buffer is large: a packet that is lost here
         // would look like one lost on the way.
-        command.args(["-i", interface, "-Z", "root", "-n", "-B", "65536", "-s"]);
+        command.args([
+            "-i",
+            interface,
+            "-Z",
+            "root",
+            "-n",
+            "-U",
+            "--immediate-mode",
+        ]);
+        command.args(["-B", "65536", "-s"]);
         command
             .arg(KEPT.to_string())
             .arg("-w")
@@ -72,6 +83,7 @@ impl Capture {
     /// # Errors
     /// When tcpdump itself lost packets, or the file cannot be read.
     pub fn finish(mut self) -> Result<Seen> {
+        self.wait_until_still()?;
         self.process.signal(Signal::SIGINT)?;
         self.process.wait(Duration::from_secs(10))?;
         let said = self.process.said();
@@ -87,6 +99,20 @@ impl Capture {
             .map_err(Failure::while_(format!("reading {}", self.file.display())))?;
         Ok(Seen {
             packets: packets(&bytes),
+        })
+    }
+}
+
+impl Capture {
+    /// Waits until the file has not grown for a while: tcpdump may lag behind the wire.
+    fn wait_until_still(&self) -> Result<()> {
+        let (mut size, mut since) = (0, Instant::now());
+        wait::until("the wire becoming quiet", Duration::from_secs(20), || {
+            let now = std::fs::metadata(&self.file).map_or(0, |m| m.len());
+            if now != size {
+                (size, since) = (now, Instant::now());
+            }
+            (since.elapsed() > Duration::from_millis(300)).then_some(())
         })
     }
 }
@@ -124,6 +150,12 @@ impl Seen {
     }
 }
 
+/// How many of the packets `sent` are not among those that `came`.
+#[must_use]
+pub fn missing(sent: &HashSet<(u32, u16)>, came: &HashSet<(u32, u16)>) -> usize {
+    sent.difference(came).count()
+}
+
 /// Reads a pcap file (the classic format, little endian, Ethernet).
 fn packets(file: &[u8]) -> Vec<Rtp> {
     let mut packets = Vec::new();
@@ -148,8 +180,9 @@ fn packets(file: &[u8]) -> Vec<Rtp> {
 
 fn rtp(frame: &[u8], time_us: u64) -> Option<Rtp> {
     let mut at = 12;
-    let mut kind = be16(frame, at)?;
+    let (mut kind, mut vlan) = (be16(frame, at)?, None);
     if kind == 0x8100 {
+        vlan = Some(be16(frame, at + 2)? & 0x0fff);
         at += 4;
         kind = be16(frame, at)?;
     }
@@ -206,6 +239,7 @@ fn rtp(frame: &[u8], time_us: u64) -> Option<Rtp> {
         sequence: be16(payload, 2)?,
         dscp: traffic_class >> 2,
         ttl,
+        vlan,
     })
 }
 
@@ -257,6 +291,7 @@ mod tests {
             sequence: 0,
             dscp: 0,
             ttl: 64,
+            vlan: None,
         };
         let seen = Seen {
             packets: vec![rtp(1, 0), rtp(2, 10), rtp(1, 20), rtp(1, 500), rtp(2, 510)],

@@ -3,9 +3,7 @@
 use std::net::SocketAddrV4;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
-use nix::sys::socket::{
-    AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, SockaddrLike as _, sendto, socket,
-};
+use nix::sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, sendto, socket};
 
 use crate::{Failure, Namespace, Result};
 
@@ -22,13 +20,7 @@ impl Link {
     /// When there is none of this name.
     pub fn open(namespace: &Namespace, interface: &str) -> Result<Self> {
         namespace.enter(|| {
-            let interfaces =
-                nix::ifaddrs::getifaddrs().map_err(Failure::while_("listing interfaces"))?;
-            let address = interfaces
-                .filter(|i| i.interface_name == interface)
-                .filter_map(|i| i.address)
-                .find_map(|a| a.as_link_addr().copied())
-                .ok_or_else(|| Failure::new(format!("there is no interface {interface}")))?;
+            let address = link_address(interface)?;
             // Protocol 0: for sending only.
             let socket = socket(
                 AddressFamily::Packet,
@@ -52,7 +44,6 @@ impl Link {
     /// # Errors
     /// When the kernel refuses it.
     pub fn send(&self, frame: &[u8]) -> Result<()> {
-        debug_assert!(self.address.len() > 0);
         sendto(
             self.socket.as_raw_fd(),
             frame,
@@ -62,6 +53,16 @@ impl Link {
         .map(drop)
         .map_err(Failure::while_("sending a frame"))
     }
+}
+
+/// The link address of an interface of the namespace that this thread is in.
+pub(crate) fn link_address(interface: &str) -> Result<LinkAddr> {
+    nix::ifaddrs::getifaddrs()
+        .map_err(Failure::while_("listing interfaces"))?
+        .filter(|i| i.interface_name == interface)
+        .filter_map(|i| i.address)
+        .find_map(|a| a.as_link_addr().copied())
+        .ok_or_else(|| Failure::new(format!("there is no interface {interface}")))
 }
 
 /// An RTP packet (RFC 3550) with a payload of zeros.

@@ -11,6 +11,8 @@ use nix::sys::signal::Signal;
 
 use crate::ctl::Ctl;
 use crate::namespace::run;
+use crate::topology::CARRIER_LINK;
+use crate::trunk::Trunk;
 use crate::{Failure, Namespace, Options, Process, Result, topology, wait};
 
 /// A daemon is ready within this time, on a busy machine too.
@@ -36,6 +38,7 @@ pub struct Lab {
     options: Options,
     dataplane: Option<Process>,
     sigplane: Option<Process>,
+    _trunk: Option<Trunk>,
     // Behind the daemons: it is dropped after them.
     janitor: Janitor,
 }
@@ -83,7 +86,11 @@ impl Lab {
             Namespace::create(core)?,
         );
         topology::lay(&carrier, &appliance, &core, options.vlan)?;
+        let trunk = options
+            .vlan
+            .map(|vlan| Trunk::join(&carrier, CARRIER_LINK, vlan));
         let lab = Self {
+            _trunk: trunk.transpose()?,
             carrier,
             appliance,
             core,
@@ -330,6 +337,26 @@ impl Lab {
             .any(|n| Path::new("/run/netns").join(n).exists())
     }
 
+    /// What the peers have written for people.
+    fn peers_logs(&self) -> Vec<PathBuf> {
+        let entries = |folder: &Path| {
+            fs::read_dir(folder)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .map(|e| e.path())
+        };
+        let own = |p: &PathBuf| {
+            p.file_name()
+                .is_some_and(|n| n.to_string_lossy().starts_with("tandem-"))
+        };
+        let logs = entries(&self.dir.join("log")).filter(|p| !own(p));
+        let errors = entries(&self.dir)
+            .map(|p| p.join("errors.log"))
+            .filter(|p| p.exists());
+        logs.chain(errors).collect()
+    }
+
     fn daemon(&self, name: &str) -> Result<Process> {
         let program = binary(name);
         if !program.exists() {
@@ -358,22 +385,14 @@ impl Drop for Lab {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("{}", self.daemons_said());
-            let logs = fs::read_dir(self.dir.join("log"))
-                .into_iter()
-                .flatten()
-                .flatten();
-            for log in logs.filter(|l| !l.file_name().to_string_lossy().starts_with("tandem-")) {
-                let text = fs::read(log.path()).unwrap_or_default();
+            for log in self.peers_logs() {
+                let text = fs::read(&log).unwrap_or_default();
                 let text = String::from_utf8_lossy(&text);
                 let lines: Vec<&str> = text.lines().collect();
                 let tail = lines
                     .get(lines.len().saturating_sub(25)..)
                     .unwrap_or_default();
-                eprintln!(
-                    "--- {}\n{}",
-                    log.file_name().to_string_lossy(),
-                    tail.join("\n")
-                );
+                eprintln!("--- {}\n{}", log.display(), tail.join("\n"));
             }
         }
     }

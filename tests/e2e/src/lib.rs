@@ -17,6 +17,7 @@ mod process;
 pub mod sip;
 pub mod sipp;
 pub mod topology;
+mod trunk;
 pub mod wait;
 pub mod wav;
 

@@ -10,6 +10,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::trunk::Trunk;
 use crate::{Namespace, Result};
 
 /// The appliance, as callers see it.
@@ -133,16 +134,13 @@ fn lay_wire(wire: &Wire<'_>) -> Result<()> {
     appliance.run(&format!("ethtool -K {port} tx off tso off gso off gro off"))?;
     appliance.run(&format!("ip link set {port} txqueuelen 10000 up"))?;
     peers.run(&format!("ip link set {link} txqueuelen 10000 up"))?;
-    let mut end = (*link).to_owned();
-    if let Some(vlan) = wire.vlan {
-        end = format!("{link}.{vlan}");
-        peers.run(&format!(
-            "ip link add link {link} name {end} type vlan id {vlan}"
-        ))?;
-        peers.run(&format!("ip link set {end} up"))?;
-    }
-    for address in &wire.peer_addresses {
-        peers.run(&add_address(*address, &end))?;
+    match wire.vlan {
+        Some(_) => Trunk::lay(peers, &wire.peer_addresses)?,
+        None => {
+            for address in &wire.peer_addresses {
+                peers.run(&add_address(*address, link))?;
+            }
+        }
     }
     appliance.run(&format!("ip tuntap add mode tap name {tap}"))?;
     for address in wire.own_addresses {
@@ -152,7 +150,8 @@ fn lay_wire(wire: &Wire<'_>) -> Result<()> {
     Ok(())
 }
 
-fn add_address(address: IpAddr, device: &str) -> String {
+/// The command that adds an address.
+pub(crate) fn add_address(address: IpAddr, device: &str) -> String {
     match address {
         IpAddr::V4(_) => format!("ip addr add {address}/24 dev {device}"),
         // Nobody else has it: no duplicate address detection to wait for.

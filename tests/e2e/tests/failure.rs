@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-use tandem_e2e::capture::Capture;
+use tandem_e2e::capture::{Capture, missing};
 use tandem_e2e::sip::{Message, Phone, sdp};
 use tandem_e2e::sipp::{Caller, Calls, Server};
 use tandem_e2e::topology::{CALLER, CARRIER_LINK, CORE_LINK, INSIDE, OUTSIDE, SERVERS, sip};
@@ -128,11 +128,8 @@ fn disturbed(
         lab.daemons_said()
     );
     let (outside, inside) = (outside.finish().unwrap(), inside.finish().unwrap());
-    let lost = outside
-        .from(CALLER)
-        .difference(&inside.from(INSIDE))
-        .count()
-        + inside.to(INSIDE).difference(&outside.from(OUTSIDE)).count();
+    let lost = missing(&outside.from(CALLER), &inside.from(INSIDE))
+        + missing(&inside.to(INSIDE), &outside.from(OUTSIDE));
     (lost, outside.longest_gap(OUTSIDE))
 }
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tandem_e2e::capture::Capture;
+use tandem_e2e::capture::{Capture, missing};
 use tandem_e2e::sipp::{Caller, Calls, Server};
 use tandem_e2e::topology::{CALLER, CARRIER_LINK, CORE_LINK, INSIDE, OUTSIDE, SERVERS};
 use tandem_e2e::{Lab, Options};
@@ -44,11 +44,8 @@ fn load(options: Options, seconds: u32) -> BTreeMap<String, u64> {
 
     let after = lab.ctl().counters().unwrap();
     let (outside, inside) = (outside.finish().unwrap(), inside.finish().unwrap());
-    let inward = outside
-        .from(CALLER)
-        .difference(&inside.from(INSIDE))
-        .count();
-    let outward = inside.to(INSIDE).difference(&outside.from(OUTSIDE)).count();
+    let inward = missing(&outside.from(CALLER), &inside.from(INSIDE));
+    let outward = missing(&inside.to(INSIDE), &outside.from(OUTSIDE));
     let sent = (outside.from(CALLER).len(), inside.to(INSIDE).len());
     let moved: BTreeMap<String, u64> = after.since(&before).into_iter().collect();
     println!("{count} calls, sent {sent:?}, lost {inward} inward, {outward} outward; {moved:#?}");

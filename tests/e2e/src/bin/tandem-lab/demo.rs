@@ -5,7 +5,7 @@ use std::time::Duration;
 use tandem_admin::{Call, DirectionFigures};
 use tandem_e2e::ctl::Ctl;
 use tandem_e2e::sipp::{Caller, Calls, Server};
-use tandem_e2e::topology::{CALLER, OUTSIDE, SERVERS, sip};
+use tandem_e2e::topology::{CALLER, OUTSIDE, SERVERS};
 use tandem_e2e::{Failure, Lab, Options, Result, wait};
 
 use crate::screen::{PICTURE, Screen};
@@ -61,12 +61,12 @@ pub(crate) fn run() -> Result<()> {
     }
     screen.good(&format!("the call went to {} instead", second.target));
     cdr(&lab, &screen, 2)?;
-    let gone = format!("sip:{}", sip(SERVERS[taken]));
+    let gone = &first.target;
     wait::until("the probe noticing", SOON, || {
         let targets = lab.ctl().targets().ok()?;
         targets
             .iter()
-            .any(|t| t.uri == gone && t.state == "inactive")
+            .any(|t| t.uri == *gone && t.state == "inactive")
             .then_some(())
     })?;
     screen.event("the probe has noticed; tandemctl dispatcher list:");
