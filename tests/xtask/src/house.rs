@@ -83,11 +83,7 @@ pub(crate) const HOUSE: &[Room] = &[
             "tandem-link",
         ],
     ),
-    room(
-        "tandemctl",
-        Kind::Plain,
-        &["tandem-config", "tandem-admin"],
-    ),
+    room("tandemctl", Kind::Plain, &["tandem-config", "tandem-admin"]),
     room("tandem-e2e", Kind::Test, &[]),
     room("tandem-bench", Kind::Test, &[]),
     room("tandem-bench-micro", Kind::Test, &[]),

@@ -97,7 +97,7 @@ mod tests {
             ("tandem-call", "tandem-relay"),
             ("tandem-sigplane", "tandem-dpdk"),
             ("tandem-net", "tandem-dataplane"),
-            ("tandem-ctl", "tandem-call"),
+            ("tandemctl", "tandem-call"),
             ("tandem-call", "tandem-e2e"),
             ("tandem-e2e", "tandem-sigplane"),
         ] {

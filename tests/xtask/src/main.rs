@@ -1,5 +1,7 @@
-//! Checks that the compiler does not make. `cargo xtask layers`: which room may use which.
+//! Checks that the compiler does not make. `cargo xtask layers`: which room may use which. `cargo xtask
+//! counters`: whether the guide's list of counters is what the sources declare.
 
+mod counters;
 mod house;
 mod layers;
 mod source;
@@ -9,12 +11,14 @@ use std::process::{Command, ExitCode};
 fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
         Some("layers") => layers_command(),
+        Some("counters") => counters_command(std::env::args().nth(2).as_deref() == Some("--write")),
         other => {
             if let Some(other) = other {
                 eprintln!("xtask: there is no command `{other}`");
             }
             eprintln!(
-                "usage: cargo xtask layers    check dependency edges, pure crates and unsafe"
+                "usage: cargo xtask layers    check dependency edges, pure crates and unsafe\n       \
+                 cargo xtask counters [--write]    check (or write) the guide's list of counters"
             );
             ExitCode::from(2)
         }
@@ -48,6 +52,29 @@ fn layers_command() -> ExitCode {
         faults.len()
     );
     ExitCode::FAILURE
+}
+
+fn counters_command(write: bool) -> ExitCode {
+    let read = |path: &str| std::fs::read_to_string(path).map_err(|e| format!("{path}: {e}"));
+    let done = counters::page(read).and_then(|page| {
+        if write {
+            std::fs::write(counters::PAGE, page).map_err(|e| format!("{}: {e}", counters::PAGE))
+        } else if read(counters::PAGE)? == page {
+            Ok(())
+        } else {
+            Err(format!(
+                "{} is out of date: run `cargo xtask counters --write`",
+                counters::PAGE
+            ))
+        }
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("counters: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Asks cargo for the workspace's own packages.
