@@ -60,16 +60,16 @@ impl Exception {
         let mut kernel_sip = KernelSip::new(taps);
         let mut buffer = payload_buffer();
         while !self.stop.load(Ordering::Relaxed) {
-            let mut done = self.to_kernel();
-            done += self.sip_to_kernel(&mut kernel_sip, &mut buffer);
-            done += self.from_kernel();
+            let mut done = self.feed_kernel();
+            done += self.feed_sip(&mut kernel_sip, &mut buffer);
+            done += self.drain_kernel();
             if done == 0 {
                 self.sleep();
             }
         }
     }
 
-    fn to_kernel(&mut self) -> usize {
+    fn feed_kernel(&mut self) -> usize {
         let mut done = 0;
         for ring in &mut self.frames {
             for _ in 0..TURN {
@@ -93,7 +93,7 @@ impl Exception {
         done
     }
 
-    fn sip_to_kernel(&mut self, kernel: &mut KernelSip, buffer: &mut PayloadBuffer) -> usize {
+    fn feed_sip(&mut self, kernel: &mut KernelSip, buffer: &mut PayloadBuffer) -> usize {
         let mut done = 0;
         for ring in &mut self.sip {
             while let Ok(Some((meta, length))) = ring.pop(buffer) {
@@ -111,7 +111,7 @@ impl Exception {
         done
     }
 
-    fn from_kernel(&mut self) -> usize {
+    fn drain_kernel(&mut self) -> usize {
         let mut done = 0;
         for realm in &self.realms {
             for _ in 0..TURN {

@@ -18,6 +18,10 @@ pub(crate) struct Tag {
 }
 
 /// To a worker.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a box would make a worker allocate or free"
+)]
 #[derive(Debug)]
 pub(crate) enum ToWorker {
     /// Install or change a flow.
@@ -39,6 +43,10 @@ pub(crate) enum ToWorker {
 }
 
 /// From a worker.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a box would make a worker allocate or free"
+)]
 #[derive(Debug)]
 pub(crate) enum FromWorker {
     /// The end of a command.

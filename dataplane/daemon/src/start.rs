@@ -140,7 +140,7 @@ pub(crate) fn run(config: Config) -> Result<(), StartError> {
             .map(|end| end.consumer)
             .collect(),
         sip_bell,
-        to_workers: mesh.from_exception(),
+        to_workers: mesh.rings_of_exception(),
         pool: pool.clone(),
         waker: Arc::clone(&shared.exception),
         stop: Arc::clone(&shared.stop),
@@ -376,7 +376,7 @@ impl Mesh {
     }
 
     /// The exception thread's rings, by worker.
-    fn from_exception(&mut self) -> Vec<rtrb::Producer<Passed>> {
+    fn rings_of_exception(&mut self) -> Vec<rtrb::Producer<Passed>> {
         self.producers
             .iter_mut()
             .filter_map(|ins| ins.last_mut()?.take())
@@ -423,6 +423,6 @@ mod tests {
                 (0..3).map(|other| other != worker).collect::<Vec<_>>()
             );
         }
-        assert_eq!(mesh.from_exception().len(), 3);
+        assert_eq!(mesh.rings_of_exception().len(), 3);
     }
 }

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use thiserror::Error;
+use tracing::debug;
 use tun_rs::{DeviceBuilder, Layer, SyncDevice};
 
 /// Why a realm's TAP could not be opened.
@@ -52,6 +53,7 @@ impl Tap {
         if !Path::new("/sys/class/net").join(&tap).exists() {
             return Err(TapError::Missing { realm, tap });
         }
+        skip_duplicate_detection(&tap);
         let opened = DeviceBuilder::new()
             .name(&tap)
             .layer(Layer::L2)
@@ -115,6 +117,18 @@ impl Tap {
     /// Takes a frame from the kernel; `WouldBlock` when there is none.
     pub(crate) fn receive(&self, room: &mut [u8]) -> io::Result<usize> {
         self.device.recv(room)
+    }
+}
+
+/// The device has a carrier as long as it is open, so each start of the dataplane would let IPv6
+/// check its addresses for duplicates (RFC 4862 section 5.4), and solicit no neighbour for some two
+/// seconds: too long for media to come back. Best effort: without IPv6 there is no such setting.
+fn skip_duplicate_detection(tap: &str) {
+    let setting = Path::new("/proc/sys/net/ipv6/conf")
+        .join(tap)
+        .join("accept_dad");
+    if let Err(error) = std::fs::write(&setting, "0") {
+        debug!("{}: {error}", setting.display());
     }
 }
 

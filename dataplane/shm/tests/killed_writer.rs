@@ -1,6 +1,14 @@
 //! A writer that is killed in the middle of writing harms nobody: the reader never sees a torn
 //! record, and everything it sees is in order.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests, which fail by panicking"
+)]
+
 use std::fs::OpenOptions;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;

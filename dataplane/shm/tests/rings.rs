@@ -1,5 +1,13 @@
 //! The rings as the two planes use them, in one process.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests, which fail by panicking"
+)]
+
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::net::SocketAddr;
