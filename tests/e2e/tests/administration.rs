@@ -39,13 +39,11 @@ fn ping_and_ip_work_as_on_any_machine() {
     lab.carrier
         .run(&format!("ping -n -c 1 -s 4000 -W 2 {OUTSIDE6}"))
         .unwrap();
-    assert!(
-        lab.ctl()
-            .counters()
-            .unwrap()
-            .value("exception_ip6_extension")
-            >= 3
-    );
+    wait::until("fragments on their way to the kernel", SOON, || {
+        let counters = lab.ctl().counters().ok()?;
+        (counters.value("exception_ip6_extension") >= 3).then_some(())
+    })
+    .unwrap();
     let neighbours = lab
         .appliance
         .run(&format!("ip neigh show dev {CARRIER_TAP}"))
