@@ -333,6 +333,8 @@ impl Control {
                 return;
             };
             let received = match session.connection.flush(now) {
+                // Who does not take the answers gives no more commands.
+                Ok(()) if session.connection.is_congested() => Ok(None),
                 Ok(()) => session.connection.receive(&mut self.state.receive),
                 Err(ended) => Err(ended),
             };

@@ -117,6 +117,36 @@ fn media_crosses_in_both_directions_over_ipv4_and_ipv6() {
 }
 
 #[test]
+fn routes_and_addresses_of_the_administrator_are_followed() {
+    let mut lab = Lab::new(&Options::default());
+    lab.start();
+    let mut controller = Controller::connect(&lab.link_socket());
+    // A media server behind a router that the appliance learns of while it runs.
+    lab.ip("y", "addr add 10.9.0.2/32 dev lo");
+    let mut call = Call::new(&lab, 1, "10.1.0.", "10.2.0.");
+    call.y = lab.udp("y", "10.9.0.2:0");
+    call.spec.b.remote = Some(call.y.local_addr().unwrap());
+    controller.ok(Command::PutFlow(call.spec.clone()));
+    let entry = SocketAddr::new(call.spec.a.local, call.spec.a.port);
+    let since = Instant::now();
+    while controller.counter("drop_no_route") == 0 {
+        call.x.send_to(&rtp(1), entry).unwrap();
+        assert!(since.elapsed() < PATIENCE);
+    }
+    lab.ip("a", "route add 10.9.0.0/24 via 10.2.0.2 dev ty");
+    call.talk(&mut controller, 10);
+    // And forgets again.
+    let before = controller.counter("drop_no_route");
+    lab.ip("a", "route del 10.9.0.0/24");
+    let since = Instant::now();
+    while controller.counter("drop_no_route") == before {
+        call.x.send_to(&rtp(2), entry).unwrap();
+        assert!(since.elapsed() < PATIENCE);
+    }
+    assert!(controller.counter("forwarding_updates") >= 3);
+}
+
+#[test]
 fn media_that_arrives_on_the_wrong_core_reaches_its_owner() {
     let mut lab = Lab::new(&Options {
         workers: "[0, 1]",
@@ -320,11 +350,15 @@ fn sip_goes_up_and_down_and_the_first_datagram_is_not_lost() {
     assert_eq!(phone.recv(&mut buffer).unwrap(), 4000);
     assert_eq!(&buffer[..4000], &long[..]);
 
-    // Without a controller it is counted.
-    let before = controller.counter("sip_no_controller");
-    drop(controller);
-    let mut controller = Controller::connect(&lab.link_socket());
-    assert_eq!(controller.counter("sip_no_controller"), before);
+    // Without a controller it is counted; when the dataplane notices that it is gone is its own
+    // affair.
+    let since = Instant::now();
+    while controller.counter("sip_no_controller") == 0 {
+        drop(controller);
+        phone.send_to(b"anybody there?", from).unwrap();
+        controller = Controller::connect(&lab.link_socket());
+        assert!(since.elapsed() < PATIENCE);
+    }
     assert_eq!(controller.counter("sip_ring_corrupt"), 0);
 }
 

@@ -13,6 +13,9 @@ const REPORTS: usize = 32;
 /// Slots of the report ring that lists leave free, for answers and events.
 const RESERVE: usize = 256;
 
+/// Slots of the report ring that one order's answers take at most.
+const ANSWERS: usize = 8;
+
 /// A list of flows that is being given out, some in each turn.
 #[derive(Clone, Copy)]
 pub(crate) struct Listing {
@@ -26,8 +29,9 @@ impl Worker {
     pub(super) fn take_orders(&mut self, now: u64) -> usize {
         let mut done = self.go_on_listing(now);
         for _ in 0..ORDERS {
-            // One list at a time, in order with the other commands.
-            if self.listing.is_some() {
+            // One list at a time, in order with the other commands; and no order whose answer
+            // would find no room.
+            if self.listing.is_some() || self.control.room() < ANSWERS {
                 break;
             }
             let Ok(order) = self.orders.pop() else { break };

@@ -97,6 +97,11 @@ impl Lab {
             self.execute("a", &format!("sysctl -qw net.{setting}"));
         }
         self.execute(side, &format!("ethtool -K p{side} tx off"));
+        // Else the peer would not answer while it checks its own link-local address.
+        self.execute(
+            side,
+            &format!("sysctl -qw net.ipv6.conf.p{side}.accept_dad=0"),
+        );
         self.ip(side, &format!("addr add 10.{net}.0.2/24 dev p{side}"));
         self.ip(side, &format!("addr add fd0{net}::2/64 dev p{side} nodad"));
         self.ip(side, &format!("link set dev p{side} up"));
