@@ -222,8 +222,8 @@ impl Datagram {
             Checksum::Unknown => {
                 let datagram = frame.get(self.udp..self.end).unwrap_or_default();
                 let addresses = Sum::ZERO
-                    .bytes(&self.source.address)
-                    .bytes(&self.local.address);
+                    .address(&self.source.address)
+                    .address(&self.local.address);
                 let sum = udp::pseudo_header(addresses, datagram.len()).bytes(datagram);
                 sum.folded() == 0xffff
             }

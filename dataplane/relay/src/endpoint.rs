@@ -7,6 +7,9 @@ use tandem_wire::checksum::Sum;
 /// An IP address in 16 bytes: IPv4 in its IPv6-mapped form, which nothing on a wire has.
 pub(crate) type Address = [u8; 16];
 
+/// The first 12 bytes of an IPv4 address in IPv6-mapped form (RFC 4291 section 2.5.5.2).
+const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
+
 /// An address and a port. Port 0 stands for none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Endpoint {
@@ -60,23 +63,33 @@ impl Endpoint {
 
     #[inline]
     pub(crate) fn is_v4(&self) -> bool {
-        matches!(self.address, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ..])
+        *self.halves().0 == MAPPED
     }
 
     /// Whether it is an address that one host can send from and receive at.
     #[inline]
     pub(crate) fn is_somebody(&self) -> bool {
-        let somebody = match self.address {
+        let (prefix, [first, ..]) = self.halves();
+        let somebody = if *prefix == MAPPED {
             // Not "this network", loopback, multicast or reserved (RFC 6890).
-            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, first, ..] => {
-                first != 0 && first != 127 && first < 224
-            }
-            [0xff, ..] => false,
-            // Unspecified and loopback.
-            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last] => last > 1,
-            _ => true,
+            *first != 0 && *first != 127 && *first < 224
+        } else if *prefix == [0; 12] {
+            // Not unspecified and loopback; nor what was once IPv4-compatible (RFC 4291).
+            false
+        } else {
+            // Not multicast.
+            !matches!(prefix, [0xff, ..])
         };
         somebody && self.port != 0
+    }
+
+    /// What tells the families apart, and the IPv4 address.
+    #[inline]
+    fn halves(&self) -> (&[u8; 12], &[u8; 4]) {
+        match self.address.split_first_chunk::<12>() {
+            Some((prefix, rest)) => (prefix, rest.first_chunk::<4>().unwrap_or(&[0; 4])),
+            None => (&[0; 12], &[0; 4]),
+        }
     }
 
     pub(crate) fn ip(&self) -> IpAddr {
@@ -113,11 +126,10 @@ impl Endpoint {
         }
     }
 
-    /// What the address and the port add to a UDP checksum. The mapped form's 0xffff is a zero in
-    /// one's complement.
+    /// What the address and the port add to a UDP checksum.
     #[inline]
     pub(crate) fn sum(&self) -> Sum {
-        Sum::ZERO.bytes(&self.address).word(self.port)
+        Sum::ZERO.address(&self.address).word(self.port)
     }
 }
 
@@ -127,7 +139,7 @@ mod tests {
 
     #[test]
     fn both_families_come_back() {
-        for text in ["192.0.2.1:5000", "[2001:db8::1]:5000", "[::2]:7"] {
+        for text in ["192.0.2.1:5000", "[2001:db8::1]:5000", "[fe80::2]:7"] {
             let address: SocketAddr = text.parse().unwrap();
             assert_eq!(Endpoint::new(address).socket(), Some(address));
             assert_eq!(Endpoint::new(address).is_v4(), address.is_ipv4());

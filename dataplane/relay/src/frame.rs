@@ -28,6 +28,7 @@ pub struct RxChecksums {
 }
 
 /// A frame: a window into its whole buffer, headroom included, so that headers can grow in place.
+#[derive(Default)]
 pub struct Frame<'a> {
     buffer: &'a mut [u8],
     start: usize,

@@ -27,5 +27,5 @@ pub use config::{ConfigError, PortConfig, RealmConfig, RelayConfig, TxOffloads};
 pub use counters::Counters;
 pub use forwarding::{Forwarding, ForwardingBuilder, NextHop};
 pub use frame::{Checksum, Frame, RxChecksums};
-pub use relay::Relay;
+pub use relay::{Look, Relay};
 pub use verdict::{SipMeta, SipSend, TxChecksums, Verdict};

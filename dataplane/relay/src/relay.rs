@@ -8,13 +8,13 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use tandem_link::{Event, FlowId, SLOTS, SlotTable, slot};
+use tandem_link::{Event, FlowId, Leg, SLOTS, SlotTable, slot};
 
 use crate::classify::{Class, Datagram, classify};
 use crate::counters::Counter;
 use crate::hops::Hops;
 use crate::network::Networks;
-use crate::table::FlowTable;
+use crate::table::{FlowTable, Place};
 use crate::{ConfigError, Counters, Forwarding, Frame, RelayConfig, SipMeta, Verdict};
 
 /// Events kept for a worker that does not fetch them.
@@ -75,24 +75,48 @@ impl Relay {
 
     /// A frame came in on a port.
     pub fn receive(&mut self, now: u64, port: u16, frame: &mut Frame<'_>) -> Verdict {
-        self.classified(now, port, frame, false)
+        let look = self.look(port, frame.bytes());
+        self.decide(now, frame, look)
+    }
+
+    /// The first half of [`Relay::receive`]: classifies a frame and brings its flow pair's memory near.
+    /// A worker looks at a whole burst before it decides on the first frame, so that it waits for
+    /// all of that memory at once and not for each flow pair in turn.
+    #[must_use]
+    pub fn look(&self, port: u16, frame: &[u8]) -> Look {
+        let class = classify(&self.networks, port, frame);
+        let mut place = None;
+        if let Ok(Class::Media(datagram, local)) = &class {
+            place = self.table.at_port((*local, datagram.local.port));
+            if let Some((place, leg)) = place {
+                self.table.touch(place, leg);
+            }
+        }
+        Look { class, place }
+    }
+
+    /// The second half: what becomes of the frame that was looked at. No command may have come
+    /// between the halves.
+    pub fn decide(&mut self, now: u64, frame: &mut Frame<'_>, look: Look) -> Verdict {
+        self.classified(now, frame, &look, false)
     }
 
     /// A frame came from the worker that received it on `port`. Never handed off again.
     pub fn received_by_hand_off(&mut self, now: u64, port: u16, frame: &mut Frame<'_>) -> Verdict {
-        self.classified(now, port, frame, true)
+        let look = self.look(port, frame.bytes());
+        self.classified(now, frame, &look, true)
     }
 
     #[inline]
     fn classified(
         &mut self,
         now: u64,
-        port: u16,
         frame: &mut Frame<'_>,
+        look: &Look,
         handed_off: bool,
     ) -> Verdict {
-        let verdict = match classify(&self.networks, port, frame.bytes()) {
-            Ok(Class::Media(datagram, local)) => {
+        let verdict = match &look.class {
+            Ok(Class::Media(datagram, _)) => {
                 let owner = self.owner(datagram.local.port);
                 if handed_off {
                     self.counters.taken_over += 1;
@@ -100,17 +124,17 @@ impl Relay {
                     self.counters.handed_over += 1;
                     return Verdict::HandOff { worker: owner };
                 }
-                self.media(now, frame, &datagram, local)
+                self.media(now, frame, datagram, look.place)
             }
-            Ok(Class::Sip(datagram)) => self.sip(frame, &datagram),
+            Ok(Class::Sip(datagram)) => self.sip(frame, datagram),
             Ok(Class::Exception { realm, counter }) => {
                 counter.count(&mut self.counters);
-                if self.networks.realm(realm).is_some() && is_tagged(frame) {
+                if is_tagged(frame) {
                     frame.strip_tag();
                 }
-                return Verdict::Exception { realm };
+                return Verdict::Exception { realm: *realm };
             }
-            Err(counter) => Err(counter),
+            Err(counter) => Err(*counter),
         };
         verdict.unwrap_or_else(|counter| {
             counter.count(&mut self.counters);
@@ -172,6 +196,14 @@ impl Relay {
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
+}
+
+/// What [`Relay::look`] found out about a frame.
+#[derive(Clone, Debug)]
+pub struct Look {
+    class: Result<Class, Counter>,
+    /// The flow pair and the leg of a media packet.
+    place: Option<(Place, Leg)>,
 }
 
 /// Adds an event; of too many the oldest is lost.

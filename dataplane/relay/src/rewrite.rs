@@ -21,6 +21,8 @@ pub(crate) struct Headers {
     dont_fragment: bool,
     /// IPv4 identification.
     id: u16,
+    /// Whether the packet is IPv4.
+    v4: bool,
     offloads: TxOffloads,
     /// The longest IP packet.
     mtu: usize,
@@ -46,6 +48,7 @@ impl Headers {
         destination: Endpoint,
         traffic_class: u8,
     ) -> Self {
+        let v4 = source.is_v4();
         Self {
             ethernet: EthernetRepr {
                 destination: neighbour,
@@ -54,17 +57,14 @@ impl Headers {
                 tag: realm
                     .vlan
                     .map(|vlan| u16::from(traffic_class >> 5) << 13 | vlan),
-                ethertype: if source.is_v4() {
-                    ethernet::IPV4
-                } else {
-                    ethernet::IPV6
-                },
+                ethertype: if v4 { ethernet::IPV4 } else { ethernet::IPV6 },
             },
             source,
             destination,
             traffic_class,
             dont_fragment: false,
             id: 0,
+            v4,
             offloads: port.config.offloads,
             mtu: port.config.mtu.into(),
         }
@@ -75,7 +75,7 @@ impl Headers {
     #[inline]
     pub(crate) fn fragmentation(mut self, dont_fragment: bool, ids: &mut u16) -> Self {
         self.dont_fragment = dont_fragment;
-        if !dont_fragment && self.source.is_v4() {
+        if !dont_fragment && self.v4 {
             *ids = ids.wrapping_add(1);
             self.id = *ids;
         }
@@ -96,11 +96,7 @@ impl Headers {
 
     #[inline]
     fn ip_len(&self) -> usize {
-        if self.source.is_v4() {
-            ipv4::HEADER
-        } else {
-            ipv6::HEADER
-        }
+        if self.v4 { ipv4::HEADER } else { ipv6::HEADER }
     }
 
     /// Writes them, and the UDP header, in front of the payload that ends the window. None if the
@@ -109,7 +105,7 @@ impl Headers {
     pub(crate) fn emit(&self, window: &mut [u8], udp_checksum: UdpChecksum) -> Option<TxChecksums> {
         let udp_len = u16::try_from(window.len().checked_sub(self.len())?).ok()?;
         let rest = self.ethernet.emit(window)?;
-        let rest = if self.source.is_v4() {
+        let rest = if self.v4 {
             self.ipv4(udp_len).emit(rest)?
         } else {
             self.ipv6(udp_len).emit(rest)?
@@ -123,14 +119,14 @@ impl Headers {
             checksum,
         };
         header.emit(rest)?;
-        let ipv4 = self.source.is_v4() && self.offloads.ipv4;
+        let ipv4 = self.v4 && self.offloads.ipv4;
         if !offloaded && !ipv4 {
             return Some(TxChecksums::default());
         }
         Some(TxChecksums {
             ipv4,
             udp: offloaded,
-            ipv6: !self.source.is_v4(),
+            ipv6: !self.v4,
             l2_len: u8::try_from(self.ethernet.len()).ok()?,
             l3_len: u16::try_from(self.ip_len()).ok()?,
         })
@@ -172,8 +168,8 @@ impl Headers {
             }
             UdpChecksum::Compute if self.offloads.udp => {
                 let addresses = Sum::ZERO
-                    .bytes(&self.source.address)
-                    .bytes(&self.destination.address);
+                    .address(&self.source.address)
+                    .address(&self.destination.address);
                 (udp::pseudo_header(addresses, udp_len.into()).folded(), true)
             }
             UdpChecksum::Compute => {

@@ -1,6 +1,7 @@
 //! The flow table: by port for packets, by name for commands.
 
 use std::collections::HashMap;
+use std::hint::black_box;
 
 use tandem_link::{FlowId, Leg};
 
@@ -67,6 +68,14 @@ impl FlowTable {
     #[inline]
     pub(crate) fn get_mut(&mut self, place: Place) -> Option<&mut Flow> {
         self.flows.get_mut(place.0 as usize)?.as_mut()
+    }
+
+    /// Reads a word of each cache line that a packet to a leg needs, and forgets it.
+    #[inline]
+    pub(crate) fn touch(&self, place: Place, leg: Leg) {
+        if let Some(flow) = self.get(place) {
+            black_box(flow.touch(leg));
+        }
     }
 
     /// Adds a flow pair and its ports; none if the table is full.

@@ -4,7 +4,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// A running one's complement sum of 16-bit words. Parts may be added in any order, each one as if
 /// it began at an even offset; only the last of a row of parts may have an odd length.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+///
+/// The sum does not care for byte order (RFC 1071 section 2 B): words are added as the machine
+/// reads them, and only the result is swapped. It takes 2^32 words to overflow.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Sum(u64);
 
 impl Sum {
@@ -15,18 +18,16 @@ impl Sum {
     #[inline]
     #[must_use]
     pub fn bytes(self, bytes: &[u8]) -> Self {
-        // The sum does not care for byte order (RFC 1071 section 2 B): words are added as the
-        // machine reads them, and the result is swapped once. 32-bit words in 64-bit sums cannot
-        // overflow below 2^32 words, and four of them at a time keep four adders busy.
+        // Four adders are kept busy with 32 bits each.
         let mut lanes = [0u64; 4];
         let (chunks, rest) = bytes.as_chunks::<16>();
         for chunk in chunks {
             let [a, b, c, d] = quarters(chunk);
             let [w, x, y, z] = &mut lanes;
-            *w += u64::from(a);
-            *x += u64::from(b);
-            *y += u64::from(c);
-            *z += u64::from(d);
+            *w += a;
+            *x += b;
+            *y += c;
+            *z += d;
         }
         let mut sum: u64 = lanes.iter().sum();
         let (pairs, odd) = rest.as_chunks::<2>();
@@ -36,51 +37,58 @@ impl Sum {
         if let [last] = odd {
             sum += u64::from(u16::from_ne_bytes([*last, 0]));
         }
-        Self(self.0 + u64::from(u16::from_be(fold(sum))))
+        Self(self.0 + sum)
+    }
+
+    /// Adds the 16 bytes of an IPv6 address; or of an IPv4 address in IPv6-mapped form (RFC 4291
+    /// section 2.5.5.2), whose 0xffff is a zero in one's complement.
+    #[inline]
+    #[must_use]
+    pub fn address(self, address: &[u8; 16]) -> Self {
+        let [a, b, c, d] = quarters(address);
+        Self(self.0 + a + b + c + d)
     }
 
     /// Adds a word.
     #[inline]
     #[must_use]
     pub const fn word(self, word: u16) -> Self {
-        Self(self.0 + word as u64)
+        Self(self.0 + word.to_be() as u64)
     }
 
     /// Adds an IPv4 address.
     #[inline]
     #[must_use]
     pub const fn ipv4(self, address: Ipv4Addr) -> Self {
-        let bits = address.to_bits();
-        Self(self.0 + (bits >> 16) as u64 + (bits & 0xffff) as u64)
+        Self(self.0 + u32::from_ne_bytes(address.octets()) as u64)
     }
 
     /// Adds an IPv6 address.
     #[inline]
     #[must_use]
     pub fn ipv6(self, address: Ipv6Addr) -> Self {
-        let words = address.segments();
-        Self(self.0 + words.iter().map(|&word| u64::from(word)).sum::<u64>())
+        self.address(&address.octets())
     }
 
     /// Adds another sum.
     #[inline]
     #[must_use]
-    pub fn sum(self, other: Self) -> Self {
-        self.word(other.folded())
+    pub const fn sum(self, other: Self) -> Self {
+        Self(self.0 + other.0)
     }
 
     /// The sum in 16 bits: what the pseudo header's field holds when a device is to finish it, and
     /// 0xffff over data that contains its right checksum.
     #[inline]
     #[must_use]
-    pub fn folded(self) -> u16 {
-        fold(self.0)
+    pub const fn folded(self) -> u16 {
+        u16::from_be(fold(self.0))
     }
 
     /// The checksum: the sum's complement.
     #[inline]
     #[must_use]
-    pub fn checksum(self) -> u16 {
+    pub const fn checksum(self) -> u16 {
         !self.folded()
     }
 }
@@ -89,7 +97,7 @@ impl Sum {
 /// (RFC 1624 equation 3).
 #[inline]
 #[must_use]
-pub fn update(checksum: u16, old: Sum, new: Sum) -> u16 {
+pub const fn update(checksum: u16, old: Sum, new: Sum) -> u16 {
     Sum::ZERO
         .word(!checksum)
         .word(!old.folded())
@@ -98,19 +106,17 @@ pub fn update(checksum: u16, old: Sum, new: Sum) -> u16 {
 }
 
 #[inline]
-fn quarters(chunk: &[u8; 16]) -> [u32; 4] {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *chunk;
-    [
-        u32::from_ne_bytes([a, b, c, d]),
-        u32::from_ne_bytes([e, f, g, h]),
-        u32::from_ne_bytes([i, j, k, l]),
-        u32::from_ne_bytes([m, n, o, p]),
-    ]
+fn quarters(chunk: &[u8; 16]) -> [u64; 4] {
+    let (low, high) = (
+        u128::from_ne_bytes(*chunk) as u64,
+        (u128::from_ne_bytes(*chunk) >> 64) as u64,
+    );
+    [low & 0xffff_ffff, low >> 32, high & 0xffff_ffff, high >> 32]
 }
 
 #[inline]
 const fn fold(sum: u64) -> u16 {
-    let sum = (sum & 0xffff_ffff) + (sum >> 32);
+    // 64 bits, then 33, then 32; then 17, then 16.
     let sum = (sum & 0xffff_ffff) + (sum >> 32);
     let sum = (sum & 0xffff) + (sum >> 16);
     let sum = (sum & 0xffff) + (sum >> 16);

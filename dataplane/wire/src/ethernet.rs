@@ -153,16 +153,15 @@ impl EthernetRepr {
     /// Writes it; returns what is behind it, or nothing if there is no room.
     #[inline]
     pub fn emit<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b mut [u8]> {
-        let (addresses, rest) = buffer.split_first_chunk_mut::<12>()?;
-        let [a, b, c, d, e, f] = self.destination;
-        let [u, v, w, x, y, z] = self.source;
-        *addresses = [a, b, c, d, e, f, u, v, w, x, y, z];
+        let (destination, rest) = buffer.split_first_chunk_mut::<6>()?;
+        let (source, rest) = rest.split_first_chunk_mut::<6>()?;
+        *destination = self.destination;
+        *source = self.source;
         let rest = match self.tag {
             None => rest,
             Some(tag) => {
                 let (bytes, rest) = rest.split_first_chunk_mut::<TAG>()?;
-                let ([a, b], [c, d]) = (VLAN.to_be_bytes(), tag.to_be_bytes());
-                *bytes = [a, b, c, d];
+                *bytes = (u32::from(VLAN) << 16 | u32::from(tag)).to_be_bytes();
                 rest
             }
         };

@@ -143,18 +143,10 @@ impl Ipv6Repr {
         let (first, rest) = buffer.split_first_chunk_mut::<8>()?;
         let (source, rest) = rest.split_first_chunk_mut::<16>()?;
         let (destination, rest) = rest.split_first_chunk_mut::<16>()?;
-        let [l, m] = self.payload_len.to_be_bytes();
-        let class = self.traffic_class;
-        *first = [
-            0x60 | class >> 4,
-            class << 4,
-            0,
-            0,
-            l,
-            m,
-            self.next_header,
-            self.hop_limit,
-        ];
+        let length = u64::from(self.payload_len) << 16;
+        let hops = u64::from(self.next_header) << 8 | u64::from(self.hop_limit);
+        let begin = 6 << 60 | u64::from(self.traffic_class) << 52 | length | hops;
+        *first = begin.to_be_bytes();
         *source = self.source.octets();
         *destination = self.destination.octets();
         Some(rest)

@@ -123,12 +123,9 @@ impl UdpRepr {
     #[inline]
     pub fn emit<'b>(&self, buffer: &'b mut [u8]) -> Option<&'b mut [u8]> {
         let (header, rest) = buffer.split_first_chunk_mut::<HEADER>()?;
-        let ([a, b], [c, d]) = (
-            self.source_port.to_be_bytes(),
-            self.destination_port.to_be_bytes(),
-        );
-        let ([e, f], [g, h]) = (self.length.to_be_bytes(), self.checksum.to_be_bytes());
-        *header = [a, b, c, d, e, f, g, h];
+        let ports = u64::from(self.source_port) << 48 | u64::from(self.destination_port) << 32;
+        let end = u64::from(self.length) << 16 | u64::from(self.checksum);
+        *header = (ports | end).to_be_bytes();
         Some(rest)
     }
 

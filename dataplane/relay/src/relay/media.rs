@@ -12,6 +12,7 @@ use crate::forwarding::{Forwarding, NextHop};
 use crate::hops::Hops;
 use crate::learn::Source;
 use crate::rewrite::{Headers, UdpChecksum};
+use crate::table::Place;
 use crate::{Frame, Verdict};
 
 /// What a packet is, once checked.
@@ -30,13 +31,10 @@ impl Relay {
         now: u64,
         frame: &mut Frame<'_>,
         datagram: &Datagram,
-        local: u16,
+        place: Option<(Place, Leg)>,
     ) -> Result<Verdict, Counter> {
         let no_flow = Counter::of(|c| &mut c.drop_no_flow);
-        let (place, leg) = self
-            .table
-            .at_port((local, datagram.local.port))
-            .ok_or(no_flow)?;
+        let (place, leg) = place.ok_or(no_flow)?;
         let flow = self.table.get_mut(place).ok_or(no_flow)?;
         let checksum = datagram.verify(frame.received(), frame.bytes())?;
         datagram.check_source()?;

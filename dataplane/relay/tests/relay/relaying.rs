@@ -562,3 +562,28 @@ fn a_call_on_hold_has_its_own_limit_and_none_is_none() {
     lab.put(&spec);
     assert_eq!(expire(&mut lab, 23_612 * SECOND), 1);
 }
+
+#[test]
+fn looking_at_a_burst_first_decides_the_same() {
+    let (mut at_once, mut in_halves) = (Lab::with_flow(), Lab::with_flow());
+    let stranger = Packet::to_a(&rtp(2)).from("192.0.2.66:4000");
+    let sip = Packet::new("192.0.2.10:5060", "192.0.2.1:5060", b"x");
+    let packets = [Packet::to_a(&rtp(1)), stranger, Packet::to_b(&rtp(1)), sip];
+    let looks = packets
+        .each_ref()
+        .map(|p| in_halves.relay.look(p.port(), &p.bytes()));
+    for (packet, look) in packets.iter().zip(looks) {
+        let (verdict, out) = at_once.receive_as(packet.port(), &packet.bytes(), Default::default());
+        let mut buffer = vec![0; 2176];
+        let length = packet.bytes().len();
+        buffer[HEADROOM..HEADROOM + length].copy_from_slice(&packet.bytes());
+        let mut frame = Frame::new(&mut buffer, HEADROOM, length, Default::default()).unwrap();
+        assert_eq!(
+            in_halves.relay.decide(in_halves.now, &mut frame, look),
+            verdict
+        );
+        assert_eq!(frame.bytes(), out);
+    }
+    assert_eq!(at_once.relay.counters(), in_halves.relay.counters());
+    assert_eq!(at_once.report(), in_halves.report());
+}
