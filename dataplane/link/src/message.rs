@@ -21,7 +21,9 @@ pub enum ToDataplane {
     Hello(ControllerHello),
     /// A command, answered by [`FromDataplane::Done`] with the same `seq`.
     Command {
-        /// Ascending from 1 in each session.
+        /// Ascending from 1 in each session for what the call core asks for. The signaling plane's
+        /// shell asks for some things itself (counters, captures): its numbers ascend likewise, but
+        /// with bit 63 set, so that the two never meet. The dataplane returns them unread.
         seq: u64,
         /// What to do.
         command: Command,
