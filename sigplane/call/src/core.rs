@@ -68,6 +68,8 @@ pub struct Core {
     access: Access,
     dispatcher: Dispatcher,
     bad_rows: Vec<BadRow>,
+    /// Whether the tables were read yet. Before, nobody can be told from a stranger.
+    has_tables: bool,
     /// Calls from the journal are not counted among their targets' yet: the tables come later.
     uncounted: bool,
     probes: HashMap<i64, Probe>,
@@ -129,6 +131,7 @@ impl Core {
             access: Access::default(),
             dispatcher,
             bad_rows: Vec::new(),
+            has_tables: false,
             uncounted: false,
             probes: HashMap::new(),
             ports,
@@ -206,6 +209,7 @@ impl Core {
         bad.extend(self.dispatcher.load(&tables.dispatcher));
         self.counters.add_many(Counter::BadRows, bad.len() as u64);
         self.bad_rows = bad;
+        self.has_tables = true;
         if std::mem::take(&mut self.uncounted) {
             for target in self.calls.values().filter_map(|c| c.counted) {
                 self.dispatcher.call_begins(target);

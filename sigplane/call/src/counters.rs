@@ -88,6 +88,8 @@ counters! {
     CallsNoTarget = "calls_no_target",
     /// Calls answered with 503: no dataplane to carry their media.
     CallsNoDataplane = "calls_no_dataplane",
+    /// INVITEs answered with 503: the database's tables were not read yet.
+    CallsNoTables = "calls_no_tables",
     /// Calls answered with 503: as many calls as allowed are in progress.
     CallsOverLimit = "calls_over_limit",
     /// Calls refused for their SDP.

@@ -1093,3 +1093,67 @@ fn responses_go_where_rfc_3581_says() {
     let ok = world.one_to("203.0.113.99:7777");
     assert!(header(&ok, "Via").contains(";received=203.0.113.99;rport=7777"));
 }
+
+#[test]
+fn before_the_tables_are_read_callers_are_asked_to_wait() {
+    let mut world = World::without_tables();
+    let text = invite("c1", &sdp("203.0.113.10", 40_000));
+    world.from(CARRIER, &text);
+    let wait = world.one_to(CARRIER);
+    assert!(wait.starts_with("SIP/2.0 503"), "{wait}");
+    assert_eq!(header(&wait, "Retry-After"), "5");
+    assert_eq!(world.counter("calls_no_tables"), 1);
+    assert_eq!(world.counter("sip_forbidden"), 0);
+    assert!(world.cdrs.is_empty() && world.journal.is_empty());
+    world.input(tandem_call::Input::Tables(tables().into()));
+    world.from(CARRIER, &text);
+    at_pool(&mut world);
+}
+
+#[test]
+fn media_timeouts_begin_with_the_answer_and_not_while_it_rings() {
+    let mut world = World::new();
+    world.from(CARRIER, &invite("c1", &sdp("203.0.113.10", 40_000)));
+    let (pool, inside) = at_pool(&mut world);
+    let early = answer(
+        &inside,
+        &pool,
+        "183 Progress",
+        "bob",
+        "Require: 100rel\r\nRSeq: 1\r\n",
+        &sdp("10.0.0.11", 20_000),
+    );
+    world.from(&pool, &early);
+    let seen = world.sent_to(CARRIER).pop().unwrap();
+    let dialog = Dialog {
+        call_id: "c1".into(),
+        tag: "bob".into(),
+        pool: pool.clone(),
+        seen_by_caller: uri(header(&seen, "Contact")).into(),
+        seen_by_callee: String::new(),
+    };
+    world.from(
+        CARRIER,
+        &dialog.by_caller("UPDATE", "u", 2, "", &sdp("203.0.113.10", 40_010)),
+    );
+    let update = world.one_to(&pool);
+    world.from(
+        &pool,
+        &answer(&update, &pool, "200 OK", "", "", &sdp("10.0.0.11", 20_000)),
+    );
+    assert!(world.one_to(CARRIER).starts_with("SIP/2.0 200"));
+    let timeout = |world: &World| world.flows.values().next().unwrap().timeout_s;
+    assert_eq!(timeout(&world), 0, "still ringing");
+    world.from(&pool, &answer(&inside, &pool, "200 OK", "bob", "", ""));
+    assert_eq!(timeout(&world), 60, "answered");
+}
+
+#[test]
+fn what_the_media_sessions_let_through_is_counted() {
+    let mut world = World::new();
+    let offer = sdp("203.0.113.10", 40_000) + "m=audio 40002 TCP/RTP/AVP 8\r\n";
+    world.from(CARRIER, &invite("c1", &offer));
+    let (_, inside) = at_pool(&mut world);
+    assert!(body(&inside).contains("m=audio 0 TCP/RTP/AVP"), "{inside}");
+    assert_eq!(world.counter("sdp_media_disabled"), 1);
+}

@@ -11,7 +11,7 @@ use crate::call::PassedAck;
 use crate::compose::{self, Body, Onward};
 use crate::counters::Counter;
 use crate::io::Now;
-use crate::media::{Party, Session};
+use crate::media::Party;
 use crate::message::Message;
 
 impl Core {
@@ -105,7 +105,7 @@ impl Core {
         }
         match body {
             Ok(body) => {
-                self.with_media(key, Session::settle);
+                self.settle_if_answered(key);
                 self.journal(key);
                 (body, false)
             }

@@ -385,7 +385,7 @@ impl Core {
                     call.record.answer_in_ack = Some((message.cseq(), from));
                 }
             }
-            Exchange::Answered(_) if success => self.with_media(key, Session::settle),
+            Exchange::Answered(_) if success => self.settle_if_answered(key),
             Exchange::Offered(_) | Exchange::Answered(_) => {
                 self.with_media(key, Session::reject_offer);
             }

@@ -37,6 +37,11 @@ impl Core {
             return;
         }
         let message = arrival.message;
+        if !self.has_tables {
+            self.counters.add(Counter::CallsNoTables);
+            let answer = Answer::unavailable().with("Retry-After", b"5");
+            return self.reply(arrival, &answer);
+        }
         let Some(decision) = self.decide(arrival.hop) else {
             self.counters.add(Counter::Forbidden);
             return self.reply(arrival, &Answer::new(403, "Forbidden"));

@@ -116,7 +116,7 @@ impl Core {
         }
     }
 
-    /// Gives the dataplane what the call's session has for it.
+    /// Gives the dataplane what the call's session has for it, and counts what it has to tell.
     pub(super) fn media_commands(&mut self, key: u64) {
         while let Some(command) = self
             .calls
@@ -125,6 +125,27 @@ impl Core {
             .and_then(Session::command)
         {
             self.command_for_call(key, command);
+        }
+        while let Some(counter) = self
+            .calls
+            .get_mut(&key)
+            .and_then(|c| c.record.media.as_mut())
+            .and_then(Session::counter)
+        {
+            self.counters.add_named(counter);
+        }
+    }
+
+    /// An exchange of offer and answer is complete. Before the call is answered (UPDATE or PRACK
+    /// in an early dialog) that settles nothing: another fork may answer yet, and a phone that
+    /// rings sends no media whose absence would mean anything.
+    pub(super) fn settle_if_answered(&mut self, key: u64) {
+        let answered = self
+            .calls
+            .get(&key)
+            .is_some_and(|c| c.record.confirmed.is_some());
+        if answered {
+            self.with_media(key, Session::settle);
         }
     }
 }

@@ -137,6 +137,14 @@ impl World {
         world
     }
 
+    /// With a dataplane, but the database was not heard of yet.
+    pub fn without_tables() -> Self {
+        let core = Core::new(config(), [7; 16]);
+        let mut world = Self::bare(core, BTreeMap::new(), BTreeMap::new());
+        world.dataplane_up();
+        world
+    }
+
     fn bare(
         core: Core,
         journal: BTreeMap<u64, Vec<u8>>,
