@@ -1,7 +1,6 @@
 # Tandem. The two commands: make demo, make test.
 
 CARGO ?= cargo
-LAB = $(CARGO) run --quiet --package tandem-e2e --bin tandem-lab --
 
 .PHONY: help setup build demo lab lab-stop test nightly fuzz fmt
 
@@ -20,13 +19,13 @@ build: setup
 	$(CARGO) build --workspace --bins
 
 demo: build
-	@.ci/as-root $(LAB) demo
+	@.ci/lab demo
 
 lab: build
-	@.ci/as-root $(LAB) up
+	@.ci/lab up
 
 lab-stop:
-	@.ci/as-root $(LAB) down
+	@.ci/lab down
 
 test: setup
 	@.ci/test
