@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tandem_transaction::{ClientId, ServerId};
 
 use crate::media::Party;
-use crate::record::{Hop, Record};
+use crate::record::{Ending, Hop, Record};
 
 /// How many early dialogs and forks of one INVITE are looked after.
 pub(crate) const MAX_DIALOGS: usize = 16;
@@ -23,6 +23,8 @@ pub(crate) struct Call {
     pub(crate) acks: Vec<PassedAck>,
     /// The target among whose calls this one is counted.
     pub(crate) counted: Option<i64>,
+    /// The end that a BYE of a peer will make as soon as the other side answers it.
+    pub(crate) bye: Option<Ending>,
     /// Requests in its dialogs whose transactions live.
     pub(crate) relays: Vec<ServerId>,
     /// Commands that remove flows, whose last reports are awaited.

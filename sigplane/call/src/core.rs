@@ -2,12 +2,13 @@
 //!
 //! The rooms of this module, each a part of [`Core`]'s behaviour: `request` and `response` sort
 //! what comes in; `invite`, `branch` and `answer` set a call up; `in_dialog` and `ack` serve
-//! it; `cancel` and `end` end it; `dataplane` keeps the other plane in step; `probe` watches the
+//! it; `cancel`, `bye` and `end` end it; `dataplane` keeps the other plane in step; `probe` watches the
 //! targets; `own` makes requests of our own.
 
 mod ack;
 mod answer;
 mod branch;
+mod bye;
 mod cancel;
 mod dataplane;
 mod dialog;

@@ -142,6 +142,10 @@ counters! {
     ByesSent = "byes_sent",
     /// BYEs of our own that were not answered.
     ByesUnanswered = "byes_unanswered",
+    /// BYEs of a peer that the other side challenged (401, 407): the call waits for the retry.
+    ByesChallenged = "byes_challenged",
+    /// Calls ended since nobody sent a challenged BYE again.
+    ByesNotRetried = "byes_not_retried",
     /// Commands that the dataplane refused.
     CommandsFailed = "dataplane_commands_failed",
     /// Commands repeated, since the dataplane was overloaded.

@@ -19,6 +19,19 @@ fn secs(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
+/// The caller hangs up, and the callee agrees.
+fn hang_up(world: &mut World, dialog: &Dialog) {
+    world.from(CARRIER, &dialog.by_caller("BYE", "bye", 20, "", ""));
+    let bye = world.sent_to(&dialog.pool).pop().unwrap();
+    assert!(bye.starts_with("BYE"), "{bye}");
+    world.from(
+        &dialog.pool,
+        &answer(&bye, &dialog.pool, "200 OK", "", "", ""),
+    );
+    let ok = world.sent_to(CARRIER).pop().unwrap();
+    assert!(ok.starts_with("SIP/2.0 200"), "{ok}");
+}
+
 /// What we own of a message shows no address of the other side.
 fn assert_hides(message: &str, hidden: &[&str]) {
     let mut owned: Vec<&str> = Vec::new();
@@ -94,8 +107,10 @@ fn a_call_from_carrier_to_pool_and_back() {
     let bye = world.one_to(&pool);
     assert_eq!(start(&bye), format!("BYE sip:media@{pool} SIP/2.0"));
     assert_eq!(header(&bye, "CSeq"), "2 BYE");
-    assert!(world.flows.is_empty(), "ports are free at once");
+    assert_eq!(world.flows.len(), 1, "it may be challenged yet");
+    world.wait(Duration::from_millis(300));
     world.from(&pool, &answer(&bye, &pool, "200 OK", "", "", ""));
+    assert!(world.flows.is_empty(), "ports are free at once");
     assert!(world.one_to(CARRIER).starts_with("SIP/2.0 200 OK"));
 
     assert_eq!(world.cdrs.len(), 1);
@@ -189,6 +204,7 @@ fn upstream_vias_and_routes_come_back() {
         headers(&bye, "Route"),
         ["<sip:203.0.113.10;lr>", "<sip:192.0.2.5;lr>"]
     );
+    world.from(CARRIER, &answer(&bye, CARRIER, "481 Gone", "", "", ""));
     assert_eq!(world.cdrs[0].cause, EndCause::Callee);
 }
 
@@ -711,9 +727,12 @@ fn other_requests_pass_by_dialog_and_unknown_ones_do_not() {
 fn a_peer_that_never_answers_a_bye_holds_nothing() {
     let mut world = World::new();
     let dialog = establish(&mut world, "c1");
+    let hung_up = world.now.wall_ms;
     world.from(CARRIER, &dialog.by_caller("BYE", "b", 2, "", ""));
-    assert_eq!(world.cdrs.len(), 1);
     world.wait(secs(33));
+    assert_eq!(world.cdrs.len(), 1);
+    assert_eq!(world.cdrs[0].end_ms, hung_up);
+    assert_eq!(world.cdrs[0].cause, EndCause::Caller);
     assert!(
         world
             .sent_to(CARRIER)
@@ -874,8 +893,8 @@ fn a_call_survives_the_process() {
     );
     let bye = world.one_to(CARRIER);
     assert_eq!(start(&bye), "BYE sip:user@203.0.113.10:5060 SIP/2.0");
-    assert!(world.flows.is_empty());
     world.from(CARRIER, &answer(&bye, CARRIER, "200 OK", "", "", ""));
+    assert!(world.flows.is_empty());
     assert!(world.one_to(&dialog.pool).starts_with("SIP/2.0 200"));
     assert_eq!(world.cdrs.len(), 1);
     assert_eq!(
@@ -917,7 +936,7 @@ fn a_crash_while_ending_makes_one_cdr() {
     let mut world = World::new();
     let dialog = establish(&mut world, "c1");
     world.answers = false;
-    world.from(CARRIER, &dialog.by_caller("BYE", "b", 2, "", ""));
+    hang_up(&mut world, &dialog);
     assert!(world.cdrs.is_empty(), "the figures are awaited");
     assert_eq!(world.journal.len(), 1);
     let mut world = world.crash();
@@ -932,7 +951,7 @@ fn figures_that_do_not_come_are_not_waited_for() {
     let mut world = World::new();
     let dialog = establish(&mut world, "c1");
     world.answers = false;
-    world.from(CARRIER, &dialog.by_caller("BYE", "b", 2, "", ""));
+    hang_up(&mut world, &dialog);
     world.wait(Duration::from_millis(1900));
     assert!(world.cdrs.is_empty());
     world.wait(Duration::from_millis(200));
@@ -1156,4 +1175,94 @@ fn what_the_media_sessions_let_through_is_counted() {
     let (_, inside) = at_pool(&mut world);
     assert!(body(&inside).contains("m=audio 0 TCP/RTP/AVP"), "{inside}");
     assert_eq!(world.counter("sdp_media_disabled"), 1);
+}
+
+#[test]
+fn a_challenged_bye_does_not_end_the_call_but_its_retry_does() {
+    for status in ["401 Unauthorized", "407 Proxy Authentication Required"] {
+        let mut world = World::new();
+        let dialog = establish(&mut world, "c1");
+        world.from(CARRIER, &dialog.by_caller("BYE", "b1", 2, "", ""));
+        let bye = world.one_to(&dialog.pool);
+        let challenge = "Proxy-Authenticate: Digest realm=\"r\", nonce=\"n\"\r\n";
+        world.from(
+            &dialog.pool,
+            &answer(&bye, &dialog.pool, status, "", challenge, ""),
+        );
+        let seen = world.one_to(CARRIER);
+        assert!(seen.starts_with(&format!("SIP/2.0 {status}")), "{seen}");
+        assert_eq!(
+            header(&seen, "Proxy-Authenticate"),
+            "Digest realm=\"r\", nonce=\"n\""
+        );
+        assert!(world.cdrs.is_empty());
+        assert_eq!((world.flows.len(), world.core.calls().count()), (1, 1));
+        world.wait(secs(3));
+        let credentials = "Proxy-Authorization: Digest username=\"u\"\r\n";
+        world.from(CARRIER, &dialog.by_caller("BYE", "b2", 3, credentials, ""));
+        let retry = world.one_to(&dialog.pool);
+        assert_eq!(
+            header(&retry, "Proxy-Authorization"),
+            "Digest username=\"u\""
+        );
+        // The retry is on its way: the wait for it is over.
+        world.wait(secs(31));
+        assert!(world.cdrs.is_empty());
+        world.from(
+            &dialog.pool,
+            &answer(&retry, &dialog.pool, "200 OK", "", "", ""),
+        );
+        assert_eq!(world.cdrs.len(), 1);
+        assert_eq!(world.cdrs[0].cause, EndCause::Caller);
+        assert_eq!(world.counter("byes_challenged"), 1);
+        world.assert_clean();
+        assert_eq!(world.cdrs.len(), 1);
+        assert_eq!(world.counter("byes_not_retried"), 0);
+    }
+}
+
+#[test]
+fn a_challenge_that_nobody_meets_ends_the_call_all_the_same() {
+    let mut world = World::new();
+    let dialog = establish(&mut world, "c1");
+    world.wait(secs(10));
+    let hung_up = world.now.wall_ms;
+    world.from(
+        &dialog.pool.clone(),
+        &dialog.by_callee("BYE", "b1", 1, "", ""),
+    );
+    let bye = world.one_to(CARRIER);
+    world.from(
+        CARRIER,
+        &answer(&bye, CARRIER, "401 Unauthorized", "", "", ""),
+    );
+    world.wait(secs(31));
+    assert!(world.cdrs.is_empty());
+    world.wait(secs(2));
+    assert_eq!(world.cdrs.len(), 1);
+    assert_eq!(world.cdrs[0].cause, EndCause::Callee);
+    assert_eq!(world.cdrs[0].end_ms, hung_up);
+    assert_eq!(world.counter("byes_not_retried"), 1);
+    assert_eq!(world.counter("byes_sent"), 0);
+    world.assert_clean();
+    assert_eq!(world.cdrs.len(), 1);
+}
+
+#[test]
+fn byes_that_cross_make_one_cdr() {
+    let mut world = World::new();
+    let dialog = establish(&mut world, "c1");
+    let pool = dialog.pool.clone();
+    world.from(CARRIER, &dialog.by_caller("BYE", "b1", 2, "", ""));
+    world.from(&pool, &dialog.by_callee("BYE", "b2", 1, "", ""));
+    let (inside, outside) = (world.one_to(&pool), world.one_to(CARRIER));
+    assert!(inside.starts_with("BYE") && outside.starts_with("BYE"));
+    world.from(CARRIER, &answer(&outside, CARRIER, "200 OK", "", "", ""));
+    world.from(&pool, &answer(&inside, &pool, "200 OK", "", "", ""));
+    assert!(world.one_to(CARRIER).starts_with("SIP/2.0 200"));
+    assert!(world.one_to(&pool).starts_with("SIP/2.0 200"));
+    assert_eq!(world.cdrs.len(), 1);
+    assert_eq!(world.cdrs[0].cause, EndCause::Caller, "the first counts");
+    world.assert_clean();
+    assert_eq!(world.cdrs.len(), 1);
 }

@@ -30,11 +30,15 @@ impl Core {
             let answer = Answer::unavailable();
             return self.reject(now, key, &answer, cause);
         }
-        self.bye_both(now, key, cause);
+        // A BYE of a peer that is under way says it all.
+        if call.bye.is_none() {
+            self.bye_both(now, key, cause);
+        }
         self.end_call(now, key, cause);
     }
 
-    /// The call is over: its flows and ports are given back at once.
+    /// The call is over, for this cause unless a BYE came before: its flows and ports are given
+    /// back at once.
     pub(super) fn end_call(&mut self, now: Now, key: u64, cause: EndCause) {
         let Some(call) = self.calls.get_mut(&key) else {
             return;
@@ -42,10 +46,10 @@ impl Core {
         if call.record.ending.is_some() {
             return;
         }
-        call.record.ending = Some(Ending {
+        let Ending { cause, .. } = *call.record.ending.insert(call.bye.take().unwrap_or(Ending {
             cause,
             end_ms: now.wall_ms,
-        });
+        }));
         self.counters.add(match cause {
             EndCause::Caller => Counter::CallsEndedByCaller,
             EndCause::Callee => Counter::CallsEndedByCallee,

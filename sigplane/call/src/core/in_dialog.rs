@@ -109,16 +109,8 @@ impl Core {
         if let Some(call) = self.calls.get_mut(&place.key) {
             call.relays.push(server);
         }
-        let setup = self
-            .calls
-            .get(&place.key)
-            .is_some_and(|c| c.setup.is_some());
-        if kind == RelayKind::Bye && !setup {
-            let cause = match place.from {
-                Party::Caller => EndCause::Caller,
-                Party::Callee => EndCause::Callee,
-            };
-            self.end_call(now, place.key, cause);
+        if kind == RelayKind::Bye {
+            self.bye_passed(now, place);
         }
     }
 
@@ -254,7 +246,7 @@ impl Core {
         {
             sender.target = uri.to_vec();
         }
-        // A BYE's record follows, with the end of the call.
+        // A BYE's record follows, with the end of the call: see `bye`.
         if kind != RelayKind::Bye {
             self.journal(place.key);
         }
@@ -343,6 +335,9 @@ impl Core {
         }
         self.layer.respond(now.mono, server, code, bytes);
         self.flush();
+        if kind == RelayKind::Bye && code >= 200 {
+            self.bye_answered(now, key, from, &tag, code);
+        }
     }
 
     fn relay_provisional(&mut self, now: Now, server: ServerId) {
@@ -446,7 +441,8 @@ impl Core {
             return;
         };
         let exchange = std::mem::replace(&mut relay.exchange, Exchange::None);
-        let (key, vias, request) = (relay.call, relay.vias.clone(), relay.request.clone());
+        let (key, kind, from) = (relay.call, relay.kind, relay.from);
+        let (tag, vias, request) = (relay.tag.clone(), relay.vias.clone(), relay.request.clone());
         if exchange.is_open() {
             self.with_media(key, Session::reject_offer);
             if self
@@ -460,6 +456,9 @@ impl Core {
         if let Ok(request) = Message::read(&request) {
             let answer = Answer::new(408, "Request Timeout");
             self.respond(now, server, &vias, &request, &answer);
+        }
+        if kind == RelayKind::Bye {
+            self.bye_answered(now, key, from, &tag, 408);
         }
     }
 

@@ -92,6 +92,7 @@ impl Core {
             accepted: None,
             acks: Vec::new(),
             counted: None,
+            bye: None,
             relays: Vec::new(),
             awaiting: std::collections::BTreeSet::new(),
         };

@@ -83,6 +83,7 @@ impl Core {
             accepted: None,
             acks: Vec::new(),
             counted,
+            bye: None,
             relays: Vec::new(),
             awaiting: std::collections::BTreeSet::new(),
         };

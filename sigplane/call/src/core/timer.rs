@@ -14,6 +14,8 @@ pub(super) enum Timer {
     C(u64),
     /// The target does not answer our CANCEL.
     Cancelled(u64),
+    /// A BYE was challenged, and its retry does not come.
+    ByeRetry(u64),
     /// The call has its longest duration.
     MaxDuration(u64),
     /// The last media figures of the call do not come.
@@ -35,6 +37,7 @@ impl Core {
                 Timer::FirstResponse(key) => self.first_response_missing(now, key),
                 Timer::C(key) => self.rang_out(now, key),
                 Timer::Cancelled(key) => self.cancel_unanswered(now, key),
+                Timer::ByeRetry(key) => self.bye_not_retried(now, key),
                 Timer::MaxDuration(key) => self.duration_reached(now, key),
                 Timer::Reports(key) => self.reports_missing(now, key),
                 Timer::RelayC(server) => self.relay_rang_out(now, server),
@@ -59,6 +62,7 @@ impl Core {
             Timer::FirstResponse(key),
             Timer::C(key),
             Timer::Cancelled(key),
+            Timer::ByeRetry(key),
             Timer::MaxDuration(key),
             Timer::Reports(key),
         ];
