@@ -107,8 +107,6 @@ counters! {
     drop_rtcp_version,
     /// Packets on an RTCP port whose type is not one of RTCP (192 to 223).
     drop_rtcp_type,
-    /// RTCP packets whose padding makes no sense.
-    drop_rtcp_padding,
     /// Packets to the odd port of a flow that is not RTP.
     drop_raw_odd_port,
     /// Media whose other side has not said yet where it receives.

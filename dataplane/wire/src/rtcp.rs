@@ -28,6 +28,26 @@ pub fn is_rtcp(datagram: &[u8]) -> bool {
     matches!(datagram, [_, 192..=223, ..])
 }
 
+/// Checks only the first packet's header and bounds: all that is in the clear when SRTCP passes
+/// through (RFC 3711 section 3.4).
+///
+/// # Errors
+/// Says what is wrong with it; never [`RtcpError::Padding`].
+#[inline]
+pub fn check_first(datagram: &[u8]) -> Result<(), RtcpError> {
+    match datagram.first() {
+        None => return Err(RtcpError::Truncated),
+        Some(first) if first >> 6 != 2 => return Err(RtcpError::Version),
+        Some(_) => {}
+    }
+    let (packet, _) = Packet::split(datagram).ok_or(RtcpError::Truncated)?;
+    if (192..=223).contains(&packet.packet_type()) {
+        Ok(())
+    } else {
+        Err(RtcpError::Type)
+    }
+}
+
 /// A compound packet whose bounds were checked (RFC 3550 appendix A.2). Reduced-size RTCP, that
 /// does not begin with a report, is taken (RFC 5506).
 #[derive(Clone, Copy, Debug)]
@@ -125,6 +145,16 @@ mod tests {
 
     const RR: [u8; 8] = [0x80, 201, 0, 1, 0, 0, 0, 9];
     const BYE: [u8; 8] = [0x81, 203, 0, 1, 0, 0, 0, 9];
+
+    #[test]
+    fn of_srtcp_only_the_first_header_is_looked_at() {
+        let encrypted = [&RR[..], &[0x17; 14]].concat();
+        assert!(Rtcp::parse(&encrypted).is_err());
+        assert_eq!(check_first(&encrypted), Ok(()));
+        assert_eq!(check_first(&RR[..7]), Err(RtcpError::Truncated));
+        assert_eq!(check_first(&[0x40, 201, 0, 0]), Err(RtcpError::Version));
+        assert_eq!(check_first(&[0x80, 0, 0, 0]), Err(RtcpError::Type));
+    }
 
     #[test]
     fn a_compound_packet_is_walked_through() {

@@ -1,7 +1,7 @@
 //! A media packet's way through its flow pair.
 
 use tandem_link::{Event, FlowKind, Leg};
-use tandem_wire::{Mac, Rtcp, RtcpError, Rtp, RtpError, rtcp};
+use tandem_wire::{Mac, RtcpError, Rtp, RtpError, rtcp};
 
 use super::{Relay, push_event};
 use crate::classify::Datagram;
@@ -146,13 +146,17 @@ fn read(kind: FlowKind, odd_port: bool, payload: &[u8]) -> Result<Content<'_>, C
     match kind {
         FlowKind::Raw if odd_port => Err(Counter::of(|c| &mut c.drop_raw_odd_port)),
         FlowKind::Raw => Ok(Content::Raw),
-        FlowKind::Rtp if odd_port || rtcp::is_rtcp(payload) => match Rtcp::parse(payload) {
-            Ok(_) => Ok(Content::Rtcp),
-            Err(RtcpError::Truncated) => Err(Counter::of(|c| &mut c.drop_rtcp_truncated)),
-            Err(RtcpError::Version) => Err(Counter::of(|c| &mut c.drop_rtcp_version)),
-            Err(RtcpError::Type) => Err(Counter::of(|c| &mut c.drop_rtcp_type)),
-            Err(RtcpError::Padding) => Err(Counter::of(|c| &mut c.drop_rtcp_padding)),
-        },
+        FlowKind::Rtp if odd_port || rtcp::is_rtcp(payload) => {
+            // Not the whole compound packet: it may be encrypted from end to end.
+            match rtcp::check_first(payload) {
+                Ok(()) => Ok(Content::Rtcp),
+                Err(RtcpError::Version) => Err(Counter::of(|c| &mut c.drop_rtcp_version)),
+                Err(RtcpError::Type) => Err(Counter::of(|c| &mut c.drop_rtcp_type)),
+                Err(RtcpError::Truncated | RtcpError::Padding) => {
+                    Err(Counter::of(|c| &mut c.drop_rtcp_truncated))
+                }
+            }
+        }
         FlowKind::Rtp => match Rtp::parse(payload) {
             Ok(rtp) => Ok(Content::Rtp(rtp)),
             Err(RtpError::Truncated) => Err(Counter::of(|c| &mut c.drop_rtp_truncated)),
