@@ -14,9 +14,9 @@ use std::time::Duration;
 pub(crate) use exception::ToException;
 pub(crate) use sender::Sender;
 use tandem_config::Idle;
-use tandem_dpdk::{Burst, Checksum, Eal, Mbuf, Mempool, Registration, RxQueue, pause};
+use tandem_dpdk::{BURST, Burst, Checksum, Eal, Mbuf, Mempool, Registration, RxQueue, pause};
 use tandem_link::Direction;
-use tandem_relay::{Frame, Relay, RxChecksums, TxChecksums, Verdict};
+use tandem_relay::{Frame, Look, Relay, RxChecksums, TxChecksums, Verdict};
 use tandem_shm::{End, PayloadBuffer};
 use tracing::{error, warn};
 
@@ -168,22 +168,27 @@ impl Worker {
             done += count;
             let port = u16::try_from(index).unwrap_or(u16::MAX);
             burst.iter().for_each(Mbuf::prefetch);
-            for packet in burst.drain() {
-                self.received(packet, port, now);
+            // The relay looks at all before it decides on one: the flows' memory comes meanwhile.
+            let mut looks = [const { None }; BURST];
+            for (packet, look) in burst.iter_mut().zip(&mut looks) {
+                if let Some(tag) = packet.stripped_vlan() {
+                    restore_tag(packet, tag);
+                }
+                let whole = packet.segments() == 1;
+                *look = whole.then(|| self.relay.look(port, packet.data()));
+            }
+            for (packet, look) in burst.drain().zip(looks) {
+                match look {
+                    Some(look) => self.received(packet, look, port, now),
+                    None => self.counters.rx_segmented.add(1),
+                }
             }
         }
         done
     }
 
-    /// A packet from the wire.
-    fn received(&mut self, mut packet: Mbuf, port: u16, now: u64) {
-        if packet.segments() > 1 {
-            self.counters.rx_segmented.add(1);
-            return;
-        }
-        if let Some(tag) = packet.stripped_vlan() {
-            restore_tag(&mut packet, tag);
-        }
+    /// A packet from the wire, that the relay has looked at.
+    fn received(&mut self, mut packet: Mbuf, look: Look, port: u16, now: u64) {
         if let Some(capture) = &mut self.capture {
             capture.offer(
                 now,
@@ -194,7 +199,7 @@ impl Worker {
             );
             self.control.waiting = true;
         }
-        let verdict = with_frame(&mut packet, |frame| self.relay.receive(now, port, frame));
+        let verdict = with_frame(&mut packet, |frame| self.relay.decide(now, frame, look));
         self.obey(verdict, packet, port, now);
     }
 
