@@ -1,7 +1,7 @@
 //! The core: one input, then its outputs.
 //!
 //! The rooms of this module, each a part of [`Core`]'s behaviour: `request` and `response` sort
-//! what comes in; `invite`, `branch` and `answer` set a call up; `in_dialog` and `ack` serve
+//! what comes in, `source` knows who may; `invite`, `branch` and `answer` set a call up; `in_dialog` and `ack` serve
 //! it; `cancel`, `bye` and `end` end it; `dataplane` keeps the other plane in step; `probe` watches the
 //! targets; `own` makes requests of our own.
 
@@ -22,6 +22,7 @@ mod reply;
 mod request;
 mod response;
 mod restore;
+mod source;
 mod timer;
 mod view;
 

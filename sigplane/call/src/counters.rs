@@ -132,6 +132,14 @@ counters! {
     InDialogTimeouts = "in_dialog_timeouts",
     /// Requests in dialogs from the wrong side.
     WrongSide = "in_dialog_wrong_side",
+    /// Requests in dialogs and CANCELs answered with 403 (ACKs dropped): their source may not speak
+    /// for that end of the dialog.
+    InDialogForbidden = "in_dialog_forbidden",
+    /// Requests in dialogs and CANCELs dropped: the tables were not read yet, so nobody can say
+    /// whether their source may speak for that end of the dialog.
+    InDialogTooEarly = "in_dialog_before_tables",
+    /// Peers that were seen at another address in the middle of a call.
+    SourcesChanged = "in_dialog_sources_changed",
     /// SDP answers that could not be anchored.
     AnswersRefused = "answers_refused",
     /// SDP offers in dialogs that could not be anchored.

@@ -1266,3 +1266,135 @@ fn byes_that_cross_make_one_cdr() {
     world.assert_clean();
     assert_eq!(world.cdrs.len(), 1);
 }
+
+#[test]
+fn strangers_who_know_a_dialog_cannot_touch_it() {
+    const INTRUDER: &str = "10.0.0.99:5060";
+    let mut world = World::new();
+    let dialog = establish(&mut world, "c1");
+    let before = world.flows.clone();
+    let offer = sdp("203.0.113.99", 40_000);
+    for (method, body) in [("BYE", ""), ("INFO", ""), ("INVITE", &offer), ("UPDATE", &offer)] {
+        world.from(
+            STRANGER,
+            &dialog
+                .by_caller(method, &format!("x{method}"), 9, "", body)
+                .replace(CARRIER, STRANGER),
+        );
+        let no = world.one_to(STRANGER);
+        assert!(no.starts_with("SIP/2.0 403"), "{no}");
+        world.from(
+            INTRUDER,
+            &dialog
+                .by_callee(method, &format!("y{method}"), 9, "", body)
+                .replace(&dialog.pool, INTRUDER),
+        );
+        assert!(world.one_to(INTRUDER).starts_with("SIP/2.0 403"));
+    }
+    world.from(STRANGER, &dialog.by_caller("ACK", "xa", 9, "", ""));
+    assert!(world.sent.is_empty(), "nothing passed: {:#?}", world.sent);
+    assert_eq!(world.counter("in_dialog_forbidden"), 9);
+    assert_eq!(world.counter("in_dialog_requests"), 0);
+    assert_eq!(world.counter("in_dialog_sources_changed"), 0);
+    assert_eq!((world.cdrs.len(), &world.flows), (0, &before));
+    hang_up(&mut world, &dialog);
+    world.assert_clean();
+}
+
+#[test]
+fn a_strangers_cancel_cancels_nothing() {
+    let mut world = World::new();
+    let message = invite("c1", &sdp("203.0.113.10", 40_000));
+    world.from(CARRIER, &message);
+    let (pool, inside) = at_pool(&mut world);
+    world.from(&pool, &answer(&inside, &pool, "180 Ringing", "bob", "", ""));
+    world.sent.clear();
+    let cancel = message.replace("INVITE", "CANCEL");
+    for from in [STRANGER, "10.0.0.99:5060"] {
+        world.from(from, &cancel);
+        assert!(world.sent.pop().unwrap().text.starts_with("SIP/2.0 403"));
+    }
+    assert!(world.sent.is_empty());
+    assert_eq!(world.counter("in_dialog_forbidden"), 2);
+    world.from(CARRIER, &cancel);
+    assert!(world.one_to(CARRIER).starts_with("SIP/2.0 200"));
+    assert!(world.one_to(&pool).starts_with("CANCEL"));
+}
+
+#[test]
+fn a_peer_behind_a_nat_is_found_again_after_a_rebinding() {
+    const PRIVATE: &str = "192.168.1.5:5060";
+    let mut world = World::new();
+    world.from(
+        "203.0.113.10:40001",
+        &invite_from(PRIVATE, "c1", "i", &sdp("203.0.113.10", 40_000)),
+    );
+    let (pool, inside) = at_pool(&mut world);
+    world.from(
+        &pool,
+        &answer(&inside, &pool, "200 OK", "bob", "", &sdp("10.0.0.11", 20_000)),
+    );
+    let ok = world.sent_to(CARRIER).pop().unwrap();
+    let dialog = Dialog {
+        call_id: "c1".into(),
+        tag: "bob".into(),
+        pool: pool.clone(),
+        seen_by_caller: uri(header(&ok, "Contact")).into(),
+        seen_by_callee: uri(header(&inside, "Contact")).into(),
+    };
+    let said = |method: &str, cseq: u32| {
+        let branch = format!("{method}{cseq}");
+        dialog
+            .by_caller(method, &branch, cseq, "", "")
+            .replace(CARRIER, PRIVATE)
+    };
+    let ask = |world: &mut World, n: u32| {
+        let branch = format!("q{n}");
+        world.sent.clear();
+        world.from(&pool, &dialog.by_callee("INFO", &branch, n, "", ""));
+        let to = world
+            .sent
+            .iter()
+            .find(|p| p.text.starts_with("INFO"))
+            .map(|p| p.to.to_string());
+        to.unwrap()
+    };
+    world.from("203.0.113.10:40001", &said("ACK", 1));
+    assert_eq!(ask(&mut world, 1), "203.0.113.10:40001");
+    // The NAT forgot the binding; the next request shows the new one.
+    world.from("203.0.113.10:40777", &said("INFO", 5));
+    assert_eq!(ask(&mut world, 2), "203.0.113.10:40777");
+    assert_eq!(world.counter("in_dialog_sources_changed"), 1);
+    // Another address of those that may call: of the trunk, here.
+    world.from("203.0.113.50:40888", &said("INFO", 6));
+    assert_eq!(ask(&mut world, 3), "203.0.113.50:40888");
+    // What comes late, by the old way, changes nothing, and neither does a stranger.
+    world.from("203.0.113.10:40777", &said("INFO", 4));
+    world.from("203.0.113.99:40999", &said("INFO", 7));
+    assert_eq!(ask(&mut world, 4), "203.0.113.50:40888");
+    assert_eq!(world.counter("in_dialog_forbidden"), 1);
+    // It is in the journal.
+    let mut world = world.crash();
+    world.dataplane_up();
+    assert_eq!(ask(&mut world, 5), "203.0.113.50:40888");
+}
+
+#[test]
+fn before_the_tables_are_read_unknown_sources_in_a_dialog_are_not_answered() {
+    let mut world = World::new();
+    let dialog = establish(&mut world, "c1");
+    let mut world = world.crash_without_tables();
+    world.dataplane_up();
+    let bye = dialog.by_caller("BYE", "b", 2, "", "");
+    world.from(TRUNK, &bye);
+    assert!(world.sent.is_empty(), "{:#?}", world.sent);
+    assert_eq!(world.counter("in_dialog_before_tables"), 1);
+    world.input(tandem_call::Input::Tables(tables().into()));
+    world.from(TRUNK, &bye);
+    assert!(world.one_to(&dialog.pool).starts_with("BYE"));
+    // The address that it was seen with needs no table.
+    let mut world = world.crash_without_tables();
+    world.dataplane_up();
+    world.from(CARRIER, &dialog.by_caller("INFO", "j", 3, "", ""));
+    assert!(world.one_to(&dialog.pool).starts_with("INFO"));
+}

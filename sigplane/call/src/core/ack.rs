@@ -4,7 +4,7 @@ use tandem_policy::EndCause;
 
 use super::Core;
 use super::dialog::contact_for;
-use super::in_dialog::Place;
+use super::in_dialog::{Misplaced, Place};
 use super::request::Arrival;
 use crate::body::{Found, find_sdp};
 use crate::call::PassedAck;
@@ -20,9 +20,14 @@ impl Core {
         if message.max_forwards() == Some(0) {
             return self.counters.add(Counter::TooManyHops);
         }
-        let Some(place) = self.place(arrival) else {
-            return self.counters.add(Counter::AcksUnmatched);
+        let place = match self.place(arrival) {
+            Ok(place) => place,
+            Err(Misplaced::NoDialog) => return self.counters.add(Counter::AcksUnmatched),
+            Err(Misplaced::Stranger | Misplaced::TooEarly) => return,
         };
+        if self.note_source(place, arrival) && self.is_going_on(place.key) {
+            self.journal(place.key);
+        }
         if self.ack_again(place, message) {
             return;
         }

@@ -6,10 +6,12 @@ use tandem_transaction::{ServerId, ServerKey};
 use super::Core;
 use super::reply::Answer;
 use super::request::Arrival;
+use super::source::Speaker;
 use super::timer::Timer;
 use crate::counters::Counter;
 use crate::io::Now;
 use crate::message::Message;
+use crate::record::Hop;
 
 impl Core {
     /// The caller's CANCEL (RFC 3261 sections 9.2 and 16.10): answered by us, and passed on as one
@@ -19,6 +21,19 @@ impl Core {
             self.counters.add(Counter::NoSuchDialog);
             return self.reply(arrival, &Answer::no_such_dialog());
         };
+        // From where the INVITE came, or at least from somebody who could have sent it.
+        match self.canceller(server, arrival.hop) {
+            Some(Speaker::Entitled) => {}
+            Some(Speaker::Unknown) => return self.counters.add(Counter::InDialogTooEarly),
+            Some(Speaker::Stranger) => {
+                self.counters.add(Counter::InDialogForbidden);
+                return self.reply(arrival, &Answer::new(403, "Forbidden"));
+            }
+            None => {
+                self.counters.add(Counter::NoSuchDialog);
+                return self.reply(arrival, &Answer::no_such_dialog());
+            }
+        }
         self.counters.add(Counter::Cancels);
         self.reply(arrival, &Answer::new(200, "OK"));
         if let Some(key) = self.setups.get(&server).copied() {
@@ -26,6 +41,23 @@ impl Core {
         } else {
             self.cancel_relay(now, server);
         }
+    }
+
+    /// What a CANCEL's sender is to the sender of the INVITE; none when that call is gone.
+    fn canceller(&self, server: ServerId, hop: Hop) -> Option<Speaker> {
+        let caller = |key: &u64| self.calls.get(key).map(|c| &c.record.caller);
+        let sender = match self.setups.get(&server) {
+            Some(key) => caller(key)?,
+            None => {
+                let relay = self.relays.get(&server)?;
+                let record = &self.calls.get(&relay.call)?.record;
+                record.end(relay.from, &relay.tag)?
+            }
+        };
+        if self.config.side(sender.hop.path) != self.config.side(hop.path) {
+            return Some(Speaker::Stranger);
+        }
+        Some(self.speaker(sender, hop))
     }
 
     fn cancel_setup(&mut self, now: Now, key: u64) {

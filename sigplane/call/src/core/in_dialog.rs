@@ -9,6 +9,7 @@ use super::branch::{reason_of, warning};
 use super::dialog::contact_for;
 use super::reply::{Answer, via_block};
 use super::request::Arrival;
+use super::source::Speaker;
 use super::timer::Timer;
 use super::{ClientUse, Core};
 use crate::body::{Found, find_sdp};
@@ -29,6 +30,17 @@ pub(super) struct Place<'a> {
     pub(super) tag: &'a [u8],
 }
 
+/// Why a request belongs to no dialog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Misplaced {
+    /// There is none with these tags on this side.
+    NoDialog,
+    /// There is one, but not for this sender.
+    Stranger,
+    /// There is one; whether for this sender cannot be said yet.
+    TooEarly,
+}
+
 /// Where a request goes on to.
 struct Way {
     hop: Hop,
@@ -43,7 +55,15 @@ impl Core {
         }
         let message = arrival.message;
         let kind = RelayKind::of(message.method());
-        let place = self.place(arrival).filter(|p| {
+        let place = match self.place(arrival) {
+            Ok(place) => Some(place),
+            Err(Misplaced::NoDialog) => None,
+            Err(Misplaced::Stranger) => {
+                return self.reply(arrival, &Answer::new(403, "Forbidden"));
+            }
+            Err(Misplaced::TooEarly) => return,
+        };
+        let place = place.filter(|p| {
             // What has ended can only be ended again, by both sides at a time.
             kind == RelayKind::Bye
                 || self
@@ -51,6 +71,9 @@ impl Core {
                     .get(&p.key)
                     .is_some_and(|c| c.record.ending.is_none())
         });
+        if let Some(place) = place {
+            self.note_source(place, arrival);
+        }
         let way = place.and_then(|p| Some((p, self.way(p)?)));
         let vias = message.list(Name::Via);
         let back_to = vias
@@ -114,14 +137,14 @@ impl Core {
         }
     }
 
-    /// The dialog that a request belongs to, by its tags and the side that it came from: a tag
-    /// alone is not enough to speak for the other side.
-    pub(super) fn place<'a>(&mut self, arrival: Arrival<'_, 'a>) -> Option<Place<'a>> {
+    /// The dialog that a request belongs to, by its tags, the side that it came from, and its
+    /// source (see `source`): a tag alone is not enough to speak for the other side. Counts why
+    /// there is none, but for a dialog that nobody knows.
+    pub(super) fn place<'a>(&mut self, arrival: Arrival<'_, 'a>) -> Result<Place<'a>, Misplaced> {
         let message = arrival.message;
-        let side = self.config.side(arrival.hop.path)?;
-        let mut wrong_side = false;
-        let mut found = None;
-        for key in self.by_call_id.get(message.call_id())? {
+        let side = self.config.side(arrival.hop.path);
+        let mut found = Err((Misplaced::NoDialog, None));
+        for key in self.keys_of(message.call_id()) {
             let Some(record) = self.calls.get(key).map(|c| &c.record) else {
                 continue;
             };
@@ -135,20 +158,28 @@ impl Core {
             let (Some(_), Some(sender)) = (record.dialog(tag), record.end(from, tag)) else {
                 continue;
             };
-            if self.config.side(sender.hop.path) == Some(side) {
-                found = Some(Place {
-                    key: *key,
-                    from,
-                    tag,
-                });
+            let key = *key;
+            let here = if self.config.side(sender.hop.path) != side {
+                Err((Misplaced::NoDialog, Some(Counter::WrongSide)))
             } else {
-                wrong_side = true;
+                match self.speaker(sender, arrival.hop) {
+                    Speaker::Entitled => Ok(Place { key, from, tag }),
+                    Speaker::Stranger => {
+                        Err((Misplaced::Stranger, Some(Counter::InDialogForbidden)))
+                    }
+                    Speaker::Unknown => Err((Misplaced::TooEarly, Some(Counter::InDialogTooEarly))),
+                }
+            };
+            if found.is_err() {
+                found = here;
             }
         }
-        if found.is_none() && wrong_side {
-            self.counters.add(Counter::WrongSide);
-        }
-        found
+        found.map_err(|(misplaced, counter)| {
+            if let Some(counter) = counter {
+                self.counters.add(counter);
+            }
+            misplaced
+        })
     }
 
     fn way(&self, place: Place<'_>) -> Option<Way> {

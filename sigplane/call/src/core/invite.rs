@@ -129,26 +129,20 @@ impl Core {
         self.next_target(now, key);
     }
 
-    /// Who may call: carriers and trunks on the external side, pool members on the internal one.
+    /// What becomes of a call from there; none when its sender may not call.
     fn decide(&self, hop: Hop) -> Option<Decision> {
         let routing = &self.config.routing;
-        match self.config.side(hop.path)? {
-            Side::External => {
-                let known = self.access.is_member(routing.carrier_group, hop.peer)
-                    || self.dispatcher.is_member(routing.trunk_set, hop.peer.ip());
-                known.then_some(Decision {
-                    direction: Direction::Inbound,
-                    set: routing.pool_set,
-                })
-            }
-            Side::Internal => self
-                .dispatcher
-                .is_member(routing.pool_set, hop.peer.ip())
-                .then_some(Decision {
-                    direction: Direction::Outbound,
-                    set: routing.trunk_set,
-                }),
-        }
+        let side = self.config.side(hop.path)?;
+        self.may_call(side, hop).then_some(match side {
+            Side::External => Decision {
+                direction: Direction::Inbound,
+                set: routing.pool_set,
+            },
+            Side::Internal => Decision {
+                direction: Direction::Outbound,
+                set: routing.trunk_set,
+            },
+        })
     }
 
     /// Whether this very request is being served already, but came on another way (RFC 3261

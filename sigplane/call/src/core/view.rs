@@ -8,6 +8,13 @@ use crate::media::Session;
 use crate::views::{CallState, CallView, TargetView};
 
 impl Core {
+    /// Whether there is such a call, and it has not ended.
+    pub(super) fn is_going_on(&self, key: u64) -> bool {
+        self.calls
+            .get(&key)
+            .is_some_and(|c| c.record.ending.is_none())
+    }
+
     /// Every call.
     pub fn calls(&self) -> impl Iterator<Item = CallView> + '_ {
         self.calls.iter().map(|(key, call)| call_view(*key, call))

@@ -170,6 +170,13 @@ impl World {
 
     /// The process dies and comes back: a new core reads the journal; the dataplane lived on.
     pub fn crash(self) -> Self {
+        let mut world = self.crash_without_tables();
+        world.input(Input::Tables(Arc::new(tables())));
+        world
+    }
+
+    /// The same, and the database does not answer yet.
+    pub fn crash_without_tables(self) -> Self {
         let config = self.core.config().clone();
         let mut world = Self::bare(Core::new(config, [9; 16]), self.journal, self.flows);
         world.now = self.now;
@@ -179,7 +186,6 @@ impl World {
             world.core.restore(world.now, key, &body).unwrap();
         }
         world.drain();
-        world.input(Input::Tables(Arc::new(tables())));
         world
     }
 
