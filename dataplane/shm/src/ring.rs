@@ -45,6 +45,8 @@ pub struct Producer {
     /// Where the reader was when last looked at.
     head: u64,
     dropped: u64,
+    /// Since the last flush.
+    pushed: bool,
     doorbell: Option<Doorbell>,
 }
 
@@ -59,6 +61,7 @@ impl Producer {
             tail,
             head,
             dropped: 0,
+            pushed: false,
             doorbell,
         }
     }
@@ -99,11 +102,16 @@ impl Producer {
         self.tail = self.tail.wrapping_add(needed);
         // The record appears whole or not at all.
         self.ring.store(TAIL, self.tail, Ordering::Release);
+        self.pushed = true;
         Ok(())
     }
 
-    /// To be called once after a burst of pushes: rings the doorbell if the reader sleeps.
-    pub fn flush(&self) {
+    /// To be called after a burst of pushes, or in every turn of a poll loop: rings the doorbell if
+    /// something was pushed since the last call and the reader sleeps.
+    pub fn flush(&mut self) {
+        if !std::mem::take(&mut self.pushed) {
+            return;
+        }
         let Some(doorbell) = &self.doorbell else {
             return;
         };

@@ -197,6 +197,12 @@ fn a_sleeping_reader_is_woken_and_a_waking_one_left_in_peace() {
     assert!(rung(&p.bell, 0));
     p.bell.silence();
     assert!(!rung(&p.bell, 0));
+    p.controller[0].consumer.awake();
+    p.controller[0].consumer.pop(&mut payload_buffer()).unwrap();
+    // A poll loop flushes in every turn; without news the reader goes on sleeping.
+    assert!(p.controller[0].consumer.prepare_sleep());
+    dataplane.producer.flush();
+    assert!(!rung(&p.bell, 0));
 }
 
 #[test]

@@ -30,7 +30,6 @@ pub struct Rings {
     buffer: PayloadBuffer,
     /// The worker whose ring is read next, so that a busy one does not starve the others.
     turn: usize,
-    sent: bool,
 }
 
 impl Rings {
@@ -46,7 +45,6 @@ impl Rings {
             doorbell,
             buffer: payload_buffer(),
             turn: 0,
-            sent: false,
         })
     }
 
@@ -102,16 +100,13 @@ impl Rings {
             dscp,
             timestamp_ns: 0,
         };
-        self.sent = true;
         end.producer.push(&meta, bytes)
     }
 
     /// To be called after a batch of [`Self::send`].
     pub fn flush(&mut self) {
-        if std::mem::take(&mut self.sent) {
-            for end in &self.ends {
-                end.producer.flush();
-            }
+        for end in &mut self.ends {
+            end.producer.flush();
         }
     }
 

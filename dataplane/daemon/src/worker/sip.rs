@@ -30,7 +30,7 @@ impl Worker {
 
     /// Wakes a controller that sleeps.
     pub(super) fn flush_sip(&mut self) {
-        if let Some(session) = &self.session {
+        if let Some(session) = &mut self.session {
             session.producer.flush();
         }
     }
