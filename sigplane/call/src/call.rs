@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tandem_transaction::{ClientId, ServerId};
 
 use crate::media::Party;
-use crate::record::{Ending, Hop, Record};
+use crate::record::{Ending, Hop, Peer, Record};
 
 /// How many early dialogs and forks of one INVITE are looked after.
 pub(crate) const MAX_DIALOGS: usize = 16;
@@ -88,6 +88,15 @@ pub(crate) struct Late {
     pub(crate) cancel: CancelPlan,
     /// Callee's tags that were ended already.
     pub(crate) ended: Vec<Vec<u8>>,
+}
+
+/// A re-INVITE that was given up: a late answer is acknowledged, and ends the call.
+#[derive(Debug)]
+pub(crate) struct LateRelay {
+    pub(crate) call: u64,
+    /// Whom it was for.
+    pub(crate) responder: Peer,
+    pub(crate) cancel: CancelPlan,
 }
 
 /// An answered INVITE.

@@ -35,7 +35,7 @@ use tandem_policy::{Access, BadRow, Dispatcher, Thresholds};
 use tandem_transaction::TimerTable;
 use tandem_transaction::{ClientId, Layer, Output as TransactionOutput, ServerId, Settings};
 
-use crate::call::{Call, Late, Relay};
+use crate::call::{Call, Late, LateRelay, Relay};
 use crate::config::CoreConfig;
 use crate::counters::{Counter, Counters};
 use crate::io::{Input, Now, Output, Tables};
@@ -67,6 +67,7 @@ pub struct Core {
     setups: HashMap<ServerId, u64>,
     relays: HashMap<ServerId, Relay>,
     lates: HashMap<ClientId, Late>,
+    late_relays: HashMap<ClientId, LateRelay>,
     access: Access,
     dispatcher: Dispatcher,
     bad_rows: Vec<BadRow>,
@@ -89,6 +90,8 @@ enum ClientUse {
     Late,
     /// A request in a dialog; the server transaction that it came by.
     Relay(ServerId),
+    /// A re-INVITE that was given up.
+    LateRelay,
     /// A CANCEL: nobody waits for its answer.
     Cancel,
     /// A BYE of our own.
@@ -130,6 +133,7 @@ impl Core {
             setups: HashMap::new(),
             relays: HashMap::new(),
             lates: HashMap::new(),
+            late_relays: HashMap::new(),
             access: Access::default(),
             dispatcher,
             bad_rows: Vec::new(),
@@ -278,6 +282,7 @@ impl Core {
     fn client_ended(&mut self, id: ClientId) {
         self.clients.remove(&id);
         self.lates.remove(&id);
+        self.late_relays.remove(&id);
     }
 
     /// A request of ours got no answer, and will get none.
@@ -287,7 +292,7 @@ impl Core {
             Some(ClientUse::Relay(server)) => self.relay_failed(now, server),
             Some(ClientUse::Bye) => self.counters.add(Counter::ByesUnanswered),
             Some(ClientUse::Probe(target)) => self.probe_failed(now, target),
-            Some(ClientUse::Late | ClientUse::Cancel) | None => {}
+            Some(ClientUse::Late | ClientUse::LateRelay | ClientUse::Cancel) | None => {}
         }
     }
 

@@ -120,7 +120,8 @@ counters! {
     FailoverSilence = "failover_silence",
     /// Targets passed over, since none of our addresses reaches their family.
     TargetsWithoutWay = "targets_without_way",
-    /// 2xx of a target that was given up, or of a second fork: acknowledged and ended.
+    /// 2xx of a target that was given up, of a second fork, or to a re-INVITE that was given up:
+    /// acknowledged and ended.
     LateAnswers = "late_answers",
     /// Early dialogs not taken up, since a call has too many.
     DialogsOverLimit = "dialogs_over_limit",

@@ -1274,7 +1274,12 @@ fn strangers_who_know_a_dialog_cannot_touch_it() {
     let dialog = establish(&mut world, "c1");
     let before = world.flows.clone();
     let offer = sdp("203.0.113.99", 40_000);
-    for (method, body) in [("BYE", ""), ("INFO", ""), ("INVITE", &offer), ("UPDATE", &offer)] {
+    for (method, body) in [
+        ("BYE", ""),
+        ("INFO", ""),
+        ("INVITE", &offer),
+        ("UPDATE", &offer),
+    ] {
         world.from(
             STRANGER,
             &dialog
@@ -1332,7 +1337,14 @@ fn a_peer_behind_a_nat_is_found_again_after_a_rebinding() {
     let (pool, inside) = at_pool(&mut world);
     world.from(
         &pool,
-        &answer(&inside, &pool, "200 OK", "bob", "", &sdp("10.0.0.11", 20_000)),
+        &answer(
+            &inside,
+            &pool,
+            "200 OK",
+            "bob",
+            "",
+            &sdp("10.0.0.11", 20_000),
+        ),
     );
     let ok = world.sent_to(CARRIER).pop().unwrap();
     let dialog = Dialog {
@@ -1397,4 +1409,180 @@ fn before_the_tables_are_read_unknown_sources_in_a_dialog_are_not_answered() {
     world.dataplane_up();
     world.from(CARRIER, &dialog.by_caller("INFO", "j", 3, "", ""));
     assert!(world.one_to(&dialog.pool).starts_with("INFO"));
+}
+
+#[test]
+fn a_late_answer_to_a_re_invite_is_acknowledged_and_ends_the_call() {
+    for gives_up in [true, false] {
+        let mut world = World::new();
+        let dialog = establish(&mut world, "c1");
+        let pool = dialog.pool.clone();
+        world.from(
+            CARRIER,
+            &dialog.by_caller("INVITE", "re1", 2, "", &sdp("203.0.113.10", 40_002)),
+        );
+        let inside = world.one_to(&pool);
+        world.from(&pool, &answer(&inside, &pool, "180 Ringing", "", "", ""));
+        world.wait(secs(186));
+        let seen = world.sent_to(CARRIER);
+        assert!(
+            seen.iter().any(|t| t.starts_with("SIP/2.0 408")),
+            "{seen:#?}"
+        );
+        assert!(world.sent_to(&pool)[0].starts_with("CANCEL"));
+        world.sent.clear();
+        if gives_up {
+            // What a 408 makes of a dialog.
+            world.from(CARRIER, &dialog.by_caller("BYE", "bye", 3, "", ""));
+            assert!(world.one_to(&pool).starts_with("BYE"));
+        }
+        let late = answer(&inside, &pool, "200 OK", "", "", &sdp("10.0.0.11", 20_000));
+        world.from(&pool, &late);
+        let sent = world.sent_to(&pool);
+        assert_eq!(start(&sent[0]), format!("ACK sip:media@{pool} SIP/2.0"));
+        assert_eq!(header(&sent[0], "CSeq"), "2 ACK");
+        if gives_up {
+            assert_eq!((sent.len(), world.counter("byes_sent")), (1, 0));
+        } else {
+            assert_eq!(start(&sent[1]), format!("BYE sip:media@{pool} SIP/2.0"));
+            assert_eq!(header(&sent[1], "CSeq"), "3 BYE");
+            assert!(world.one_to(CARRIER).starts_with("BYE"));
+            assert_eq!(world.cdrs.len(), 1);
+            assert_eq!(world.counter("late_answers"), 1);
+        }
+        world.from(&pool, &late);
+        assert!(
+            world.one_to(&pool).starts_with("ACK"),
+            "each one gets its ACK"
+        );
+        world.assert_clean();
+        assert_eq!(world.cdrs.len(), 1);
+    }
+}
+
+#[test]
+fn a_repeated_answer_to_a_re_invite_passes_and_so_does_its_ack() {
+    let mut world = World::new();
+    let dialog = establish(&mut world, "c1");
+    let pool = dialog.pool.clone();
+    world.from(
+        &pool,
+        &dialog.by_callee("INVITE", "re1", 1, "", &sdp("10.0.0.11", 20_002)),
+    );
+    let outside = world.one_to(CARRIER);
+    assert!(world.one_to(&pool).starts_with("SIP/2.0 100"));
+    let ok = answer(
+        &outside,
+        CARRIER,
+        "200 OK",
+        "",
+        "",
+        &sdp("203.0.113.10", 40_000),
+    );
+    world.from(CARRIER, &ok);
+    let seen = world.one_to(&pool);
+    assert!(seen.starts_with("SIP/2.0 200"));
+    let flows = world.flows.clone();
+    assert_eq!(
+        flows.values().next().unwrap().b.remote,
+        "10.0.0.11:20002".parse().ok()
+    );
+    // No ACK yet: the carrier repeats its answer, end to end.
+    world.from(CARRIER, &ok);
+    assert_eq!(world.one_to(&pool), seen);
+    let ack = dialog.by_callee("ACK", "re1a", 1, "", "");
+    world.from(&pool, &ack);
+    let passed = world.one_to(CARRIER);
+    assert_eq!(header(&passed, "CSeq"), "1 ACK");
+    // It was lost: answer and ACK once more.
+    world.from(CARRIER, &ok);
+    assert_eq!(world.one_to(&pool), seen);
+    world.from(&pool, &ack);
+    assert_eq!(world.one_to(CARRIER), passed);
+    assert_eq!(world.flows, flows);
+    assert!(world.sent.is_empty());
+}
+
+#[test]
+fn glare_is_passed_on_or_said_by_us_and_the_retry_works() {
+    for method in ["INVITE", "UPDATE"] {
+        let mut world = World::new();
+        let dialog = establish(&mut world, "c1");
+        let pool = dialog.pool.clone();
+        let before = world.flows.clone();
+        let inside_sdp = sdp("10.0.0.11", 20_002);
+        // The far side's own 491: its request is on its way to us.
+        world.from(
+            CARRIER,
+            &dialog.by_caller(method, "g1", 2, "", &sdp("203.0.113.10", 40_002)),
+        );
+        let inside = world.one_to(&pool);
+        world.sent_to(CARRIER);
+        // And here it is: both have an offer open.
+        world.from(&pool, &dialog.by_callee(method, "g2", 1, "", &inside_sdp));
+        let ours = world.sent_to(&pool).pop().unwrap();
+        assert!(ours.starts_with("SIP/2.0 491"), "{ours}");
+        assert!(world.sent_to(CARRIER).is_empty(), "not passed");
+        let pending = answer(&inside, &pool, "491 Request Pending", "", "", "");
+        world.from(&pool, &pending);
+        let theirs = world.one_to(CARRIER);
+        assert!(theirs.starts_with("SIP/2.0 491"), "{theirs}");
+        assert_eq!(world.flows, before, "nothing was agreed");
+        world.sent.clear();
+        // After a while the callee tries again.
+        world.from(&pool, &dialog.by_callee(method, "g3", 2, "", &inside_sdp));
+        let outside = world
+            .sent_to(CARRIER)
+            .into_iter()
+            .find(|t| t.starts_with(method))
+            .unwrap();
+        world.from(
+            CARRIER,
+            &answer(
+                &outside,
+                CARRIER,
+                "200 OK",
+                "",
+                "",
+                &sdp("203.0.113.10", 40_000),
+            ),
+        );
+        let ok = world.sent_to(&pool).pop().unwrap();
+        assert!(ok.starts_with("SIP/2.0 200"), "{ok}");
+        assert_eq!(
+            world.flows.values().next().unwrap().b.remote,
+            "10.0.0.11:20002".parse().ok()
+        );
+        assert_eq!(world.core.calls().count(), 1);
+    }
+}
+
+#[test]
+fn a_silent_re_invite_ends_with_408_and_its_late_answer_is_acknowledged() {
+    let mut world = World::new();
+    let dialog = establish(&mut world, "c1");
+    let pool = dialog.pool.clone();
+    world.from(
+        CARRIER,
+        &dialog.by_caller("INVITE", "re1", 2, "", &sdp("203.0.113.10", 40_002)),
+    );
+    let inside = world.one_to(&pool);
+    world.wait(secs(32));
+    let seen = world.sent_to(CARRIER);
+    assert!(
+        seen.iter().any(|t| t.starts_with("SIP/2.0 408")),
+        "{seen:#?}"
+    );
+    assert_eq!(world.counter("in_dialog_timeouts"), 1);
+    world.wait(secs(10));
+    world.sent.clear();
+    world.from(
+        &pool,
+        &answer(&inside, &pool, "200 OK", "", "", &sdp("10.0.0.11", 20_000)),
+    );
+    let sent = world.sent_to(&pool);
+    let starts: Vec<_> = sent.iter().map(|t| t.split(' ').next().unwrap()).collect();
+    assert_eq!(starts, ["ACK", "BYE"]);
+    world.assert_clean();
+    assert_eq!(world.cdrs.len(), 1);
 }

@@ -294,9 +294,7 @@ impl<H: Copy> Layer<H> {
         };
         entry.given_up = true;
         self.timers.clear(Timer::A(id));
-        if !self.timers.is_set(Timer::B(id)) {
-            self.timers.set(Timer::B(id), now + self.settings.timeout());
-        }
+        self.timers.set(Timer::B(id), now + self.settings.timeout());
     }
 
     /// Ends a client transaction at once, without a word. For a peer that the network says is

@@ -32,14 +32,7 @@ impl Core {
     }
 
     /// The other side answered a BYE with this final response (408: not at all).
-    pub(super) fn bye_answered(
-        &mut self,
-        now: Now,
-        key: u64,
-        from: Party,
-        tag: &[u8],
-        code: u16,
-    ) {
+    pub(super) fn bye_answered(&mut self, now: Now, key: u64, from: Party, tag: &[u8], code: u16) {
         let Some(call) = self.calls.get_mut(&key) else {
             return;
         };

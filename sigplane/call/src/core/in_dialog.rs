@@ -13,7 +13,7 @@ use super::source::Speaker;
 use super::timer::Timer;
 use super::{ClientUse, Core};
 use crate::body::{Found, find_sdp};
-use crate::call::{CancelPlan, Exchange, Relay, RelayKind};
+use crate::call::{CancelPlan, Exchange, LateRelay, Relay, RelayKind};
 use crate::compose::{self, Body, Onward};
 use crate::counters::Counter;
 use crate::io::Now;
@@ -112,8 +112,9 @@ impl Core {
         let (client, cancel) = self.pass_on(now, message, kind, &way, &body);
         self.clients.insert(client, ClientUse::Relay(server));
         if kind == RelayKind::Invite {
-            self.timers
-                .set(Timer::RelayC(server), now.mono + self.config.timer_c);
+            // Just before the transaction would time out and forget it: a late answer needs it.
+            let silence = self.config.t1.saturating_mul(63);
+            self.timers.set(Timer::RelayC(server), now.mono + silence);
         }
         let relay = Relay {
             call: place.key,
@@ -493,15 +494,30 @@ impl Core {
         }
     }
 
-    /// Timer C of a re-INVITE.
+    /// A re-INVITE is not answered, or rings for too long (timer C): its sender gets 408. An answer that comes yet is not lost: see
+    /// `late_relay_response`.
     pub(super) fn relay_rang_out(&mut self, now: Now, server: ServerId) {
         let Some(relay) = self.relays.get_mut(&server) else {
             return;
         };
-        self.layer.give_up(now.mono, relay.client);
-        self.clients.insert(relay.client, ClientUse::Cancel);
-        if let Some(mut plan) = relay.cancel.take() {
-            self.want_cancel(now, &mut plan);
+        let (client, call) = (relay.client, relay.call);
+        let (asked, tag) = (relay.from.other(), relay.tag.clone());
+        let plan = relay.cancel.take();
+        let responder = self
+            .calls
+            .get(&call)
+            .and_then(|c| c.record.end(asked, &tag))
+            .cloned();
+        self.layer.give_up(now.mono, client);
+        self.clients.insert(client, ClientUse::LateRelay);
+        if let (Some(mut cancel), Some(responder)) = (plan, responder) {
+            self.want_cancel(now, &mut cancel);
+            let late = LateRelay {
+                call,
+                responder,
+                cancel,
+            };
+            self.late_relays.insert(client, late);
         }
         self.relay_failed(now, server);
     }

@@ -1,14 +1,14 @@
 //! Sorts the responses.
 
-use tandem_transaction::{ClientKey, Method, Response};
+use tandem_policy::EndCause;
+use tandem_transaction::{ClientId, ClientKey, Method, Response};
 
 use super::{ClientUse, Core};
-use crate::call::MAX_DIALOGS;
+use crate::call::{Call, MAX_DIALOGS};
 use crate::counters::Counter;
 use crate::io::Now;
 use crate::message::{Message, Name};
 use crate::record::Hop;
-use tandem_transaction::ClientId;
 
 impl Core {
     pub(super) fn response(&mut self, now: Now, hop: Hop, message: &Message<'_>) {
@@ -37,6 +37,7 @@ impl Core {
         match self.clients.get(&id).copied() {
             Some(ClientUse::Invite(key)) => self.invite_response(now, key, id, hop, message),
             Some(ClientUse::Late) => self.late_response(now, id, hop, message),
+            Some(ClientUse::LateRelay) => self.late_relay_response(now, id, message),
             Some(ClientUse::Relay(server)) => self.relay_response(now, server, hop, message),
             Some(ClientUse::Probe(target)) => self.probe_answered(now, target, message.code()),
             Some(ClientUse::Cancel | ClientUse::Bye) | None => {}
@@ -54,6 +55,34 @@ impl Core {
             _ => {}
         }
         self.lates.insert(id, late);
+    }
+
+    /// The answer to a re-INVITE whose sender got our 408 meanwhile: acknowledged, or it would come
+    /// again and again. Then the two sides have different sessions in mind, so the dialog ends
+    /// (RFC 3261 sections 12.2.1.2 and 14.1), if the 408 has not made its sender end it already.
+    fn late_relay_response(&mut self, now: Now, id: ClientId, message: &Message<'_>) {
+        let Some(mut late) = self.late_relays.remove(&id) else {
+            return;
+        };
+        match message.code() {
+            100..200 => self.may_cancel(now, &mut late.cancel),
+            200..300 => {
+                self.own_ack(
+                    &late.responder,
+                    message.value_of_from(),
+                    message.to_value(),
+                    message.call_id(),
+                    message.cseq(),
+                );
+                let ends = |call: &Call| call.record.ending.is_some() || call.bye.is_some();
+                if self.calls.get(&late.call).is_some_and(|c| !ends(c)) {
+                    self.counters.add(Counter::LateAnswers);
+                    self.hang_up(now, late.call, EndCause::Local);
+                }
+            }
+            _ => {}
+        }
+        self.late_relays.insert(id, late);
     }
 
     /// An answer that nobody wants: acknowledged, and ended at once; each fork's once.

@@ -20,7 +20,7 @@ pub(super) enum Timer {
     MaxDuration(u64),
     /// The last media figures of the call do not come.
     Reports(u64),
-    /// Timer C of a re-INVITE.
+    /// A re-INVITE has been silent, or ringing (timer C), for too long.
     RelayC(ServerId),
     /// The target is to be probed.
     Probe(i64),
