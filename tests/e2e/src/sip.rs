@@ -50,6 +50,103 @@ impl Message {
     }
 }
 
+impl Message {
+    /// The method of a request; empty for an answer.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        if self.code() > 0 {
+            ""
+        } else {
+            self.text.split(' ').next().unwrap_or_default()
+        }
+    }
+
+    /// The answer to this request with a status line such as `200 OK`, from `contact`.
+    #[must_use]
+    pub fn answer(&self, status: &str, contact: SocketAddr, body: &str) -> String {
+        let mut text = format!("SIP/2.0 {status}\r\n");
+        for name in ["Via", "Record-Route", "From", "To", "Call-ID", "CSeq"] {
+            for value in self.headers(name) {
+                let untagged =
+                    name == "To" && !value.contains(";tag=") && !status.starts_with("100");
+                let tag = if untagged { ";tag=callee" } else { "" };
+                text += &format!("{name}: {value}{tag}\r\n");
+            }
+        }
+        let kind = if body.is_empty() {
+            ""
+        } else {
+            "Content-Type: application/sdp\r\n"
+        };
+        let length = body.len();
+        text + &format!(
+            "Contact: <sip:callee@{contact}>\r\n{kind}Content-Length: {length}\r\n\r\n{body}"
+        )
+    }
+}
+
+/// A media server reduced to one socket: the test says what it answers.
+pub struct Callee {
+    socket: UdpSocket,
+    local: SocketAddr,
+}
+
+impl Callee {
+    /// One on a socket.
+    ///
+    /// # Errors
+    /// When the socket has no address.
+    pub fn new(socket: UdpSocket) -> Result<Self> {
+        let local = socket
+            .local_addr()
+            .map_err(Failure::while_("a callee's address"))?;
+        Ok(Self { socket, local })
+    }
+
+    /// The next request of this method, and who sent it.
+    ///
+    /// # Errors
+    /// When none comes in time.
+    pub fn expect(&self, method: &str, limit: Duration) -> Result<(Message, SocketAddr)> {
+        let end = Instant::now() + limit;
+        let mut buffer = vec![0; 65_536];
+        while let Some(left) = end.checked_duration_since(Instant::now()) {
+            let left = left.max(Duration::from_millis(1));
+            self.socket
+                .set_read_timeout(Some(left))
+                .map_err(Failure::while_("a socket"))?;
+            let Ok((length, from)) = self.socket.recv_from(&mut buffer) else {
+                continue;
+            };
+            let bytes = buffer.get(..length).unwrap_or_default();
+            let message = Message {
+                text: String::from_utf8_lossy(bytes).into_owned(),
+            };
+            if message.method() == method {
+                return Ok((message, from));
+            }
+        }
+        Err(Failure::new(format!("no {method} came within {limit:?}")))
+    }
+
+    /// Answers a request.
+    ///
+    /// # Errors
+    /// When the socket refuses it.
+    pub fn answer(
+        &self,
+        (request, from): &(Message, SocketAddr),
+        status: &str,
+        body: &str,
+    ) -> Result<()> {
+        let text = request.answer(status, self.local, body);
+        self.socket
+            .send_to(text.as_bytes(), from)
+            .map(drop)
+            .map_err(Failure::while_("answering"))
+    }
+}
+
 /// One call of such a telephone.
 pub struct Phone {
     socket: UdpSocket,

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tandem_e2e::baresip::Baresip;
 use tandem_e2e::capture::{Capture, missing};
-use tandem_e2e::sip::{Phone, sdp};
+use tandem_e2e::sip::{Callee, Phone, sdp};
 use tandem_e2e::sipp::{Caller, Calls, Server};
 use tandem_e2e::topology::{
     CALLER, CALLER6, CARRIER_LINK, CORE_LINK, INSIDE, INSIDE6, OUTSIDE, OUTSIDE6, SERVER6, SERVERS,
@@ -157,7 +157,9 @@ fn the_server_hangs_up() {
     let bye = phone
         .expect("the BYE", SOON, |m| m.text.starts_with("BYE "))
         .unwrap();
-    phone.send(reply(&bye, "200 OK").as_bytes()).unwrap();
+    phone
+        .send(bye.answer("200 OK", (CALLER, 5070).into(), "").as_bytes())
+        .unwrap();
     lab.wait_until_quiet(1, SOON).unwrap();
     assert_eq!(lab.sql("SELECT cause FROM cdr").unwrap().trim(), "callee");
 }
@@ -170,37 +172,25 @@ fn neither_side_sees_the_other() {
         ..Options::default()
     };
     let lab = Lab::start(options).unwrap();
-    let server = lab.udp(&lab.core, sip(SERVERS[0])).unwrap();
+    let server = Callee::new(lab.udp(&lab.core, sip(SERVERS[0])).unwrap()).unwrap();
     let socket = lab.udp(&lab.carrier, (CALLER, 5070).into()).unwrap();
     let phone = Phone::new(socket, sip(OUTSIDE), "hidden").unwrap();
     phone
         .send(phone.invite("x", &sdp(CALLER, 7000)).as_bytes())
         .unwrap();
 
-    server.set_read_timeout(Some(SOON)).unwrap();
-    let mut buffer = vec![0; 65_536];
-    let (length, from) = server.recv_from(&mut buffer).unwrap();
-    let invite = String::from_utf8_lossy(&buffer[..length]).into_owned();
-    assert_eq!(from, sip(INSIDE));
-    let inner = invite.replacen(&phone.request("INVITE", "", "", 1, ""), "", 1);
+    let invite = server.expect("INVITE", SOON).unwrap();
+    assert_eq!(invite.1, sip(INSIDE));
     // From, To and Call-ID stay as they were; apart from them the caller's network is not to be seen.
-    for line in inner.lines() {
+    for line in invite.0.text.lines() {
         let end_to_end = ["From:", "To:", "Call-ID:"]
             .iter()
             .any(|h| line.starts_with(h));
         assert!(end_to_end || !line.contains("192.0.2."), "{line}");
     }
-    let message = tandem_e2e::sip::Message { text: invite };
-    let answer = reply(&message, "200 OK").replace(
-        "Content-Length: 0\r\n\r\n",
-        &format!(
-            "Contact: <sip:inner@{0}:5060>\r\nContent-Type: application/sdp\r\nContent-Length: {1}\r\n\r\n{2}",
-            SERVERS[0],
-            sdp(SERVERS[0], 6_000).len(),
-            sdp(SERVERS[0], 6_000)
-        ),
-    );
-    server.send_to(answer.as_bytes(), from).unwrap();
+    server
+        .answer(&invite, "200 OK", &sdp(SERVERS[0], 6_000))
+        .unwrap();
     let answer = phone
         .expect("the answer", SOON, |m| m.code() == 200)
         .unwrap();
@@ -211,6 +201,12 @@ fn neither_side_sees_the_other() {
         answer.body()
     );
     phone.acknowledge(&answer).unwrap();
+    let ack = server.expect("ACK", SOON).unwrap().0;
+    assert!(
+        ack.text.starts_with("ACK sip:callee@10.20.0.21:5060 "),
+        "{}",
+        ack.text
+    );
 }
 
 #[test]
@@ -258,20 +254,4 @@ fn a_pool_members_call_leaves_by_the_trunk() {
     lab.wait_until_quiet(1, SOON).unwrap();
     let cdr = lab.sql("SELECT direction, destination FROM cdr").unwrap();
     assert_eq!(cdr.trim(), format!("outbound|sip:{}", sip(TRUNK)));
-}
-
-/// An answer without a body to a request.
-fn reply(request: &tandem_e2e::sip::Message, line: &str) -> String {
-    let mut text = format!("SIP/2.0 {line}\r\n");
-    for name in ["Via", "Record-Route", "From", "To", "Call-ID", "CSeq"] {
-        for value in request.headers(name) {
-            let tag = if name == "To" && !value.contains(";tag=") {
-                ";tag=us"
-            } else {
-                ""
-            };
-            text += &format!("{name}: {value}{tag}\r\n");
-        }
-    }
-    text + "Content-Length: 0\r\n\r\n"
 }
