@@ -7,7 +7,8 @@
 //!
 //! **Power loss.** The SIP thread never waits for the disk: [`Journal::sync_job`] hands the files
 //! written since the last one to another thread, about once a second, so a power cut costs at most
-//! that second. Nothing is removed before what replaced it was synchronised.
+//! that second. Nothing is removed before what replaced it was synchronised; what follows from a
+//! disk that refuses is told in `sync`.
 //!
 //! **Size.** A segment that is full is followed by a fresh one. When more than half of the journal
 //! is dead, each append also copies a bounded part of the oldest segment's live records to the end;
@@ -16,6 +17,7 @@
 
 mod record;
 mod segment;
+mod sync;
 mod tail;
 
 use std::collections::{HashMap, VecDeque};
@@ -24,13 +26,13 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use tandem_policy::Cdr;
 use thiserror::Error;
 
 use segment::{Records, Segment, read_at};
+pub use sync::{Marks, SyncJob};
 pub use tail::JournalTail;
 
 /// Why the journal could not be read or written.
@@ -128,28 +130,6 @@ pub struct Replay {
     pub cut: Option<Cut>,
 }
 
-/// How far others have come with the journal; they move the marks, the journal reads them.
-#[derive(Debug, Default)]
-pub struct Marks {
-    applied: AtomicU64,
-    synced: AtomicU64,
-}
-
-impl Marks {
-    /// The database has every CDR up to this sequence number.
-    pub fn set_applied(&self, sequence: u64) {
-        self.applied.fetch_max(sequence, Ordering::Release);
-    }
-
-    fn applied(&self) -> u64 {
-        self.applied.load(Ordering::Acquire)
-    }
-
-    fn synced(&self) -> u64 {
-        self.synced.load(Ordering::Acquire)
-    }
-}
-
 /// Where a call's latest state lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
@@ -184,6 +164,7 @@ pub struct Journal {
     buffer: Vec<u8>,
     unwritten: Vec<Unwritten>,
     cleaning: Cleaning,
+    renewal: Renewal,
     /// Files written, and whether the directory was, since the last [`SyncJob`].
     dirty: Vec<Arc<File>>,
     dirty_dir: bool,
@@ -195,6 +176,15 @@ struct Cleaning {
     offset: u64,
     /// The last sequence number that a record of it was copied to.
     copied: u64,
+}
+
+/// The last time that everything live was written anew, after the disk had failed.
+#[derive(Debug, Default)]
+struct Renewal {
+    /// The fresh segment: nothing in those before it is live.
+    first: u64,
+    /// The last of the copies.
+    upto: u64,
 }
 
 impl Journal {
@@ -219,6 +209,7 @@ impl Journal {
             buffer: Vec::new(),
             unwritten: Vec::new(),
             cleaning: Cleaning::default(),
+            renewal: Renewal::default(),
             dirty: Vec::new(),
             dirty_dir: false,
         };
@@ -284,6 +275,19 @@ impl Journal {
         )
     }
 
+    /// How many synchronisations failed.
+    #[must_use]
+    pub fn sync_failures(&self) -> u64 {
+        self.marks.failures()
+    }
+
+    /// Whether what was written has reached the disk or is on its way, as far as anybody knows. Not
+    /// so from a failed synchronisation until all that is live was written anew.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.marks.is_sound() && self.renewal.upto <= self.marks.synced()
+    }
+
     /// Appends a batch with one `write`.
     ///
     /// # Errors
@@ -296,17 +300,19 @@ impl Journal {
         }
         // A batch that could not be written may hold newer states than the files have: copying
         // from the files would put the older ones behind them.
-        let cleaned = if self.buffer.is_empty() && !batch.is_empty() {
-            self.clean()
-        } else {
+        let old = if !self.buffer.is_empty() || batch.is_empty() {
             Ok(())
+        } else if self.marks.is_back() {
+            self.renew()
+        } else {
+            self.clean()
         };
         for entry in batch {
             self.encode(entry.key, entry.body.as_deref(), entry.cdr.as_deref());
         }
         self.write()?;
         // Said only now: trouble with old records is no reason to hold up new ones.
-        cleaned?;
+        old?;
         self.remove_oldest()
     }
 
@@ -318,7 +324,7 @@ impl Journal {
         Some(SyncJob {
             files: std::mem::take(&mut self.dirty),
             dir: std::mem::take(&mut self.dirty_dir).then(|| self.dir.clone()),
-            upto: self.last_sequence,
+            upto: self.marks.is_sound().then_some(self.last_sequence),
             marks: Arc::clone(&self.marks),
         })
     }
@@ -529,13 +535,50 @@ impl Journal {
         Ok(())
     }
 
+    /// Encodes every live record anew, into a fresh segment: the disk failed, and takes data again.
+    /// Not in portions, since until it is done a power cut may cost calls.
+    fn renew(&mut self) -> Result<(), JournalError> {
+        let mut places: Vec<_> = self
+            .index
+            .iter()
+            .map(|(key, place)| (*place, *key))
+            .collect();
+        places.sort_unstable_by_key(|(place, _)| (place.segment, place.offset));
+        let mut live = Vec::with_capacity(places.len());
+        for (place, key) in places {
+            let Some(segment) = self.segments.iter().find(|s| s.first == place.segment) else {
+                continue;
+            };
+            let most = usize::try_from(place.length).unwrap_or(usize::MAX);
+            let bytes =
+                read_at(&segment.file, place.offset, most).map_err(|e| segment.failed(e))?;
+            let record =
+                record::decode(&bytes).map_err(|bad| segment.corrupt(place.offset, bad))?;
+            live.push((key, record.body.unwrap_or_default().to_vec()));
+        }
+        if self.segments.back().is_none_or(|s| s.length > 0) {
+            self.rotate()?;
+        }
+        for (key, body) in live {
+            self.encode(key, Some(&body), None);
+        }
+        self.renewal = Renewal {
+            first: self.segments.back().map_or(0, |s| s.first),
+            upto: self.last_sequence,
+        };
+        // As the last of it: jobs made from now on have the copies in their files.
+        self.marks.renewed();
+        Ok(())
+    }
+
     /// Removes the oldest segment when nothing in it is needed any more.
     fn remove_oldest(&mut self) -> Result<(), JournalError> {
         let Some(oldest) = self.segments.front().filter(|_| self.segments.len() > 1) else {
             return Ok(());
         };
-        let done = self.cleaning.offset >= oldest.length
-            && self.cleaning.copied <= self.marks.synced()
+        let dead = oldest.first < self.renewal.first;
+        let done = (dead || self.cleaning.offset >= oldest.length)
+            && self.cleaning.copied.max(self.renewal.upto) <= self.marks.synced()
             && oldest.last_cdr <= self.marks.applied();
         if done {
             std::fs::remove_file(&oldest.path).map_err(|source| oldest.failed(source))?;
@@ -543,32 +586,6 @@ impl Journal {
             self.cleaning = Cleaning::default();
             self.dirty_dir = true;
         }
-        Ok(())
-    }
-}
-
-/// Files to bring to the disk. Made on the SIP thread, run on another.
-#[derive(Debug)]
-pub struct SyncJob {
-    files: Vec<Arc<File>>,
-    dir: Option<PathBuf>,
-    upto: u64,
-    marks: Arc<Marks>,
-}
-
-impl SyncJob {
-    /// Synchronises; blocks as long as the disk takes.
-    ///
-    /// # Errors
-    /// When the disk fails. Nothing is removed from the journal on the strength of this job then.
-    pub fn run(&self) -> io::Result<()> {
-        for file in &self.files {
-            file.sync_data()?;
-        }
-        if let Some(dir) = &self.dir {
-            File::open(dir)?.sync_all()?;
-        }
-        self.marks.synced.fetch_max(self.upto, Ordering::Release);
         Ok(())
     }
 }

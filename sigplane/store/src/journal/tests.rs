@@ -366,3 +366,94 @@ fn the_reader_follows_the_writer_through_a_record_larger_than_its_step() {
         .collect();
     assert_eq!(uuids, ["2", "3"]);
 }
+
+/// The next job, with a file that no disk takes: `fdatasync` refuses devices.
+fn failing(journal: &mut Journal) -> SyncJob {
+    let mut job = journal.sync_job().unwrap();
+    job.files.push(Arc::new(File::open("/dev/null").unwrap()));
+    job
+}
+
+#[test]
+fn a_failed_synchronisation_is_not_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, _) = Journal::open(dir.path(), SMALL).unwrap();
+    journal.append(&[put(1, b"live")]).unwrap();
+    for _ in 0..500 {
+        journal.append(&[put(2, &[0; 200])]).unwrap();
+    }
+    let first = segment::list(dir.path()).unwrap().remove(0);
+    let early = journal.sync_job();
+    journal.append(&[put(3, b"three")]).unwrap();
+    assert!(journal.is_sound());
+    failing(&mut journal).run().unwrap_err();
+    assert_eq!((journal.sync_failures(), journal.is_sound()), (1, false));
+
+    // Neither one made before nor one of what came later brings back what may be lost.
+    early.unwrap().run().unwrap();
+    journal.append(&[put(2, b"a")]).unwrap();
+    failing(&mut journal).run().unwrap_err();
+    journal.append(&[put(2, b"b")]).unwrap();
+    let (old, _) = segment::list(dir.path()).unwrap().pop().unwrap();
+    journal.sync_job().unwrap().run().unwrap();
+    assert_eq!((journal.sync_failures(), journal.is_sound()), (2, false));
+    assert_eq!(segment::list(dir.path()).unwrap().remove(0), first);
+
+    // The disk takes data again: everything live goes into a fresh segment, and what was before
+    // stays until that is on the disk.
+    journal.append(&[put(2, b"c")]).unwrap();
+    assert!(!journal.is_sound());
+    assert_eq!(segment::list(dir.path()).unwrap().remove(0), first);
+    journal.sync_job().unwrap().run().unwrap();
+    assert!(journal.is_sound());
+    for _ in 0..100 {
+        journal.append(&[put(2, b"d")]).unwrap();
+    }
+    let left = segment::list(dir.path()).unwrap();
+    assert!(left.iter().all(|(first, _)| *first > old), "{left:?}");
+    drop(journal);
+    let (_, replay) = Journal::open(dir.path(), SMALL).unwrap();
+    let mut calls = live(&replay);
+    calls.sort();
+    let expected = [
+        (1, b"live".to_vec()),
+        (2, b"d".to_vec()),
+        (3, b"three".to_vec()),
+    ];
+    assert_eq!(calls, expected);
+}
+
+#[test]
+fn a_renewal_that_fails_too_begins_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, _) = Journal::open(dir.path(), SMALL).unwrap();
+    journal
+        .append(&[put(1, b"live"), put(2, b"x"), end(2)])
+        .unwrap();
+    failing(&mut journal).run().unwrap_err();
+    for _ in 0..2 {
+        journal.append(&[put(3, b"y")]).unwrap();
+        journal.sync_job().unwrap().run().unwrap();
+        journal.append(&[put(3, b"z")]).unwrap();
+        failing(&mut journal).run().unwrap_err();
+    }
+    journal.append(&[put(3, b"y")]).unwrap();
+    journal.sync_job().unwrap().run().unwrap();
+    journal.append(&[put(3, b"last")]).unwrap();
+    journal.sync_job().unwrap().run().unwrap();
+    assert_eq!((journal.sync_failures(), journal.is_sound()), (3, true));
+    // The CDR is not in the database yet: it is kept, and so is all that comes after.
+    journal.append(&[put(3, b"last")]).unwrap();
+    assert_eq!(JournalTail::new(dir.path(), 0).next(10).unwrap().len(), 1);
+    journal.marks().set_applied(journal.last_sequence());
+    for _ in 0..10 {
+        journal.append(&[put(3, b"last")]).unwrap();
+    }
+    assert_eq!(segment::list(dir.path()).unwrap().len(), 1);
+    drop(journal);
+    let (_, replay) = Journal::open(dir.path(), SMALL).unwrap();
+    assert_eq!(
+        live(&replay),
+        [(1, b"live".to_vec()), (3, b"last".to_vec())]
+    );
+}
