@@ -20,11 +20,23 @@ impl Disk {
         std::thread::Builder::new()
             .name("journal-sync".into())
             .spawn(move || {
+                let mut failed = false;
                 for job in receiver {
-                    if let Err(error) = job.run() {
-                        tracing::error!(
-                            "the journal cannot be synchronised: {error}: check the disk"
-                        );
+                    match job.run() {
+                        Err(error) => {
+                            failed = true;
+                            tracing::error!(
+                                "the journal cannot be synchronised: {error}: check the disk; \
+                                 calls go on, but might not survive a power cut"
+                            );
+                        }
+                        Ok(()) if std::mem::take(&mut failed) => {
+                            tracing::warn!(
+                                "the journal is synchronised again: all calls are written anew, \
+                                 since what was written meanwhile may be lost"
+                            );
+                        }
+                        Ok(()) => {}
                     }
                 }
             })?;

@@ -51,6 +51,8 @@ const GAUGES: &str = "
 | `media_port_pairs_used`, `media_port_pairs_free` | the allocator's port pairs, over all realms |
 | `dataplane_ready` | 1 while flows can be installed |
 | `journal_bytes`, `journal_live_bytes` | the journal's size, and how much of it is still needed |
+| `journal_sync_failures` | attempts to bring the journal to the disk that the disk refused |
+| `journal_sound` | 0 from such a failure until all live calls were written anew |
 | `net_ring_corrupt`, `net_ring_dropped_by_dataplane` | faults of the SIP rings, as the signaling plane sees them |
 
 ## Session descriptions

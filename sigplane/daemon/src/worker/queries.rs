@@ -91,7 +91,12 @@ impl Worker {
 
     fn own_counters(&self) -> Vec<Counter> {
         let (journal, live) = self.journal.size();
-        let mut gauges = vec![("journal_bytes", journal), ("journal_live_bytes", live)];
+        let mut gauges = vec![
+            ("journal_bytes", journal),
+            ("journal_live_bytes", live),
+            ("journal_sync_failures", self.journal.sync_failures()),
+            ("journal_sound", u64::from(self.journal.is_sound())),
+        ];
         if let Some(rings) = self.link.rings() {
             gauges.push(("net_ring_corrupt", rings.corrupt()));
             gauges.push((
