@@ -2,13 +2,14 @@
 
 CARGO ?= cargo
 
-.PHONY: help setup build demo lab lab-stop test nightly fuzz fmt
+.PHONY: help setup build demo lab lab-stop test nightly fuzz bench fmt
 
 help:
 	@echo "make demo      calls through both planes, shown as they happen; takes everything down"
 	@echo "make lab       the same set-up, left running for you to try; make lab-stop ends it"
 	@echo "make test      all tests, those in network namespaces included"
 	@echo "make nightly   what is too long for make test: fuzzing, soak"
+	@echo "make bench     what a relayed packet costs in the relay's own code"
 	@echo "make setup     installs what is missing (Debian 12)"
 	@echo "make fmt       formats the sources"
 
@@ -35,6 +36,9 @@ nightly: setup
 
 fuzz: setup
 	@.ci/fuzz $(or $(SECONDS_EACH),20)
+
+bench: setup
+	$(CARGO) run --release --package tandem-bench-micro
 
 fmt:
 	$(CARGO) fmt --all
