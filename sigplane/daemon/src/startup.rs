@@ -123,10 +123,11 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
         signals,
         database: database.clone(),
     });
+    // First the calls: the tables then find whose they are.
+    worker.restore(&replay.live);
     if let Some(tables) = tables {
         worker.tables(tables);
     }
-    worker.restore(&replay.live);
     admin::start(&config, mailbox, database.clone())?;
     Ok(Running {
         worker,
