@@ -139,9 +139,16 @@ impl Callee {
         status: &str,
         body: &str,
     ) -> Result<()> {
-        let text = request.answer(status, self.local, body);
+        self.send(&request.answer(status, self.local, body), *from)
+    }
+
+    /// Sends an answer that the test has made itself.
+    ///
+    /// # Errors
+    /// When the socket refuses it.
+    pub fn send(&self, answer: &str, to: SocketAddr) -> Result<()> {
         self.socket
-            .send_to(text.as_bytes(), from)
+            .send_to(answer.as_bytes(), to)
             .map(drop)
             .map_err(Failure::while_("answering"))
     }

@@ -6,6 +6,7 @@
     reason = "a test"
 )]
 
+use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use tandem_e2e::sip::{Callee, Message, Phone, sdp};
@@ -220,4 +221,145 @@ fn an_offer_comes_late() {
         inner.body()
     );
     scene.hang_up(&offer, 2);
+}
+
+/// Where a session description says that its media goes.
+fn media_address(message: &Message) -> SocketAddr {
+    let body = message.body();
+    let line = |start: &str| body.lines().find_map(|l| l.strip_prefix(start)).unwrap();
+    let address = line("c=IN IP4 ").parse().unwrap();
+    let port = line("m=").split(' ').nth(1).unwrap().parse().unwrap();
+    SocketAddr::new(address, port)
+}
+
+/// A packet goes through and arrives as it was sent, from the address that the other side was told.
+/// It is repeated: the first may come before the dataplane knows the way on.
+fn passes(
+    lab: &Lab,
+    (from, to): (&UdpSocket, SocketAddr),
+    (at, seen_as): (&UdpSocket, SocketAddr),
+    packet: &[u8],
+) {
+    at.set_read_timeout(Some(Duration::from_millis(100)))
+        .unwrap();
+    let before = lab.ctl().counters().unwrap();
+    let mut buffer = [0; 2048];
+    for _ in 0..50 {
+        from.send_to(packet, to).unwrap();
+        if let Ok((length, source)) = at.recv_from(&mut buffer) {
+            assert_eq!((&buffer[..length], source), (packet, seen_as));
+            return;
+        }
+    }
+    let moved = lab.ctl().counters().unwrap().since(&before);
+    panic!("nothing came from {to} at {:?}: {moved:?}", at.local_addr());
+}
+
+#[test]
+fn a_fax_takes_over_from_speech() {
+    let scene = Scene::start("fax");
+    let answer = scene.call();
+    let image = |text: String| {
+        text.replace("m=audio", "m=image")
+            .replace("RTP/AVP 8", "udptl t38")
+            .replace("a=rtpmap:8 PCMA/8000", "a=T38FaxVersion:0")
+            .replace(" 1 1 IN", " 1 2 IN")
+    };
+    let offer = image(sdp(CALLER, 7_002));
+    let request = scene.phone.in_dialog("INVITE", &answer, 2, &offer);
+    scene.phone.send(request.as_bytes()).unwrap();
+    let inner = scene.callee.expect("INVITE", SOON).unwrap();
+    let inside = media_address(&inner.0);
+    assert_eq!(inside.ip(), INSIDE);
+    scene
+        .callee
+        .answer(&inner, "200 OK", &image(sdp(SERVERS[0], 6_002)))
+        .unwrap();
+    let outer = scene
+        .phone
+        .expect("200 to re-INVITE", SOON, |m| {
+            m.code() == 200 && m.header("CSeq").starts_with('2')
+        })
+        .unwrap();
+    let outside = media_address(&outer);
+    assert_eq!(outside.ip(), OUTSIDE);
+    let ack = scene.phone.in_dialog("ACK", &answer, 2, "");
+    scene.phone.send(ack.as_bytes()).unwrap();
+    scene.callee.expect("ACK", SOON).unwrap();
+
+    let lab = &scene.lab;
+    let fax = lab.udp(&lab.carrier, (CALLER, 7_002).into()).unwrap();
+    let gateway = lab.udp(&lab.core, (SERVERS[0], 6_002).into()).unwrap();
+    // UDPTL (ITU-T T.38 section 9): sequence number 0, a primary packet; nothing like RTP.
+    passes(
+        lab,
+        (&fax, outside),
+        (&gateway, inside),
+        &[0, 0, 1, 2, 0, 0],
+    );
+    passes(
+        lab,
+        (&gateway, inside),
+        (&fax, outside),
+        &[0, 0, 3, 0x40, 1, 2],
+    );
+    scene.hang_up(&answer, 3);
+}
+
+#[test]
+fn early_media_follows_the_fork() {
+    let scene = Scene::start("forks");
+    scene
+        .phone
+        .send(scene.phone.invite("x", &sdp(CALLER, 7_000)).as_bytes())
+        .unwrap();
+    let invite = scene.callee.expect("INVITE", SOON).unwrap();
+    let inside = media_address(&invite.0);
+    let lab = &scene.lab;
+    let phone = lab.udp(&lab.carrier, (CALLER, 7_000).into()).unwrap();
+    let rtp = |sequence: u8| [&[0x80, 8, 0, sequence][..], &[0; 8], &[0xd5; 160]].concat();
+    let mut outside = None;
+    for (fork, (address, status)) in [
+        (SERVERS[0], "183 Session Progress"),
+        (SERVERS[1], "183 Session Progress"),
+        (SERVERS[1], "200 OK"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let tag = format!("fork{}", fork.min(1));
+        let text = invite
+            .0
+            .answer(status, sip(SERVERS[0]), &sdp(address, 6_010));
+        // Each fork has a To-tag of its own.
+        let text: String = text
+            .split_inclusive("\r\n")
+            .map(|line| match line.strip_prefix("To: ") {
+                Some(to) => format!(
+                    "To: {};tag={tag}\r\n",
+                    to.split(";tag=").next().unwrap().trim()
+                ),
+                None => line.to_owned(),
+            })
+            .collect();
+        scene.callee.send(&text, invite.1).unwrap();
+        let code: u16 = status.split(' ').next().unwrap().parse().unwrap();
+        let seen = scene
+            .phone
+            .expect(status, SOON, |m| {
+                m.code() == code && m.header("To").contains(&tag)
+            })
+            .unwrap();
+        outside = Some((media_address(&seen), seen));
+        if code == 183 {
+            let server = lab.udp(&lab.core, (address, 6_010).into()).unwrap();
+            let toward = outside.as_ref().unwrap().0;
+            passes(lab, (&server, inside), (&phone, toward), &rtp(1));
+            passes(lab, (&phone, toward), (&server, inside), &rtp(2));
+        }
+    }
+    let (_, answer) = outside.unwrap();
+    scene.phone.acknowledge(&answer).unwrap();
+    scene.callee.expect("ACK", SOON).unwrap();
+    scene.hang_up(&answer, 2);
 }
