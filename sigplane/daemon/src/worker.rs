@@ -5,6 +5,7 @@
 
 mod counters;
 mod link;
+mod order;
 mod queries;
 mod requests;
 mod sockets;
@@ -19,7 +20,7 @@ use nix::sys::signalfd::SignalFd;
 use nix::sys::time::TimeSpec;
 use tandem_call::{Core, Input, Now, Output, Path, Tables};
 use tandem_config::Config;
-use tandem_link::FromDataplane;
+use tandem_link::{Command, FromDataplane};
 use tandem_store::{Entry, Journal, JournalError, LiveCall};
 
 use crate::ask::ToWorker;
@@ -28,6 +29,7 @@ use crate::disk::Disk;
 use crate::mailbox::Inbox;
 use counters::{Count, Counters};
 use link::{Link, Step};
+use order::Held;
 use requests::Requests;
 pub(crate) use sockets::Sockets;
 use sockets::Way;
@@ -61,6 +63,7 @@ pub(crate) struct Worker {
     disk: Disk,
     sockets: Sockets,
     link: Link,
+    held: Held<(Way, Vec<u8>)>,
     requests: Requests,
     counters: Counters,
     inbox: Inbox,
@@ -118,6 +121,7 @@ impl Worker {
                 origin: Instant::now(),
             },
             link: Link::new(&config),
+            held: Held::new(),
             tables: None,
             journal_retry: None,
             requests: Requests::new(&config),
@@ -215,6 +219,7 @@ impl Worker {
         let wanted = [
             self.core.next_timeout(),
             self.link.next_timeout(),
+            self.held.next_timeout(),
             self.disk.next(),
             self.journal_retry,
         ];
@@ -292,11 +297,15 @@ impl Worker {
     fn link_went_down(&mut self) {
         self.counters.add(Count::LinkSessionsEnded);
         self.requests.session_ended();
+        self.held.session_ended();
         self.core.input(self.clock.now(), Input::DataplaneDown);
     }
 
     fn dataplane_said(&mut self, message: FromDataplane) {
         if let Some(message) = self.requests.take(message, &mut self.counters) {
+            if let FromDataplane::Done { seq, .. } = &message {
+                self.held.answered(*seq);
+            }
             self.core.input(self.clock.now(), Input::Dataplane(message));
         }
         // A capture whose listener is gone is stopped.
@@ -397,18 +406,22 @@ impl Worker {
                         destination,
                         bytes,
                     } => {
-                        self.send(
-                            Way {
-                                path,
-                                local,
-                                destination,
-                            },
-                            &bytes,
-                        );
+                        let way = Way {
+                            path,
+                            local,
+                            destination,
+                        };
+                        if let Some((way, bytes)) = self.held.hold(self.clock.mono(), (way, bytes))
+                        {
+                            self.send(way, &bytes);
+                        }
                     }
                     Output::Command { seq, command } => {
+                        let flow = matches!(command, Command::PutFlow(_));
                         if !self.link.command(seq, command) {
                             self.counters.add(Count::CommandsWithoutLink);
+                        } else if flow {
+                            self.held.asked(seq);
                         }
                     }
                     // Sorted out above.
@@ -416,6 +429,10 @@ impl Worker {
                 }
             }
             self.actions = actions;
+        }
+        let now = self.clock.mono();
+        while let Some((way, bytes)) = self.held.release(now) {
+            self.send(way, &bytes);
         }
         if let Some(session) = self.link.session() {
             session.rings.flush();
