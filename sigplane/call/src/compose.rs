@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use tandem_policy::Transport;
+
 use crate::message::{Message, Name};
 
 /// The methods that we serve, for Allow.
@@ -173,17 +175,29 @@ pub(crate) fn hop_by_hop(method: &str, invite: &Message<'_>, onward: &Onward<'_>
 }
 
 /// Our Via's value.
-pub(crate) fn via(local: SocketAddr, branch: &str) -> Vec<u8> {
-    format!("SIP/2.0/UDP {local};rport;branch={branch}").into_bytes()
+pub(crate) fn via(transport: Transport, local: SocketAddr, branch: &str) -> Vec<u8> {
+    // RFC 3581 is about datagrams: a stream's responses come back by the stream.
+    let rport = if transport.is_reliable() {
+        ""
+    } else {
+        ";rport"
+    };
+    format!("SIP/2.0/{} {local}{rport};branch={branch}", transport.via()).into_bytes()
 }
 
 /// Our Record-Route's value.
-pub(crate) fn record_route(local: SocketAddr) -> Vec<u8> {
-    format!("<sip:{local};lr>").into_bytes()
+pub(crate) fn record_route(transport: Transport, local: SocketAddr) -> Vec<u8> {
+    format!("<sip:{local}{};lr>", transport_parameter(transport)).into_bytes()
 }
 
 /// Our Contact's value.
-pub(crate) fn contact(alias: &[u8], local: SocketAddr) -> Vec<u8> {
-    let host = local.to_string();
+pub(crate) fn contact(alias: &[u8], transport: Transport, local: SocketAddr) -> Vec<u8> {
+    let host = format!("{local}{}", transport_parameter(transport));
     [b"<sip:", alias, b"@", host.as_bytes(), b">"].concat()
+}
+
+fn transport_parameter(transport: Transport) -> String {
+    transport
+        .parameter()
+        .map_or_else(String::new, |value| format!(";transport={value}"))
 }

@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use tandem_policy::Transport;
+
 use crate::io::Path;
 
 /// Everything that the core needs to know beforehand.
@@ -18,6 +20,8 @@ pub struct CoreConfig {
     pub realms: Vec<RealmConfig>,
     /// The kernel's listeners, in the configuration's order.
     pub kernel: Vec<KernelConfig>,
+    /// The listeners for streams, in the configuration's order.
+    pub streams: Vec<StreamConfig>,
     /// T1, the round trip time estimate (RFC 3261 section 17.1.1.1).
     pub t1: Duration,
     /// Timer C: how long an INVITE may ring (RFC 3261 section 16.6).
@@ -76,6 +80,19 @@ pub struct KernelConfig {
     pub side: Side,
 }
 
+/// A listener for connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamConfig {
+    /// Its address.
+    pub listen: SocketAddr,
+    /// What is spoken on it; not UDP.
+    pub transport: Transport,
+    /// Its side.
+    pub side: Side,
+    /// The realm that its address is in; none for a network outside of the dataplane.
+    pub realm: Option<u16>,
+}
+
 /// Who is routed where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoutingConfig {
@@ -122,15 +139,47 @@ impl CoreConfig {
         match path {
             Path::Realm(i) => self.realms.get(usize::from(i)).map(|r| r.side),
             Path::Kernel(i) => self.kernel.get(usize::from(i)).map(|k| k.side),
+            Path::Stream(i) => self.streams.get(usize::from(i)).map(|s| s.side),
         }
     }
 
-    /// How a target on `side` with this address is reached, and from which address of ours: the
-    /// first realm of the side with a SIP address of the same family, else the first kernel
-    /// listener of the side with one.
+    /// What is spoken on a path.
     #[must_use]
-    pub fn way(&self, side: Side, destination: SocketAddr) -> Option<(Path, SocketAddr)> {
+    pub fn transport(&self, path: Path) -> Transport {
+        match path {
+            Path::Realm(_) | Path::Kernel(_) => Transport::Udp,
+            Path::Stream(i) => self
+                .streams
+                .get(usize::from(i))
+                .map_or(Transport::Tcp, |s| s.transport),
+        }
+    }
+
+    /// How a peer on `side` with this address is reached by this transport, and from which address
+    /// of ours: the first realm of the side with a SIP address of the same family, else the first
+    /// kernel listener of the side with one; for a stream, the first listener of that kind. None
+    /// where there is no such way; a WebSocket is never opened by us.
+    #[must_use]
+    pub fn way(
+        &self,
+        side: Side,
+        transport: Transport,
+        destination: SocketAddr,
+    ) -> Option<(Path, SocketAddr)> {
         let fits = |local: &SocketAddr| local.is_ipv4() == destination.is_ipv4();
+        match transport {
+            Transport::Udp => {}
+            Transport::Ws | Transport::Wss => return None,
+            Transport::Tcp | Transport::Tls => {
+                return self
+                    .streams
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, s)| s.side == side && s.transport == transport)
+                    .filter(|(_, s)| fits(&s.listen))
+                    .find_map(|(i, s)| Some((Path::Stream(u16::try_from(i).ok()?), s.listen)));
+            }
+        }
         let realm = self
             .realms
             .iter()
@@ -156,15 +205,22 @@ impl CoreConfig {
     pub fn is_ours(&self, address: SocketAddr) -> bool {
         self.realms.iter().any(|r| r.sip.contains(&address))
             || self.kernel.iter().any(|k| k.listen == address)
+            || self.streams.iter().any(|s| s.listen == address)
     }
 
     /// The realm whose media addresses serve peers that are reached by `path`: the realm itself,
-    /// or for a kernel listener the first realm of its side.
+    /// the realm of a stream's listener, or for a listener outside of the dataplane the first realm of
+    /// its side.
     #[must_use]
     pub fn media_realm(&self, path: Path) -> Option<u16> {
-        match path {
-            Path::Realm(i) => self.realms.get(usize::from(i)).map(|_| i),
-            Path::Kernel(_) => {
+        let own = match path {
+            Path::Realm(i) => Some(i),
+            Path::Kernel(_) => None,
+            Path::Stream(i) => self.streams.get(usize::from(i)).and_then(|s| s.realm),
+        };
+        match own {
+            Some(i) => self.realms.get(usize::from(i)).map(|_| i),
+            None => {
                 let side = self.side(path)?;
                 self.realms
                     .iter()

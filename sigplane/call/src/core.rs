@@ -150,18 +150,19 @@ impl Core {
     /// Takes one input.
     pub fn input(&mut self, now: Now, input: Input<'_>) {
         match input {
-            Input::Datagram {
+            Input::Message {
                 path,
                 source,
                 local,
                 bytes,
             } => {
-                self.datagram(
+                self.message(
                     now,
                     Hop {
                         path,
                         local,
                         peer: source,
+                        connect: None,
                     },
                     bytes,
                 );
@@ -256,6 +257,7 @@ impl Core {
             path: hop.path,
             local: hop.local,
             destination: hop.peer,
+            connect: hop.connect,
             bytes,
         });
     }
@@ -299,10 +301,9 @@ impl Core {
     /// The network says that nobody is there: it concerns those requests that heard nothing yet.
     fn unreachable(&mut self, now: Now, path: crate::io::Path, destination: std::net::SocketAddr) {
         self.counters.add(Counter::Unreachable);
-        for id in self
-            .layer
-            .silent_clients(|h| h.path == path && h.peer == destination)
-        {
+        for id in self.layer.silent_clients(|h| {
+            h.path == path && (h.peer == destination || h.connect == Some(destination))
+        }) {
             self.request_failed(now, id, Failure::Unreachable);
             self.layer.abort(id);
         }

@@ -17,7 +17,7 @@ pub struct Now {
     pub wall_ms: u64,
 }
 
-/// How a datagram came or goes.
+/// How a message came or goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Path {
     /// Through the dataplane, in the realm with this index. (Datagrams that the kernel reassembled
@@ -26,6 +26,9 @@ pub enum Path {
     Realm(u16),
     /// Through the kernel socket with this index in `[[sip.kernel]]`.
     Kernel(u16),
+    /// Over a connection of the stream listener with this index in `[[sip.listen]]`: TCP, TLS,
+    /// WebSocket. What is sent goes over a connection with its destination.
+    Stream(u16),
 }
 
 /// One input.
@@ -35,18 +38,19 @@ pub enum Path {
     reason = "passed by value once, never stored"
 )]
 pub enum Input<'a> {
-    /// A SIP datagram.
-    Datagram {
+    /// A SIP message: a datagram, or one message of a stream.
+    Message {
         /// How it came.
         path: Path,
         /// Who sent it.
         source: SocketAddr,
-        /// The address of ours that it came to.
+        /// The address of ours that it came to; of a stream, the listener's.
         local: SocketAddr,
         /// Its payload.
         bytes: &'a [u8],
     },
-    /// The network said that a datagram of ours cannot be delivered (an ICMP error).
+    /// A message of ours cannot be delivered (an ICMP error, no connection), or the connection that it
+    /// went by is gone.
     Unreachable {
         /// How it had gone.
         path: Path,
@@ -104,14 +108,17 @@ pub enum Output {
         /// The call's CDR, exactly once, in the record that ends it.
         cdr: Option<Box<tandem_policy::Cdr>>,
     },
-    /// Send a SIP datagram.
+    /// Send a SIP message.
     Send {
         /// How.
         path: Path,
         /// From which address of ours.
         local: SocketAddr,
-        /// To whom.
+        /// To whom. Over a stream: by the connection with this peer.
         destination: SocketAddr,
+        /// Over a stream: where to connect to, if there is no such connection; none for
+        /// `destination` itself.
+        connect: Option<SocketAddr>,
         /// The payload.
         bytes: Vec<u8>,
     },

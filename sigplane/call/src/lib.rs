@@ -22,6 +22,7 @@ mod views;
 
 pub use config::{
     CoreConfig, DispatcherConfig, KernelConfig, MediaConfig, RealmConfig, RoutingConfig, Side,
+    StreamConfig,
 };
 pub use core::{Core, RestoreError};
 pub use io::{Input, Now, Output, Path, SendError, Tables};

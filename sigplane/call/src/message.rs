@@ -2,9 +2,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use tandem_sip::{FramingError, NameAddr, Uri, validate};
+use tandem_policy::Transport;
+use tandem_sip::{FramingError, NameAddr, Scheme, Uri, validate};
 
 pub(crate) use tandem_sip::{Name, Via};
+
+use crate::io::Path;
+use crate::record::Hop;
 
 /// A message, its mandatory headers checked.
 #[derive(Clone, Debug)]
@@ -257,8 +261,24 @@ fn without_length(bytes: &[u8]) -> Vec<u8> {
     bare
 }
 
-/// Where a response to a request with this topmost Via goes, which came from `source`.
-pub(crate) fn response_peer(via: &[u8], source: SocketAddr) -> Option<SocketAddr> {
+/// How a response to a request with this topmost Via goes, which came by `hop`. Over a stream: by
+/// the same connection, and if that is gone by one to where the Via says (RFC 3261 section 18.2.2).
+pub(crate) fn response_hop(via: &[u8], hop: Hop) -> Option<Hop> {
+    let peer = response_peer(via, hop.peer)?;
+    Some(match hop.path {
+        Path::Stream(_) => {
+            let port = Via::parse(via).and_then(|v| v.port);
+            Hop {
+                connect: port.map(|port| SocketAddr::new(hop.peer.ip(), port)),
+                ..hop
+            }
+        }
+        Path::Realm(_) | Path::Kernel(_) => Hop { peer, ..hop },
+    })
+}
+
+/// Where a response to a datagram with this topmost Via goes, which came from `source`.
+fn response_peer(via: &[u8], source: SocketAddr) -> Option<SocketAddr> {
     Via::parse(via)
         .map(|via| via.response_address(source))
         .filter(|peer| peer.port() != 0)
@@ -297,6 +317,25 @@ pub(crate) fn via_with_source(text: &[u8], source: SocketAddr) -> Vec<u8> {
 /// The address in a URI or name-addr; none when its host is a name.
 pub(crate) fn address_of(text: &[u8]) -> Option<SocketAddr> {
     uri_of(text)?.socket_address()
+}
+
+/// The transport that a URI or name-addr asks for; none when it leaves it open.
+pub(crate) fn transport_of(text: &[u8]) -> Option<Transport> {
+    let uri = uri_of(text)?;
+    if uri.scheme == Scheme::Sips {
+        return Some(Transport::Tls);
+    }
+    Transport::parse(uri.parameter("transport")?)
+}
+
+/// Whether a route is a loose router's: `lr` (RFC 3261 section 19.1.1).
+pub(crate) fn is_loose(route: &[u8]) -> bool {
+    uri_of(route).is_some_and(|uri| uri.parameter("lr").is_some())
+}
+
+/// The URI of a name-addr as it may stand in a start line; the text itself when it is no name-addr.
+pub(crate) fn bare_uri(text: &[u8]) -> &[u8] {
+    NameAddr::parse(text).map_or(text, |parts| parts.uri)
 }
 
 /// The URI in a name-addr, or the URI itself.

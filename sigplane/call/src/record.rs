@@ -7,13 +7,23 @@ use tandem_policy::{CdrMedia, EndCause};
 
 use crate::io::Path;
 use crate::media::{Party, Session};
+use crate::message::{bare_uri, is_loose};
 
-/// How datagrams go to a peer: from which of our addresses, to which of its.
+/// How messages go to a peer: from which of our addresses, to which of its.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Hop {
     pub(crate) path: Path,
     pub(crate) local: SocketAddr,
     pub(crate) peer: SocketAddr,
+    /// Over a stream: where to connect to when there is no connection with `peer` (any more); none
+    /// for `peer` itself.
+    pub(crate) connect: Option<SocketAddr>,
+}
+
+impl tandem_transaction::Hop for Hop {
+    fn is_reliable(&self) -> bool {
+        matches!(self.path, Path::Stream(_))
+    }
 }
 
 /// Which way a call goes.
@@ -48,6 +58,22 @@ pub(crate) struct Peer {
     pub(crate) cseq: u32,
     /// The user part of the Contact that we show to the other side in its stead.
     pub(crate) alias: Vec<u8>,
+}
+
+impl Peer {
+    /// The Request-URI and the Route headers of a request to it. A first route without `lr` is a
+    /// strict router: it gets its own URI as the Request-URI, and the target as the last route
+    /// (RFC 3261 section 12.2.1.1).
+    pub(crate) fn route_set(&self) -> (&[u8], Vec<Vec<u8>>) {
+        match self.routes.split_first() {
+            Some((first, rest)) if !is_loose(first) => {
+                let mut routes = rest.to_vec();
+                routes.push([b"<", self.target.as_slice(), b">"].concat());
+                (bare_uri(first), routes)
+            }
+            _ => (&self.target, self.routes.clone()),
+        }
+    }
 }
 
 /// One dialog of a call, by the callee's tag: before the answer there may be several.

@@ -37,6 +37,7 @@ pub(crate) fn core_config(config: &Config, kernel: &[SocketAddr]) -> CoreConfig 
                 side: side(listener.side),
             })
             .collect(),
+        streams: Vec::new(),
         t1: config.sip.t1,
         timer_c: config.sip.timer_c,
         max_calls: MAX_CALLS,

@@ -325,7 +325,7 @@ impl Worker {
                         continue;
                     }
                     self.counters.add(Count::ReceivedByRing);
-                    let datagram = Input::Datagram {
+                    let datagram = Input::Message {
                         path: Path::Realm(arrival.realm),
                         source: arrival.source,
                         local: arrival.local,
@@ -362,7 +362,7 @@ impl Worker {
                         self.counters.add(Count::ReceivedBySocket);
                         let bytes = self.buffer.get(..length).unwrap_or_default();
                         let local = socket.local();
-                        let datagram = Input::Datagram {
+                        let datagram = Input::Message {
                             path,
                             source,
                             local,
@@ -404,6 +404,7 @@ impl Worker {
                         path,
                         local,
                         destination,
+                        connect: _,
                         bytes,
                     } => {
                         let way = Way {

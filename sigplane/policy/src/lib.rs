@@ -6,8 +6,10 @@ mod access;
 mod dispatcher;
 mod rows;
 mod target;
+mod transport;
 
 pub use access::Access;
 pub use dispatcher::{Dispatcher, Thresholds};
 pub use rows::{AddressRow, BadRow, Cdr, CdrMedia, DispatcherRow, EndCause};
-pub use target::{Latency, StateChange, Target, TargetState, parse_destination};
+pub use target::{Destination, Latency, StateChange, Target, TargetState, parse_destination};
+pub use transport::Transport;

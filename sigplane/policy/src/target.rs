@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::dispatcher::Thresholds;
 use crate::rows::DispatcherRow;
+use crate::transport::Transport;
 
 /// Kamailio's flag: inactive.
 const FLAG_INACTIVE: u32 = 1;
@@ -105,6 +106,8 @@ pub struct Target {
     pub row: DispatcherRow,
     /// Where it is.
     pub address: SocketAddr,
+    /// How it is reached.
+    pub transport: Transport,
     /// Whether it takes calls.
     pub state: TargetState,
     /// Failures in a row.
@@ -119,11 +122,12 @@ pub struct Target {
 
 impl Target {
     pub(crate) fn new(row: DispatcherRow) -> Result<Self, String> {
-        let address = parse_destination(&row.destination)?;
+        let Destination { transport, address } = parse_destination(&row.destination)?;
         let state = TargetState::of_flags(row.flags);
         Ok(Self {
             row,
             address,
+            transport,
             state,
             failures: 0,
             successes: 0,
@@ -136,7 +140,7 @@ impl Target {
     /// changed the row's place or flags.
     pub(crate) fn inherit(&mut self, earlier: &Self) {
         self.calls = earlier.calls;
-        if earlier.address == self.address {
+        if (earlier.address, earlier.transport) == (self.address, self.transport) {
             self.latency = earlier.latency;
             if earlier.row.flags == self.row.flags {
                 self.state = earlier.state;
@@ -191,28 +195,50 @@ impl Target {
     }
 }
 
-/// Reads a `destination`: `sip:ADDRESS[:port][;transport=udp]`.
+/// Where a target is, and how it is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Destination {
+    /// How.
+    pub transport: Transport,
+    /// Where.
+    pub address: SocketAddr,
+}
+
+/// Reads a `destination`: `sip:ADDRESS[:port][;transport=udp|tcp|tls]`, or `sips:` for TLS.
 ///
 /// # Errors
 /// Says what is wrong and what would be right.
-pub fn parse_destination(text: &str) -> Result<SocketAddr, String> {
+pub fn parse_destination(text: &str) -> Result<Destination, String> {
     let wrong = |what: &str| Err(format!("destination {text:?} {what}"));
     let trimmed = text.trim();
-    let Some(rest) = trimmed
-        .get(..4)
-        .filter(|s| s.eq_ignore_ascii_case("sip:"))
-        .and_then(|_| trimmed.get(4..))
-    else {
+    let (scheme, rest) = trimmed.split_once(':').unwrap_or_default();
+    let mut transport = if scheme.eq_ignore_ascii_case("sip") {
+        Transport::Udp
+    } else if scheme.eq_ignore_ascii_case("sips") {
+        Transport::Tls
+    } else {
         return wrong("is not a sip: URI: write it as sip:192.0.2.10:5060");
     };
     let mut parts = rest.split(';');
     let authority = parts.next().unwrap_or_default();
     for parameter in parts {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        if name.trim().eq_ignore_ascii_case("transport")
-            && !value.trim().eq_ignore_ascii_case("udp")
-        {
-            return wrong("asks for a transport other than UDP, which is not supported yet");
+        if name.trim().eq_ignore_ascii_case("transport") {
+            let named = Transport::parse(value.trim().as_bytes());
+            transport = match (transport, named) {
+                // A sips: URI means TLS, also where TCP is named (RFC 3261 section 26.2.2).
+                (Transport::Tls, Some(Transport::Tcp | Transport::Tls)) => Transport::Tls,
+                (Transport::Tls, _) => {
+                    return wrong("is a sips: URI with a transport other than tls");
+                }
+                (_, Some(named @ (Transport::Udp | Transport::Tcp | Transport::Tls))) => named,
+                (_, Some(Transport::Ws | Transport::Wss)) => {
+                    return wrong("asks for WebSocket, which a server does not open");
+                }
+                (_, None) => {
+                    return wrong("asks for an unknown transport: udp, tcp and tls are known");
+                }
+            };
         }
     }
     // A user part is of no use here, but Kamailio accepts one.
@@ -236,14 +262,17 @@ pub fn parse_destination(text: &str) -> Result<SocketAddr, String> {
         return wrong("names a host: only IP addresses are supported yet (IPv6 in brackets)");
     };
     let port = match port.map(str::parse::<u16>) {
-        None => 5060,
+        None => transport.default_port(),
         Some(Ok(port)) if port != 0 => port,
         Some(_) => return wrong("has a port that is not between 1 and 65535"),
     };
     if ip.is_unspecified() || ip.is_multicast() {
         return wrong("is not the address of one host");
     }
-    Ok(SocketAddr::new(ip.to_canonical(), port))
+    Ok(Destination {
+        transport,
+        address: SocketAddr::new(ip.to_canonical(), port),
+    })
 }
 
 #[cfg(test)]
@@ -253,7 +282,12 @@ mod tests {
 
     #[test]
     fn destinations_are_read() {
-        let at = |t: &str| parse_destination(t).map(|a| a.to_string());
+        let at = |t: &str| {
+            parse_destination(t).map(|d| match d.transport {
+                Transport::Udp => d.address.to_string(),
+                other => format!("{} {}", d.address, other.via()),
+            })
+        };
         assert_eq!(at("sip:10.0.0.1"), Ok("10.0.0.1:5060".into()));
         assert_eq!(
             at("SIP:10.0.0.1:5080;transport=UDP;lr"),
@@ -268,11 +302,21 @@ mod tests {
                 .unwrap_err()
                 .contains("names a host")
         );
-        assert!(at("sips:10.0.0.1").is_err());
+        assert_eq!(at("sips:10.0.0.1"), Ok("10.0.0.1:5061 TLS".into()));
+        assert_eq!(
+            at("sip:10.0.0.1:5080;transport=TCP"),
+            Ok("10.0.0.1:5080 TCP".into())
+        );
+        assert_eq!(
+            at("sip:10.0.0.1;transport=tls"),
+            Ok("10.0.0.1:5061 TLS".into())
+        );
+        assert!(at("sips:10.0.0.1;transport=udp").is_err());
+        assert!(at("sip:10.0.0.1;transport=ws").is_err());
         assert!(
-            at("sip:10.0.0.1;transport=tls")
+            at("sip:10.0.0.1;transport=sctp")
                 .unwrap_err()
-                .contains("UDP")
+                .contains("unknown transport")
         );
         assert!(at("sip:10.0.0.1:0").is_err());
         assert!(at("sip:10.0.0.1:70000").is_err());

@@ -122,7 +122,14 @@ struct ServerEntry<H> {
     state: Server,
 }
 
-impl<H: Copy> Layer<H> {
+/// How a message goes, as far as transactions care.
+pub trait Hop: Copy {
+    /// Whether what is sent this way arrives, or is said not to: nothing is repeated then, and
+    /// nothing repeated awaited (RFC 3261 section 17).
+    fn is_reliable(&self) -> bool;
+}
+
+impl<H: Hop> Layer<H> {
     /// Without transactions.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
@@ -172,7 +179,9 @@ impl<H: Copy> Layer<H> {
         let bytes = request.request.clone();
         let state = Calling::new(request.request, request.ack_head, &self.settings);
         let id = self.begin_client(branch, Method::Invite, hop, Client::Calling(state), bytes);
-        self.timers.set(Timer::A(id), now + self.settings.t1);
+        if !hop.is_reliable() {
+            self.timers.set(Timer::A(id), now + self.settings.t1);
+        }
         self.timers.set(Timer::B(id), now + self.settings.timeout());
         id
     }
@@ -189,7 +198,9 @@ impl<H: Copy> Layer<H> {
     ) -> ClientId {
         let state = Client::Trying(Trying::new(request.clone(), &self.settings));
         let id = self.begin_client(branch, method, hop, state, request);
-        self.timers.set(Timer::E(id), now + self.settings.t1);
+        if !hop.is_reliable() {
+            self.timers.set(Timer::E(id), now + self.settings.t1);
+        }
         self.timers.set(Timer::F(id), now + self.settings.timeout());
         id
     }
@@ -246,7 +257,8 @@ impl<H: Copy> Layer<H> {
             }
             Client::Trying(_) => {
                 self.clear_client_timers(id);
-                self.timers.set(Timer::K(id), now + self.settings.t4);
+                let linger = linger(&hop, self.settings.t4);
+                self.timers.set(Timer::K(id), now + linger);
                 (Client::Completed(Completed), true)
             }
             Client::Completed(state) => (Client::Completed(state), false),
@@ -276,7 +288,8 @@ impl<H: Copy> Layer<H> {
         state: crate::client::Failed,
     ) -> Client {
         self.clear_client_timers(id);
-        self.timers.set(Timer::D(id), now + self.settings.timer_d());
+        let linger = linger(&hop, self.settings.timer_d());
+        self.timers.set(Timer::D(id), now + linger);
         self.outputs.push_back(Output::Send {
             hop,
             bytes: state.ack(),
@@ -357,7 +370,8 @@ impl<H: Copy> Layer<H> {
                 entry.state = Server::Confirmed;
                 self.timers.clear(Timer::G(id));
                 self.timers.clear(Timer::H(id));
-                self.timers.set(Timer::I(id), now + self.settings.t4);
+                let linger = linger(&entry.hop, self.settings.t4);
+                self.timers.set(Timer::I(id), now + linger);
                 Received::Acknowledged
             }
             // The ACK of a 2xx has a branch of its own; a peer that repeats the INVITE's means
@@ -413,14 +427,17 @@ impl<H: Copy> Layer<H> {
             Server::Proceeding(_) => {
                 entry.state =
                     Server::Failed(server::Proceeding::failure(bytes.clone(), &self.settings));
-                self.timers.set(Timer::G(id), now + self.settings.t1);
+                if !entry.hop.is_reliable() {
+                    self.timers.set(Timer::G(id), now + self.settings.t1);
+                }
                 self.timers.set(Timer::H(id), now + self.settings.timeout());
             }
             Server::Accepted if success => {}
             Server::Trying(state) if provisional => state.provisional(bytes.clone()),
             Server::Trying(_) => {
                 entry.state = Server::Completed(server::Trying::complete(bytes.clone()));
-                self.timers.set(Timer::J(id), now + self.settings.timeout());
+                let linger = linger(&entry.hop, self.settings.timeout());
+                self.timers.set(Timer::J(id), now + linger);
             }
             Server::Accepted | Server::Failed(_) | Server::Confirmed | Server::Completed(_) => {
                 return;
@@ -560,5 +577,14 @@ impl<H: Copy> Layer<H> {
     fn number(&mut self) -> u64 {
         self.next += 1;
         self.next
+    }
+}
+
+/// How long a transaction that is over waits for what may be repeated.
+fn linger<H: Hop>(hop: &H, unreliable: Duration) -> Duration {
+    if hop.is_reliable() {
+        Duration::ZERO
+    } else {
+        unreliable
     }
 }

@@ -1,4 +1,4 @@
-//! Transactions over UDP: RFC 3261 section 17 with RFC 6026's Accepted states.
+//! Transactions over any transport: RFC 3261 section 17 with RFC 6026's Accepted states.
 //!
 //! Sans-IO. [`Layer`] holds all client and server transactions of one worker: give it what came
 //! in and the time, then drain [`Layer::output`]. It retransmits, absorbs retransmissions,
@@ -6,8 +6,8 @@
 //! nothing of dialogs, and parses nothing: the caller hands it the few values that match
 //! messages to transactions.
 //!
-//! `H` is the caller's description of how a datagram goes (from which socket, to whom); the layer
-//! only carries it.
+//! `H` is the caller's description of how a message goes (from which socket, to whom); the layer
+//! carries it, and asks it only whether it is reliable.
 #![forbid(unsafe_code)]
 
 mod client;
@@ -18,7 +18,7 @@ mod settings;
 mod table;
 
 pub use key::{ClientId, ClientKey, Method, ServerId, ServerKey};
-pub use layer::{InviteRequest, Layer, Output, Received, Response};
+pub use layer::{Hop, InviteRequest, Layer, Output, Received, Response};
 pub use settings::Settings;
 pub use table::TimerTable;
 

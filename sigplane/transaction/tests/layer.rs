@@ -4,9 +4,19 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tandem_transaction::{
-    Bytes, ClientId, ClientKey, InviteRequest, Layer, Method, Output, Received, Response,
+    Bytes, ClientId, ClientKey, Hop, InviteRequest, Layer, Method, Output, Received, Response,
     ServerKey, Settings,
 };
+
+/// How a message goes in these tests: way 9 is reliable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Way(u8);
+
+impl Hop for Way {
+    fn is_reliable(&self) -> bool {
+        self.0 == 9
+    }
+}
 
 const T1: Duration = Duration::from_millis(500);
 
@@ -14,7 +24,7 @@ fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-fn layer() -> Layer<u8> {
+fn layer() -> Layer<Way> {
     Layer::new(Settings::with_t1(T1))
 }
 
@@ -37,16 +47,16 @@ fn server_key(method: Method) -> ServerKey {
     }
 }
 
-fn invite(layer: &mut Layer<u8>) -> ClientId {
+fn invite(layer: &mut Layer<Way>) -> ClientId {
     let request = InviteRequest {
         request: bytes("INVITE"),
         ack_head: bytes("ACK head\r\n"),
     };
-    layer.invite(Duration::ZERO, b"b", 7, request)
+    layer.invite(Duration::ZERO, b"b", Way(7), request)
 }
 
 /// Runs the timers one by one up to `until`; returns what came out, with the time.
-fn run(layer: &mut Layer<u8>, until: Duration) -> Vec<(u64, String)> {
+fn run(layer: &mut Layer<Way>, until: Duration) -> Vec<(u64, String)> {
     let mut all = drain(layer, Duration::ZERO);
     while let Some(at) = layer.next_timeout().filter(|at| *at <= until) {
         layer.expire(at);
@@ -55,7 +65,7 @@ fn run(layer: &mut Layer<u8>, until: Duration) -> Vec<(u64, String)> {
     all
 }
 
-fn drain(layer: &mut Layer<u8>, at: Duration) -> Vec<(u64, String)> {
+fn drain(layer: &mut Layer<Way>, at: Duration) -> Vec<(u64, String)> {
     let at = at.as_secs() * 1000 + u64::from(at.subsec_millis());
     std::iter::from_fn(|| layer.output())
         .map(|output| {
@@ -160,7 +170,7 @@ fn every_2xx_passes_until_timer_m() {
 #[test]
 fn other_requests_are_repeated_up_to_t2() {
     let mut layer = layer();
-    layer.request(Duration::ZERO, b"b", Method::Other, 1, bytes("BYE"));
+    layer.request(Duration::ZERO, b"b", Method::Other, Way(1), bytes("BYE"));
     let events = run(&mut layer, ms(100_000));
     let expected = [
         500, 1500, 3500, 7500, 11500, 15500, 19500, 23500, 27500, 31500,
@@ -172,7 +182,7 @@ fn other_requests_are_repeated_up_to_t2() {
 #[test]
 fn a_final_response_ends_another_request_after_t4() {
     let mut layer = layer();
-    let id = layer.request(Duration::ZERO, b"b", Method::Other, 1, bytes("BYE"));
+    let id = layer.request(Duration::ZERO, b"b", Method::Other, Way(1), bytes("BYE"));
     let key = client_key("b", Method::Other);
     assert_eq!(layer.response(ms(1), &key, 100, b"x"), Response::Pass(id));
     assert_eq!(layer.response(ms(2), &key, 200, b"x"), Response::Pass(id));
@@ -189,7 +199,13 @@ fn a_final_response_ends_another_request_after_t4() {
 fn cancel_shares_the_branch_but_not_the_transaction() {
     let mut layer = layer();
     let invite = invite(&mut layer);
-    let cancel = layer.request(Duration::ZERO, b"b", Method::Cancel, 7, bytes("CANCEL"));
+    let cancel = layer.request(
+        Duration::ZERO,
+        b"b",
+        Method::Cancel,
+        Way(7),
+        bytes("CANCEL"),
+    );
     let response = layer.response(ms(1), &client_key("b", Method::Cancel), 200, b"x");
     assert_eq!(response, Response::Pass(cancel));
     let response = layer.response(ms(2), &client_key("b", Method::Invite), 487, b"x");
@@ -229,7 +245,7 @@ fn a_repeated_invite_gets_the_last_provisional_again() {
     let mut layer = layer();
     let key = server_key(Method::Invite);
     assert_eq!(layer.receive(ms(0), &key, false), Received::New);
-    let id = layer.accept(key.clone(), 1);
+    let id = layer.accept(key.clone(), Way(1));
     assert_eq!(layer.receive(ms(1), &key, false), Received::Repeated);
     layer.respond(ms(2), id, 100, bytes("100"));
     layer.respond(ms(3), id, 180, bytes("180"));
@@ -245,7 +261,7 @@ fn a_repeated_invite_gets_the_last_provisional_again() {
 fn a_failure_is_repeated_until_its_ack() {
     let mut layer = layer();
     let key = server_key(Method::Invite);
-    let id = layer.accept(key.clone(), 1);
+    let id = layer.accept(key.clone(), Way(1));
     layer.respond(Duration::ZERO, id, 486, bytes("486"));
     let events = run(&mut layer, ms(4_000));
     assert_eq!(times(&events, "486 again"), [500, 1500, 3500]);
@@ -258,7 +274,7 @@ fn a_failure_is_repeated_until_its_ack() {
 #[test]
 fn a_missing_ack_is_reported() {
     let mut layer = layer();
-    let id = layer.accept(server_key(Method::Invite), 1);
+    let id = layer.accept(server_key(Method::Invite), Way(1));
     layer.respond(Duration::ZERO, id, 486, bytes("486"));
     let events = run(&mut layer, ms(100_000));
     assert_eq!(times(&events, "no ack"), [32_000]);
@@ -269,7 +285,7 @@ fn a_missing_ack_is_reported() {
 fn an_accepted_invite_absorbs_and_lets_2xx_pass() {
     let mut layer = layer();
     let key = server_key(Method::Invite);
-    let id = layer.accept(key.clone(), 1);
+    let id = layer.accept(key.clone(), Way(1));
     layer.respond(ms(0), id, 200, bytes("200"));
     assert!(!layer.is_open(id));
     assert_eq!(layer.receive(ms(1), &key, false), Received::Repeated);
@@ -285,7 +301,7 @@ fn an_accepted_invite_absorbs_and_lets_2xx_pass() {
 fn another_request_gets_its_final_response_again() {
     let mut layer = layer();
     let key = server_key(Method::Other);
-    let id = layer.accept(key.clone(), 1);
+    let id = layer.accept(key.clone(), Way(1));
     assert_eq!(layer.receive(ms(1), &key, false), Received::Repeated);
     layer.respond(ms(2), id, 200, bytes("200"));
     layer.respond(ms(3), id, 500, bytes("500"));
@@ -298,7 +314,7 @@ fn another_request_gets_its_final_response_again() {
 #[test]
 fn a_cancel_finds_its_invite() {
     let mut layer = layer();
-    let id = layer.accept(server_key(Method::Invite), 1);
+    let id = layer.accept(server_key(Method::Invite), Way(1));
     assert_eq!(layer.to_cancel(&server_key(Method::Cancel)), Some(id));
     let other = ServerKey {
         sent_by: b"b"[..].into(),
@@ -311,10 +327,10 @@ fn a_cancel_finds_its_invite() {
 fn a_transport_error_finds_who_has_heard_nothing() {
     let mut layer = layer();
     let a = invite(&mut layer);
-    let b = layer.request(ms(0), b"c", Method::Other, 9, bytes("OPTIONS"));
-    assert_eq!(layer.silent_clients(|h| *h == 7), [a]);
+    let b = layer.request(ms(0), b"c", Method::Other, Way(9), bytes("OPTIONS"));
+    assert_eq!(layer.silent_clients(|h| *h == Way(7)), [a]);
     layer.response(ms(1), &client_key("c", Method::Other), 100, b"x");
-    assert_eq!(layer.silent_clients(|h| *h == 9), []);
+    assert_eq!(layer.silent_clients(|h| *h == Way(6)), []);
     layer.abort(b);
     assert_eq!(layer.len(), (1, 0));
 }
@@ -356,10 +372,10 @@ proptest! {
                 Step::Invite(b) => {
                     let request =
                         InviteRequest { request: bytes("I"), ack_head: bytes("A") };
-                    layer.invite(now, &[b], 0, request);
+                    layer.invite(now, &[b], Way(0), request);
                 }
                 Step::Request(b) => {
-                    layer.request(now, &[b], Method::Other, 0, bytes("R"));
+                    layer.request(now, &[b], Method::Other, Way(0), bytes("R"));
                 }
                 Step::Response(b, invite, code) => {
                     let key = ClientKey { branch: [b][..].into(), method: method(invite) };
@@ -376,7 +392,7 @@ proptest! {
                         branch: [b][..].into(), sent_by: b"s"[..].into(), method: method(invite),
                     };
                     if layer.receive(now, &key, false) == Received::New {
-                        servers.push(layer.accept(key, 0));
+                        servers.push(layer.accept(key, Way(0)));
                     }
                 }
                 Step::Respond(n, code) => {
@@ -406,4 +422,42 @@ proptest! {
         prop_assert_eq!(layer.len().1, 0);
         prop_assert_eq!(layer.next_timeout(), None);
     }
+}
+
+/// RFC 3261 sections 17.1.1.2, 17.1.2.2, 17.2.1 and 17.2.2: timers A, E and G are not set, D, I, J and K are zero.
+#[test]
+fn over_a_reliable_transport_nothing_is_repeated_and_nothing_lingers() {
+    let end = Duration::from_secs(60);
+    let request = || InviteRequest {
+        request: bytes("INVITE"),
+        ack_head: bytes("ACK head\r\n"),
+    };
+    let mut silent = layer();
+    silent.invite(Duration::ZERO, b"b", Way(9), request());
+    silent.request(Duration::ZERO, b"o", Method::Other, Way(9), bytes("BYE"));
+    let events = run(&mut silent, end);
+    assert_eq!(times(&events, "INVITE"), [0]);
+    assert_eq!(times(&events, "BYE"), [0]);
+    assert_eq!(times(&events, "timed out"), [32_000, 32_000]);
+
+    let mut refused = layer();
+    refused.invite(Duration::ZERO, b"b", Way(9), request());
+    let key = client_key("b", Method::Invite);
+    let answer = refused.response(ms(10), &key, 486, b"x;tag=1");
+    assert!(matches!(answer, Response::Pass(_)));
+    refused.request(ms(10), b"o", Method::Other, Way(9), bytes("BYE"));
+    refused.response(ms(10), &client_key("o", Method::Other), 200, b"x");
+    refused.expire(ms(10));
+    assert!(refused.is_empty());
+
+    let mut server = layer();
+    let invite = server.accept(server_key(Method::Invite), Way(9));
+    server.respond(ms(10), invite, 486, bytes("486"));
+    let events = run(&mut server, ms(31_000));
+    assert_eq!(times(&events, "486"), [0]);
+    server.receive(ms(31_000), &server_key(Method::Invite), true);
+    let other = server.accept(server_key(Method::Other), Way(9));
+    server.respond(ms(31_000), other, 200, bytes("200"));
+    server.expire(ms(31_000));
+    assert!(server.is_empty());
 }

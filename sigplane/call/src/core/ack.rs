@@ -3,7 +3,6 @@
 use tandem_policy::EndCause;
 
 use super::Core;
-use super::dialog::contact_for;
 use super::in_dialog::{Misplaced, Place};
 use super::request::Arrival;
 use crate::body::{Found, find_sdp};
@@ -41,13 +40,13 @@ impl Core {
             return;
         };
         let hop = self.way_to(receiver);
-        let uri = receiver.target.clone();
-        let routes = receiver.routes.clone();
-        let contact = contact_for(sender, hop);
+        let receiver = receiver.clone();
+        let (uri, routes) = receiver.route_set();
+        let contact = self.contact_for(sender, hop);
         let branch = self.tokens.branch();
         let onward = Onward {
-            uri: &uri,
-            via: &compose::via(hop.local, &branch),
+            uri,
+            via: &self.via(hop, &branch),
             routes: &routes,
             record_route: None,
             contact: &contact,

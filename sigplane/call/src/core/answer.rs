@@ -6,7 +6,6 @@ use tandem_policy::EndCause;
 use tandem_transaction::ClientId;
 
 use super::branch::{reason_of, warning};
-use super::dialog::contact_for;
 use super::reply::Answer;
 use super::timer::Timer;
 use super::{ClientUse, Core};
@@ -87,7 +86,7 @@ impl Core {
         let call = self.calls.get(&key)?;
         let setup = call.setup.as_ref()?;
         let dialog = call.record.dialog(message.to_tag());
-        let contact = dialog.map(|d| contact_for(&d.callee, call.record.caller.hop));
+        let contact = dialog.map(|d| self.contact_for(&d.callee, call.record.caller.hop));
         let makes_dialog = message.code() < 300;
         let head = if makes_dialog {
             &setup.head

@@ -4,7 +4,6 @@ use tandem_link::Cookie;
 use tandem_policy::{EndCause, StateChange};
 use tandem_transaction::{ClientId, InviteRequest, Method};
 
-use super::dialog::contact_for;
 use super::reply::Answer;
 use super::timer::Timer;
 use super::{ClientUse, Core, Failure};
@@ -49,9 +48,16 @@ impl Core {
             Direction::Inbound => Side::Internal,
             Direction::Outbound => Side::External,
         };
-        let peer = self.dispatcher.target(target)?.address;
-        let (path, local) = self.config.way(side, peer)?;
-        Some((Hop { path, local, peer }, self.config.media_realm(path)?))
+        let target = self.dispatcher.target(target)?;
+        let peer = target.address;
+        let (path, local) = self.config.way(side, target.transport, peer)?;
+        let hop = Hop {
+            path,
+            local,
+            peer,
+            connect: None,
+        };
+        Some((hop, self.config.media_realm(path)?))
     }
 
     fn try_target(
@@ -97,10 +103,10 @@ impl Core {
         let uri = retarget(message.uri(), hop.peer);
         let onward = Onward {
             uri: &uri,
-            via: &compose::via(hop.local, &branch),
+            via: &self.via(hop, &branch),
             routes: &[],
-            record_route: Some(&compose::record_route(hop.local)),
-            contact: &contact_for(&caller, hop),
+            record_route: Some(&self.record_route(hop)),
+            contact: &self.contact_for(&caller, hop),
             body: &body,
         };
         let client = self.send_invite(now, &message, &onward, hop, &branch);

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use tandem_policy::Transport;
+
 use super::Core;
 use crate::call::MAX_DIALOGS;
 use crate::compose;
@@ -14,9 +16,14 @@ impl Core {
     /// 12.2.1.1). Names are not looked up, and an address that cannot be meant (a private one of
     /// a peer that is seen with a public one, one of our own) is not believed: then it goes to
     /// where the peer was last seen.
+    ///
+    /// A connection that the peer was last seen on is used again as long as it lives, if the address
+    /// names the same host (RFC 5923): behind a NAT it is the only way. Another transport than
+    /// that is taken only where the URI asks for it.
     pub(super) fn way_to(&self, peer: &Peer) -> Hop {
         let next = peer.routes.first().unwrap_or(&peer.target);
         let seen = peer.hop.peer;
+        let spoken = self.config.transport(peer.hop.path);
         let believable = |address: &SocketAddr| {
             message::is_sendable(*address)
                 && address.is_ipv4() == peer.hop.local.is_ipv4()
@@ -24,11 +31,49 @@ impl Core {
                 && (!message::is_private(address.ip()) || message::is_private(seen.ip()))
                 && (!address.ip().is_loopback() || seen.ip().is_loopback())
         };
-        let address = message::address_of(next).filter(believable).unwrap_or(seen);
-        Hop {
-            peer: address,
-            ..peer.hop
+        let Some(address) = message::address_of(next).filter(believable) else {
+            return peer.hop;
+        };
+        let asked = message::transport_of(next).filter(|asked| {
+            // A secure WebSocket calls itself `ws` too.
+            *asked != spoken && (*asked, spoken) != (Transport::Ws, Transport::Wss)
+        });
+        let other = asked.and_then(|asked| {
+            let side = self.config.side(peer.hop.path)?;
+            self.config.way(side, asked, address)
+        });
+        match other {
+            Some((path, local)) => Hop {
+                path,
+                local,
+                peer: address,
+                connect: None,
+            },
+            None if spoken.is_reliable() && address.ip() == seen.ip() => Hop {
+                connect: Some(address),
+                ..peer.hop
+            },
+            None => Hop {
+                peer: address,
+                connect: None,
+                ..peer.hop
+            },
         }
+    }
+
+    /// Our Via in what goes by `hop`.
+    pub(super) fn via(&self, hop: Hop, branch: &str) -> Vec<u8> {
+        compose::via(self.config.transport(hop.path), hop.local, branch)
+    }
+
+    /// Our Record-Route in what goes by `hop`.
+    pub(super) fn record_route(&self, hop: Hop) -> Vec<u8> {
+        compose::record_route(self.config.transport(hop.path), hop.local)
+    }
+
+    /// Our Contact in messages that go by `to`, standing for `peer`.
+    pub(super) fn contact_for(&self, peer: &Peer, to: Hop) -> Vec<u8> {
+        compose::contact(&peer.alias, self.config.transport(to.path), to.local)
     }
 
     /// The callee's end of a dialog, from a response of its.
@@ -82,11 +127,6 @@ impl Core {
 /// else one that says nothing.
 pub(super) fn alias(key: u64, target: &[u8]) -> Vec<u8> {
     message::plain_user(target).map_or_else(|| format!("t{key:x}").into_bytes(), <[u8]>::to_vec)
-}
-
-/// Our Contact in messages to `to`, standing for `peer`.
-pub(super) fn contact_for(peer: &Peer, to: Hop) -> Vec<u8> {
-    compose::contact(&peer.alias, to.local)
 }
 
 /// Those routes that are not ourselves.

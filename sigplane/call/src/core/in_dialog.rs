@@ -6,7 +6,6 @@ use tandem_policy::EndCause;
 use tandem_transaction::{ClientId, Method, ServerId, ServerKey};
 
 use super::branch::{reason_of, warning};
-use super::dialog::contact_for;
 use super::reply::{Answer, via_block};
 use super::request::Arrival;
 use super::source::Speaker;
@@ -18,7 +17,7 @@ use crate::compose::{self, Body, Onward};
 use crate::counters::Counter;
 use crate::io::Now;
 use crate::media::{Party, Refusal, Session};
-use crate::message::{Message, Name, response_peer};
+use crate::message::{Message, Name, response_hop};
 use crate::record::{Hop, Peer};
 
 /// The dialog that a request belongs to, and who sent it.
@@ -76,20 +75,12 @@ impl Core {
         }
         let way = place.and_then(|p| Some((p, self.way(p)?)));
         let vias = message.list(Name::Via);
-        let back_to = vias
-            .first()
-            .and_then(|via| response_peer(via, arrival.hop.peer));
-        let (Some((place, way)), Some(peer)) = (way, back_to) else {
+        let back = vias.first().and_then(|via| response_hop(via, arrival.hop));
+        let (Some((place, way)), Some(back)) = (way, back) else {
             self.counters.add(Counter::NoSuchDialog);
             return self.reply(arrival, &Answer::no_such_dialog());
         };
-        let server = self.layer.accept(
-            server_key,
-            Hop {
-                peer,
-                ..arrival.hop
-            },
-        );
+        let server = self.layer.accept(server_key, back);
         let vias = via_block(&vias, arrival.hop.peer);
         if kind == RelayKind::Invite {
             self.respond(now, server, &vias, message, &Answer::new(100, "Trying"));
@@ -124,7 +115,7 @@ impl Core {
             kind,
             request: message.bytes().into(),
             vias,
-            contact: contact_for(&way.receiver, way.sender.hop),
+            contact: self.contact_for(&way.receiver, way.sender.hop),
             exchange,
             answered: None,
             cancel,
@@ -293,12 +284,13 @@ impl Core {
         body: &Body,
     ) -> (ClientId, Option<CancelPlan>) {
         let branch = self.tokens.branch();
+        let (uri, routes) = way.receiver.route_set();
         let onward = Onward {
-            uri: &way.receiver.target,
-            via: &compose::via(way.hop.local, &branch),
-            routes: &way.receiver.routes,
+            uri,
+            via: &self.via(way.hop, &branch),
+            routes: &routes,
             record_route: None,
-            contact: &contact_for(&way.sender, way.hop),
+            contact: &self.contact_for(&way.sender, way.hop),
             body,
         };
         if kind == RelayKind::Invite {

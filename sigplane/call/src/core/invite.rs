@@ -9,11 +9,10 @@ use super::dialog::{alias, foreign};
 use super::reply::{Answer, via_block};
 use super::request::Arrival;
 use crate::call::{Call, Exchange, Setup};
-use crate::compose;
 use crate::config::Side;
 use crate::counters::Counter;
 use crate::io::Now;
-use crate::message::{Message, Name, response_peer};
+use crate::message::{Message, Name, response_hop};
 use crate::record::{Direction, Hop, Peer, Record};
 use tandem_policy::{CdrMedia, EndCause};
 
@@ -51,25 +50,16 @@ impl Core {
             return self.reply(arrival, &Answer::new(482, "Loop Detected"));
         }
         let vias = message.list(Name::Via);
-        let Some(peer) = vias
-            .first()
-            .and_then(|via| response_peer(via, arrival.hop.peer))
-        else {
+        let Some(back) = vias.first().and_then(|via| response_hop(via, arrival.hop)) else {
             return;
         };
-        let server = self.layer.accept(
-            server_key,
-            Hop {
-                peer,
-                ..arrival.hop
-            },
-        );
+        let server = self.layer.accept(server_key, back);
         let vias = via_block(&vias, arrival.hop.peer);
         self.respond(now, server, &vias, message, &Answer::new(100, "Trying"));
 
         let key = self.new_key(now);
         let mut head = vias.clone();
-        for route in std::iter::once(compose::record_route(arrival.hop.local).as_slice())
+        for route in std::iter::once(self.record_route(arrival.hop).as_slice())
             .chain(message.list(Name::RecordRoute))
         {
             head.extend_from_slice(b"Record-Route: ");

@@ -4,11 +4,11 @@ use tandem_policy::EndCause;
 use tandem_transaction::Method;
 
 use super::{ClientUse, Core};
-use crate::compose::{self, Draft};
+use crate::compose::Draft;
 use crate::counters::Counter;
 use crate::io::Now;
 use crate::media::Party;
-use crate::record::Peer;
+use crate::record::{Hop, Peer};
 
 impl Core {
     /// Acknowledges a 2xx in the caller's stead.
@@ -20,8 +20,9 @@ impl Core {
         call_id: &[u8],
         cseq: u32,
     ) {
-        let (_, draft) = self.own_request("ACK", to, from_value, to_value, call_id, cseq);
-        self.send(self.way_to(to), draft.finish(b""));
+        let hop = self.way_to(to);
+        let (_, draft) = self.own_request("ACK", to, hop, from_value, to_value, call_id, cseq);
+        self.send(hop, draft.finish(b""));
     }
 
     /// Ends a dialog in the other party's stead.
@@ -39,14 +40,15 @@ impl Core {
         cseq: u32,
         why: Option<&str>,
     ) {
-        let (branch, mut draft) = self.own_request("BYE", to, from_value, to_value, call_id, cseq);
+        let hop = self.way_to(to);
+        let (branch, mut draft) =
+            self.own_request("BYE", to, hop, from_value, to_value, call_id, cseq);
         if let Some(why) = why {
             draft = draft.header("Reason", why.as_bytes());
         }
         let bytes = draft
             .header("User-Agent", self.config.server.as_bytes())
             .finish(b"");
-        let hop = self.way_to(to);
         let id = self.layer.request(
             now.mono,
             branch.as_bytes(),
@@ -95,19 +97,25 @@ impl Core {
         }
     }
 
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "they are a request's headers, each needed once"
+    )]
     fn own_request(
         &mut self,
         method: &str,
         to: &Peer,
+        hop: Hop,
         from_value: &[u8],
         to_value: &[u8],
         call_id: &[u8],
         cseq: u32,
     ) -> (String, Draft) {
         let branch = self.tokens.branch();
-        let draft = Draft::request(method.as_bytes(), &to.target)
-            .header("Via", &compose::via(to.hop.local, &branch))
-            .headers("Route", to.routes.iter().map(Vec::as_slice))
+        let (uri, routes) = to.route_set();
+        let draft = Draft::request(method.as_bytes(), uri)
+            .header("Via", &self.via(hop, &branch))
+            .headers("Route", routes.iter().map(Vec::as_slice))
             .header("Max-Forwards", b"70")
             .header("From", from_value)
             .header("To", to_value)

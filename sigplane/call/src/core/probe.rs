@@ -65,29 +65,39 @@ impl Core {
         if self.probes.contains_key(&target) {
             return;
         }
-        let Some(peer) = self.dispatcher.target(target).map(|t| t.address) else {
+        let found = self
+            .dispatcher
+            .target(target)
+            .map(|t| (t.transport, t.address));
+        let Some((transport, peer)) = found else {
             return;
         };
-        let Some((path, local)) = self.config.way(side, peer) else {
+        let Some((path, local)) = self.config.way(side, transport, peer) else {
             return self.counters.add(Counter::TargetsWithoutWay);
         };
         let branch = self.tokens.branch();
         let (tag, call_id) = (self.tokens.token(), self.tokens.token());
         let uri = format!("sip:{peer}");
+        let contact = compose::contact(b"tandem", transport, local);
         let own = format!("<sip:tandem@{local}>");
         let request = Draft::request(b"OPTIONS", uri.as_bytes())
-            .header("Via", &compose::via(local, &branch))
+            .header("Via", &compose::via(transport, local, &branch))
             .header("Max-Forwards", b"70")
             .header("From", format!("{own};tag={tag}").as_bytes())
             .header("To", format!("<{uri}>").as_bytes())
             .header("Call-ID", call_id.as_bytes())
             .header("CSeq", b"1 OPTIONS")
-            .header("Contact", own.as_bytes())
+            .header("Contact", &contact)
             .header("Accept", b"application/sdp")
             .header("Allow", ALLOW.as_bytes())
             .header("User-Agent", self.config.server.as_bytes())
             .finish(b"");
-        let hop = Hop { path, local, peer };
+        let hop = Hop {
+            path,
+            local,
+            peer,
+            connect: None,
+        };
         let client = self.layer.request(
             now.mono,
             branch.as_bytes(),

@@ -8,7 +8,7 @@ use super::Core;
 use super::request::Arrival;
 use crate::compose::Draft;
 use crate::io::Now;
-use crate::message::{Message, Skeleton, response_peer, via_with_source};
+use crate::message::{Message, Skeleton, response_hop, via_with_source};
 use crate::record::Hop;
 
 /// An answer of our own.
@@ -54,15 +54,11 @@ impl Core {
     }
 
     pub(super) fn reply_to(&mut self, hop: Hop, request: &Skeleton<'_>, answer: &Answer) {
-        let Some(peer) = request
-            .vias
-            .first()
-            .and_then(|via| response_peer(via, hop.peer))
-        else {
+        let Some(back) = request.vias.first().and_then(|via| response_hop(via, hop)) else {
             return;
         };
         let bytes = self.own_response(&via_block(&request.vias, hop.peer), request, answer);
-        self.send(Hop { peer, ..hop }, bytes);
+        self.send(back, bytes);
     }
 
     /// Answers by a server transaction, whose request was this.

@@ -18,7 +18,7 @@ pub(super) struct Arrival<'m, 'a> {
 }
 
 impl Core {
-    pub(super) fn datagram(&mut self, now: Now, hop: Hop, bytes: &[u8]) {
+    pub(super) fn message(&mut self, now: Now, hop: Hop, bytes: &[u8]) {
         if self.config.side(hop.path).is_none() {
             self.counters.add(Counter::UnknownPath);
             return;

@@ -49,6 +49,7 @@ pub fn config() -> CoreConfig {
             realm("inside", Side::Internal, INSIDE),
         ],
         kernel: vec![],
+        streams: vec![],
         t1: Duration::from_millis(500),
         timer_c: Duration::from_secs(185),
         max_calls: 1000,
@@ -324,7 +325,7 @@ impl World {
         } else {
             (Path::Realm(0), OUTSIDE)
         };
-        self.input(Input::Datagram {
+        self.input(Input::Message {
             path,
             source: source.parse().unwrap(),
             local: local.parse().unwrap(),
