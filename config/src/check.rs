@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::Side;
 use crate::mistake::Report;
+use crate::model::{ClientCertificate, Side, StreamTransport};
 use crate::parse::{Draft, NO_PORT, Read};
 use crate::section::Section;
 use crate::value::SOCKET_PATH_MAX;
@@ -20,6 +20,7 @@ pub(crate) fn draft(draft: &Draft<'_>, report: &mut Report<'_>) {
     routing(draft, report);
     probing(draft, report);
     sockets(draft, report);
+    streams(draft, report);
 }
 
 fn workers(draft: &Draft<'_>, report: &mut Report<'_>) {
@@ -125,7 +126,8 @@ fn sides(draft: &Draft<'_>, report: &mut Report<'_>) {
             );
             continue;
         };
-        let in_kernel = draft.kernel.iter().any(|k| k.value.side == side);
+        let in_kernel = draft.kernel.iter().any(|k| k.value.side == side)
+            || draft.listen.iter().any(|l| l.value.side == side);
         if !in_kernel && realms.iter().all(|r| !r.section.has("sip")) {
             first.section.mistake(
                 report,
@@ -301,6 +303,61 @@ fn probing(draft: &Draft<'_>, report: &mut Report<'_>) {
             ),
             "keep `probe_timeout` below `probe_interval`",
         );
+    }
+}
+
+/// Each stream listener has an address of its own, and TLS a certificate to show.
+fn streams(draft: &Draft<'_>, report: &mut Report<'_>) {
+    let mut sockets = HashMap::new();
+    for Read {
+        value: listen,
+        section,
+    } in &draft.listen
+    {
+        if listen.listen.port() == 0 {
+            continue;
+        }
+        let key = listen.listen;
+        if let Some(line) = again(report, &mut sockets, key, section.offset("listen")) {
+            let problem = format!("{key} is taken by line {line}");
+            section.mistake(report, "listen", problem, "write another address or port");
+        }
+        let realm = listen
+            .realm
+            .and_then(|i| draft.realms.get(usize::from(i)))
+            .map(|r| &r.value);
+        if let Some(realm) = realm {
+            let ip = key.ip();
+            if !realm.sip.iter().any(|a| a.ip() == ip) && !realm.media.contains(&ip) {
+                section.mistake(
+                    report,
+                    "listen",
+                    format!("{ip} is no address of the realm `{}`", realm.name),
+                    "write one of its addresses",
+                );
+            }
+        }
+        let is_tls = matches!(
+            listen.transport,
+            StreamTransport::Tls | StreamTransport::Wss
+        );
+        if is_tls && draft.tls.value.certificates.is_empty() {
+            section.mistake(
+                report,
+                "transport",
+                "needs a certificate, and there is none",
+                "add a `[[tls.certificate]]` with `chain` and `key`",
+            );
+        }
+        let asks = listen.client_certificate != ClientCertificate::None;
+        if asks && draft.tls.value.client_ca.is_empty() {
+            section.mistake(
+                report,
+                "client_certificate",
+                "is asked for, but nothing says who may have signed it",
+                "add `client_ca = [\"/etc/tandem/tls/clients.pem\"]` to `[tls]`",
+            );
+        }
     }
 }
 

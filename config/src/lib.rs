@@ -18,7 +18,8 @@ mod value;
 
 pub use mistake::Mistake;
 pub use model::{
-    Admin, Config, Database, Dataplane, Dispatcher, Idle, KernelListen, Media, Node, Port, Realm,
-    Routing, Side, Sip,
+    Admin, Certificate, ClientCertificate, Config, Database, Dataplane, Dispatcher, Idle,
+    KernelListen, Listen, Media, Network, Node, Port, Realm, Routing, Side, Sip, StreamTransport,
+    Streams, Tls, TlsTrunk,
 };
 pub use parse::parse;

@@ -20,6 +20,10 @@ pub struct Config {
     pub media: Media,
     /// `[sip]`
     pub sip: Sip,
+    /// `[tls]`
+    pub tls: Tls,
+    /// `[streams]`
+    pub streams: Streams,
     /// `[routing]`
     pub routing: Routing,
     /// `[dispatcher]`
@@ -154,6 +158,8 @@ pub struct Sip {
     pub server: String,
     /// `[[sip.kernel]]`: SIP sockets on the kernel's own stack, for a management network.
     pub kernel: Vec<KernelListen>,
+    /// `[[sip.listen]]`: listeners for TCP, TLS and WebSocket.
+    pub listen: Vec<Listen>,
 }
 
 /// `[[sip.kernel]]`: a SIP address outside of the dataplane.
@@ -163,6 +169,118 @@ pub struct KernelListen {
     pub listen: SocketAddr,
     /// `side` that peers on it belong to.
     pub side: Side,
+}
+
+/// A transport with connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamTransport {
+    /// `"tcp"`
+    Tcp,
+    /// `"tls"`
+    Tls,
+    /// `"ws"`: WebSocket (RFC 7118).
+    Ws,
+    /// `"wss"`: WebSocket over TLS.
+    Wss,
+}
+
+/// Whether a TLS listener asks for the client's certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientCertificate {
+    /// `"none"`
+    None,
+    /// `"optional"`: one that is shown has to be good.
+    Optional,
+    /// `"required"`
+    Required,
+}
+
+/// `[[sip.listen]]`: a listener for connections. They go through the kernel's own stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// `transport`
+    pub transport: StreamTransport,
+    /// `listen`: address and port. Connections of ours leave from this address too.
+    pub listen: SocketAddr,
+    /// `realm`: the realm that the address is in, as an index (a name in the file).
+    pub realm: Option<u16>,
+    /// `side`: for an address outside of the dataplane; else the realm's.
+    pub side: Side,
+    /// `client_certificate`. Default `"none"`.
+    pub client_certificate: ClientCertificate,
+}
+
+/// `[tls]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// `[[tls.certificate]]`: ours. The first is shown to who names no server, and to servers that ask
+    /// for one.
+    pub certificates: Vec<Certificate>,
+    /// `ca`: files with the authorities that sign the certificates of servers. Default Debian's.
+    pub ca: Vec<PathBuf>,
+    /// `client_ca`: files with the authorities that sign the certificates of clients.
+    pub client_ca: Vec<PathBuf>,
+    /// `verify`: whether certificates of servers are checked. Default true.
+    pub verify: bool,
+    /// `[[tls.trunk]]`: mutual TLS by trunk.
+    pub trunks: Vec<TlsTrunk>,
+}
+
+/// `[[tls.certificate]]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// `names`: the server names (SNI) that it is shown for; `*.` at the front stands for one label.
+    pub names: Vec<String>,
+    /// `chain`: PEM file, our certificate first.
+    pub chain: PathBuf,
+    /// `key`: PEM file.
+    pub key: PathBuf,
+}
+
+/// `[[tls.trunk]]`: whoever connects from these networks shows a certificate of this authority with
+/// one of these names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsTrunk {
+    /// `networks`
+    pub networks: Vec<Network>,
+    /// `names`: as in the certificate (subjectAltName).
+    pub names: Vec<String>,
+    /// `ca`: PEM file.
+    pub ca: PathBuf,
+}
+
+/// A network: an address and the length of its prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Any address of it.
+    pub address: IpAddr,
+    /// 0 to 32 or 128.
+    pub length: u8,
+}
+
+/// `[streams]`: limits of connections, so that nobody takes them from others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Streams {
+    /// `max_connections` in all. Default 20,000.
+    pub max_connections: u32,
+    /// `max_per_source`: from one address (an IPv6 /64). Default 1,000.
+    pub max_per_source: u32,
+    /// `max_half_open`: without a finished handshake or a first message, in all. Default 2,000.
+    pub max_half_open: u32,
+    /// `max_half_open_per_source`. Default 100.
+    pub max_half_open_per_source: u32,
+    /// `handshake_timeout` in seconds, TCP, TLS and WebSocket together. Default 5.
+    pub handshake_timeout: Duration,
+    /// `idle_timeout` in seconds: without a message or keepalive. Default 900.
+    pub idle_timeout: Duration,
+    /// `message_timeout` in seconds: from a message's first byte to its last. Default 10.
+    pub message_timeout: Duration,
+    /// `max_unsent`: bytes that wait for a peer that reads slowly. Default 262,144.
+    pub max_unsent: u32,
+    /// `trusted`: networks that the limits per source do not hold for. Default none.
+    pub trusted: Vec<Network>,
+    /// `origins`: the web origins whose pages may open a WebSocket; none (default) for any.
+    pub origins: Vec<String>,
 }
 
 /// `[routing]`

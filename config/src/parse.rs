@@ -1,6 +1,8 @@
 //! The file's sections, one function each. Keys, defaults and ranges are documented in
 //! [`crate::Config`].
 
+mod streams;
+
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -9,8 +11,8 @@ use toml::de::{DeTable, DeValue};
 use crate::check;
 use crate::mistake::{Mistake, Report};
 use crate::model::{
-    Admin, Config, Database, Dataplane, Dispatcher, Idle, KernelListen, Media, Node, Port, Realm,
-    Routing, Side, Sip,
+    Admin, Config, Database, Dataplane, Dispatcher, Idle, KernelListen, Listen, Media, Node, Port,
+    Realm, Routing, Side, Sip, Streams, Tls,
 };
 use crate::section::{Section, integer, string, wrong_type};
 use crate::value;
@@ -64,6 +66,9 @@ pub(crate) struct Draft<'d> {
     pub(crate) media: Read<'d, Media>,
     pub(crate) sip: Read<'d, Sip>,
     pub(crate) kernel: Vec<Read<'d, KernelListen>>,
+    pub(crate) listen: Vec<Read<'d, Listen>>,
+    pub(crate) tls: Read<'d, Tls>,
+    pub(crate) streams: Read<'d, Streams>,
     pub(crate) routing: Read<'d, Routing>,
     pub(crate) dispatcher: Read<'d, Dispatcher>,
     pub(crate) database: Read<'d, Database>,
@@ -87,7 +92,7 @@ impl<'d> Draft<'d> {
             .collect();
         let names: Vec<String> = ports.iter().map(|p| p.value.name.clone()).collect();
         let sections = tables(report, &mut root, "realm", "realm");
-        let realms = sections
+        let realms: Vec<_> = sections
             .into_iter()
             .map(|s| realm(report, s, &names))
             .collect();
@@ -95,7 +100,13 @@ impl<'d> Draft<'d> {
         let section = table(report, &mut root, "media", "media");
         let media = media(report, section, &all_workers);
         let section = table(report, &mut root, "sip", "sip");
-        let (sip, kernel) = sip(report, section);
+        let sides: Vec<(String, Side)> = realms
+            .iter()
+            .map(|r| (r.value.name.clone(), r.value.side))
+            .collect();
+        let (sip, kernel, listen) = sip(report, section, &sides);
+        let tls = streams::tls(report, &mut root);
+        let streams = streams::limits(report, &mut root);
         let section = table(report, &mut root, "routing", "routing");
         let routing = routing(report, section);
         let section = table(report, &mut root, "dispatcher", "dispatcher");
@@ -113,6 +124,9 @@ impl<'d> Draft<'d> {
             media,
             sip,
             kernel,
+            listen,
+            tls,
+            streams,
             routing,
             dispatcher,
             database,
@@ -129,8 +143,11 @@ impl<'d> Draft<'d> {
             media: self.media.value,
             sip: Sip {
                 kernel: self.kernel.into_iter().map(|k| k.value).collect(),
+                listen: self.listen.into_iter().map(|l| l.value).collect(),
                 ..self.sip.value
             },
+            tls: self.tls.value,
+            streams: self.streams.value,
             routing: self.routing.value,
             dispatcher: self.dispatcher.value,
             database: self.database.value,
@@ -379,7 +396,12 @@ fn media<'d>(report: &mut Report<'_>, mut s: Section<'d>, all_workers: &[u16]) -
 fn sip<'d>(
     report: &mut Report<'_>,
     mut s: Section<'d>,
-) -> (Read<'d, Sip>, Vec<Read<'d, KernelListen>>) {
+    realms: &[(String, Side)],
+) -> (
+    Read<'d, Sip>,
+    Vec<Read<'d, KernelListen>>,
+    Vec<Read<'d, Listen>>,
+) {
     let t1 = millis(report, &mut s, "t1", 50..=10_000, 500);
     let timer_c = seconds(report, &mut s, "timer_c", 181..=3_600, 185);
     let server = s.string(report, "server", "tandem");
@@ -392,11 +414,16 @@ fn sip<'d>(
         .into_iter()
         .map(|s| kernel_listen(report, s))
         .collect();
+    let listen = tables(report, &mut s, "listen", "sip.listen")
+        .into_iter()
+        .map(|s| streams::listen(report, s, realms))
+        .collect();
     let value = Sip {
         t1,
         timer_c,
         server,
         kernel: Vec::new(),
+        listen: Vec::new(),
     };
     (
         Read {
@@ -404,6 +431,7 @@ fn sip<'d>(
             section: s.finish(report),
         },
         kernel,
+        listen,
     )
 }
 

@@ -133,6 +133,10 @@ fn the_example_is_a_configuration_and_shows_the_defaults() {
         (config.sip.t1, config.sip.timer_c)
     );
     assert_eq!(full.sip.kernel.len(), 1);
+    assert_eq!(full.sip.listen.len(), 1);
+    assert_eq!(full.streams, config.streams);
+    assert_eq!(full.tls.ca, config.tls.ca);
+    assert_eq!(full.tls.trunks.len(), 1);
     assert_eq!(full.realms[0].vlan, Some(100));
     assert_eq!(full.dataplane.memory_mb, Some(256));
 }
@@ -404,4 +408,54 @@ proptest! {
             prop_assert!(mistakes.iter().all(|m| (1..=lines).contains(&m.line)));
         }
     }
+}
+
+const LISTEN: &str = "[[sip.listen]]\ntransport = \"tls\"\nlisten = \"192.0.2.1:5061\"\nrealm = \"a\"\n\
+    [[tls.certificate]]\nchain = \"/c\"\nkey = \"/k\"\n";
+
+#[test]
+fn mistakes_of_streams_name_their_place() {
+    let small = SMALL.to_owned();
+    let realm = parse(&small).unwrap().realms[0].clone();
+    let address = realm.sip[0].ip();
+    let good = small
+        + &LISTEN
+            .replace("192.0.2.1", &address.to_string())
+            .replace("\"a\"", &format!("\"{}\"", realm.name));
+    let config = parse(&good).unwrap_or_else(|m| panic!("{m:#?}"));
+    assert_eq!(config.sip.listen[0].realm, Some(0));
+    assert_eq!(config.sip.listen[0].side, realm.side);
+    let problem = |from: &str, to: &str| {
+        let text = good.replace(from, to);
+        assert_ne!(text, good, "{from}");
+        said(&text).join("|")
+    };
+    for (from, to, needle) in [
+        ("\"tls\"", "\"sctp\"", "is not a transport"),
+        ("\"tls\"", "\"udp\"", "udp is not a stream"),
+        ("chain = \"/c\"\n", "", "chain"),
+        ("chain = \"/c\"", "chain = \"c\"", "absolute path"),
+        ("realm = ", "side = \"internal\"\nrealm = ", "remove `side`"),
+        (":5061", ":0", "port 0"),
+        (
+            "transport = ",
+            "client_certificate = \"required\"\ntransport = ",
+            "client_ca",
+        ),
+        (
+            "[[tls.certificate]]",
+            "[[tls.trunk]]\nnetworks = [\"10.0.0.0/33\"]\nnames = [\"x\"]\nca = \"/x\"\n[[tls.certificate]]",
+            "not an address or network",
+        ),
+        (
+            "[[tls.certificate]]",
+            "[[tls.trunk]]\nnetworks = [\"10.0.0.0/8\"]\n[[tls.certificate]]",
+            "names",
+        ),
+    ] {
+        let all = problem(from, to);
+        assert!(all.contains(needle), "{to}: {all}");
+    }
+    let without = good.replace("[[tls.certificate]]\nchain = \"/c\"\nkey = \"/k\"\n", "");
+    assert!(said(&without).join("|").contains("needs a certificate"));
 }
