@@ -4,6 +4,7 @@
 
 mod access;
 mod dispatcher;
+pub mod locate;
 mod rows;
 mod target;
 mod transport;
