@@ -292,6 +292,10 @@ pub struct Routing {
     pub trunk_set: u32,
     /// `carrier_group`: `grp` of the address table whose members may call in. Default 1.
     pub carrier_group: u32,
+    /// `follow_redirects`: whether the contacts of a 3xx are asked in its sender's stead (RFC 3261
+    /// section 16.5); else the caller gets 480. Default false: a redirection decides where calls go, and
+    /// who pays.
+    pub follow_redirects: bool,
 }
 
 /// `[dispatcher]`: probing and failover.

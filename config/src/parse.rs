@@ -456,11 +456,16 @@ fn routing<'d>(report: &mut Report<'_>, mut s: Section<'d>) -> Read<'d, Routing>
     let pool_set = s.integer(report, "pool_set", sets.clone(), 1);
     let trunk_set = s.integer(report, "trunk_set", sets.clone(), 100);
     let carrier_group = s.integer(report, "carrier_group", sets, 1);
+    let follow_redirects = s
+        .value("follow_redirects")
+        .and_then(|v| streams::boolean(report, v, "routing.follow_redirects"))
+        .unwrap_or(false);
     Read {
         value: Routing {
             pool_set,
             trunk_set,
             carrier_group,
+            follow_redirects,
         },
         section: s.finish(report),
     }

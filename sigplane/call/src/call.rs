@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tandem_transaction::{ClientId, ServerId};
 
 use crate::media::Party;
+use crate::message::{Message, Name};
 use crate::record::{Ending, Hop, Peer, Record};
 
 /// How many early dialogs and forks of one INVITE are looked after.
@@ -42,21 +43,104 @@ pub(crate) struct Setup {
     pub(crate) vias: Vec<u8>,
     /// Its Via and Record-Route headers, for responses that make a dialog.
     pub(crate) head: Vec<u8>,
-    /// Targets not tried yet.
-    pub(crate) targets: VecDeque<i64>,
-    /// The target being tried.
-    pub(crate) branch: Option<Branch>,
+    /// Whom to ask when the present ones have all refused, set by set; those of a set are asked at
+    /// the same time.
+    pub(crate) sets: VecDeque<Vec<Candidate>>,
+    /// INVITEs that await their final answers.
+    pub(crate) branches: Vec<Branch>,
+    /// The best refusal so far (RFC 3261 section 16.7, step 6).
+    pub(crate) best: Option<Refused>,
+    /// Contacts of redirections that were taken up, so that they end.
+    pub(crate) redirected: Vec<Vec<u8>>,
     /// The caller gave up.
     pub(crate) cancelled: bool,
     pub(crate) exchange: Exchange,
+}
+
+/// Whom an INVITE may go to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Candidate {
+    /// A dispatcher target: any that serves the call will do, so the next one is asked only when
+    /// this one is out of order.
+    Target(i64),
+    /// A contact of a redirection (RFC 3261 section 16.5): each stands for somebody else.
+    Contact {
+        /// Its URI.
+        uri: Vec<u8>,
+        /// How it is reached.
+        hop: Hop,
+    },
+}
+
+impl Candidate {
+    pub(crate) const fn target(&self) -> Option<i64> {
+        match self {
+            Self::Target(id) => Some(*id),
+            Self::Contact { .. } => None,
+        }
+    }
 }
 
 /// An INVITE to a target.
 #[derive(Debug)]
 pub(crate) struct Branch {
     pub(crate) client: ClientId,
-    pub(crate) target: i64,
+    pub(crate) candidate: Candidate,
     pub(crate) cancel: CancelPlan,
+}
+
+/// A refusal that the caller gets if nothing better comes.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused {
+    pub(crate) code: u16,
+    /// As it came.
+    pub(crate) response: Arc<[u8]>,
+    /// Challenges of other branches' refusals (section 16.7, step 7), as header lines.
+    pub(crate) challenges: Vec<u8>,
+}
+
+impl Refused {
+    /// The better of two (RFC 3261 section 16.7, step 6): any 6xx before all others, else the lowest
+    /// class, and within 4xx those that the caller can do something about. If it is a challenge,
+    /// it takes the other's along (step 7).
+    pub(crate) fn or_better(self, other: Self) -> Self {
+        let (mut best, other) = if other.rank() < self.rank() {
+            (other, self)
+        } else {
+            (self, other)
+        };
+        if matches!(best.code, 401 | 407) && matches!(other.code, 401 | 407) {
+            best.challenges.extend(challenges(&other.response));
+            best.challenges.extend(other.challenges);
+        }
+        best
+    }
+
+    const fn rank(&self) -> (u16, u16) {
+        match self.code {
+            600.. => (0, 0),
+            401 | 407 | 415 | 420 | 484 => (4, 0),
+            // A timeout says least of all.
+            408 => (4, 2),
+            code => (code / 100, 1),
+        }
+    }
+}
+
+/// The header lines of a refusal's challenges.
+fn challenges(response: &[u8]) -> Vec<u8> {
+    let Ok(message) = Message::read(response) else {
+        return Vec::new();
+    };
+    let mut lines = Vec::new();
+    for (name, written, value) in message.fields() {
+        if matches!(name, Name::WwwAuthenticate | Name::ProxyAuthenticate) {
+            for part in [written, b": ", value, b"\r\n"] {
+                lines.extend_from_slice(part);
+            }
+        }
+    }
+    lines
 }
 
 /// How an INVITE of ours is cancelled, if it must be (RFC 3261 section 9.1): not before a

@@ -102,6 +102,8 @@ pub struct RoutingConfig {
     pub trunk_set: u32,
     /// The address group whose members may call in.
     pub carrier_group: u32,
+    /// Whether the contacts of a 3xx are asked in its sender's stead (RFC 3261 section 16.5).
+    pub follow_redirects: bool,
 }
 
 /// Probing and failover.

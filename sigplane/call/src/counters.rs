@@ -125,8 +125,10 @@ counters! {
     LateAnswers = "late_answers",
     /// Early dialogs not taken up, since a call has too many.
     DialogsOverLimit = "dialogs_over_limit",
-    /// 3xx answers, given to the caller as 480.
+    /// 3xx answers.
     Redirects = "redirects",
+    /// 3xx answers whose contacts were asked; the callers of the others got 480.
+    RedirectsFollowed = "redirects_followed",
     /// Requests in dialogs passed on.
     InDialog = "in_dialog_requests",
     /// Requests in dialogs that the peer did not answer.

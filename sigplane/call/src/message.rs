@@ -333,6 +333,36 @@ pub(crate) fn is_loose(route: &[u8]) -> bool {
     uri_of(route).is_some_and(|uri| uri.parameter("lr").is_some())
 }
 
+/// A Contact's URI and its q in thousandths; 1 where none is written (RFC 3261 section 20.10).
+pub(crate) fn contact_and_q(contact: &[u8]) -> Option<(&[u8], u16)> {
+    let parts = NameAddr::parse(contact)?;
+    let q = parts.parameter("q").map_or(Some(1_000), quality);
+    // What cannot be read says nothing.
+    Some((parts.uri, q.unwrap_or(1_000)))
+}
+
+/// `0` to `1` with at most three digits behind the point.
+fn quality(text: &[u8]) -> Option<u16> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let whole: u16 = whole.parse().ok().filter(|w| *w <= 1)?;
+    if part.len() > 3 || !part.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let thousandths: u16 = format!("{part:0<3}").parse().ok()?;
+    Some((whole * 1_000 + thousandths).min(1_000))
+}
+
+/// A URI without what may not stand in a start line: its headers (RFC 3261 section 19.1.1).
+pub(crate) fn start_line_uri(uri: &[u8]) -> &[u8] {
+    match Uri::parse(uri) {
+        Some(parts) if !parts.headers.is_empty() => uri
+            .get(..uri.len().saturating_sub(parts.headers.len() + 1))
+            .unwrap_or(uri),
+        _ => uri,
+    }
+}
+
 /// The URI of a name-addr as it may stand in a start line; the text itself when it is no name-addr.
 pub(crate) fn bare_uri(text: &[u8]) -> &[u8] {
     NameAddr::parse(text).map_or(text, |parts| parts.uri)
@@ -340,9 +370,11 @@ pub(crate) fn bare_uri(text: &[u8]) -> &[u8] {
 
 /// The URI in a name-addr, or the URI itself.
 fn uri_of(text: &[u8]) -> Option<Uri<'_>> {
-    match NameAddr::parse(text) {
-        Some(parts) => parts.parsed_uri(),
-        None => Uri::parse(text),
+    // Without brackets, a name-addr's parser takes the URI's parameters for the header's.
+    if text.contains(&b'<') {
+        NameAddr::parse(text)?.parsed_uri()
+    } else {
+        Uri::parse(text)
     }
 }
 

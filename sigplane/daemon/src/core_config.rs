@@ -45,6 +45,7 @@ pub(crate) fn core_config(config: &Config, kernel: &[SocketAddr]) -> CoreConfig 
             pool_set: config.routing.pool_set,
             trunk_set: config.routing.trunk_set,
             carrier_group: config.routing.carrier_group,
+            follow_redirects: config.routing.follow_redirects,
         },
         dispatcher: DispatcherConfig {
             probe_interval: config.dispatcher.probe_interval,

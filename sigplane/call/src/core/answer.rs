@@ -1,4 +1,4 @@
-//! Responses of the target to the first INVITE.
+//! Responses of the targets to the first INVITE.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use super::branch::{reason_of, warning};
 use super::reply::Answer;
 use super::timer::Timer;
 use super::{ClientUse, Core};
-use crate::call::{Accepted, Exchange, Late};
+use crate::call::{Accepted, Candidate, Exchange, Late, MAX_DIALOGS, Refused};
 use crate::compose::{self, Body};
 use crate::counters::Counter;
 use crate::io::Now;
 use crate::media::{Party, Session};
-use crate::message::Message;
+use crate::message::{self, Message, Name};
 use crate::record::Hop;
 
 impl Core {
@@ -33,20 +33,33 @@ impl Core {
             return self.answer_again(now, key, hop, message);
         }
         match message.code() {
-            100..200 => self.provisional(now, key, hop, message),
+            100..200 => self.provisional(now, key, client, hop, message),
             200..300 => self.answered(now, key, client, hop, message),
-            _ => self.failed(now, key, message),
+            _ => self.failed(now, key, client, hop, message),
         }
     }
 
-    fn provisional(&mut self, now: Now, key: u64, hop: Hop, message: &Message<'_>) {
-        self.timers.clear(Timer::FirstResponse(key));
+    fn provisional(
+        &mut self,
+        now: Now,
+        key: u64,
+        client: ClientId,
+        hop: Hop,
+        message: &Message<'_>,
+    ) {
+        let Some(at) = self
+            .setup(key)
+            .and_then(|s| s.branches.iter().position(|b| b.client == client))
+        else {
+            return;
+        };
+        self.timers.clear(Timer::FirstResponse(key, client));
         self.timers
-            .set(Timer::C(key), now.mono + self.config.timer_c);
-        if let Some(mut branch) = self.setup_mut(key).and_then(|s| s.branch.take()) {
+            .set(Timer::C(key, client), now.mono + self.config.timer_c);
+        if let Some(mut branch) = self.setup_mut(key).map(|s| s.branches.remove(at)) {
             self.may_cancel(now, &mut branch.cancel);
             if let Some(setup) = self.setup_mut(key) {
-                setup.branch = Some(branch);
+                setup.branches.insert(at, branch);
             }
         }
         // 100 is from hop to hop.
@@ -129,13 +142,19 @@ impl Core {
             let answer = Answer::new(502, "Bad Gateway");
             return self.refuse_answer(now, key, client, hop, message, &answer);
         };
-        for timer in [
-            Timer::FirstResponse(key),
-            Timer::C(key),
-            Timer::Cancelled(key),
-        ] {
-            self.timers.clear(timer);
+        // The call stays counted among the target's that answered.
+        let counted = self.calls.get_mut(&key).and_then(|c| c.counted.take());
+        let answering = self.take_branch(key, client);
+        self.give_up_branches(now, key);
+        if let Some(call) = self.calls.get_mut(&key) {
+            call.counted = counted;
+            if let Some(branch) = &answering
+                && let Candidate::Contact { uri, .. } = &branch.candidate
+            {
+                call.record.destination = String::from_utf8_lossy(uri).into_owned();
+            }
         }
+        self.timers.clear(Timer::Cancelled(key));
         self.counters.add(Counter::CallsAnswered);
         if exchange != Exchange::Offered(Party::Callee) {
             self.with_media(key, Session::settle);
@@ -176,7 +195,7 @@ impl Core {
         message: &Message<'_>,
         answer: &Answer,
     ) {
-        if let Some(branch) = self.take_branch(key) {
+        if let Some(branch) = self.take_branch(key, client) {
             let mut ended = Vec::new();
             self.end_answer(now, hop, message, &mut ended);
             self.clients.insert(client, ClientUse::Late);
@@ -222,42 +241,146 @@ impl Core {
         }
     }
 
-    /// A failure: another target may do better (408 and 5xx), or the caller gets it.
-    fn failed(&mut self, now: Now, key: u64, message: &Message<'_>) {
+    /// A failure: another target may do better, or the caller gets it.
+    fn failed(&mut self, now: Now, key: u64, client: ClientId, hop: Hop, message: &Message<'_>) {
         let code = message.code();
-        let Some(branch) = self.take_branch(key) else {
+        let Some(branch) = self.take_branch(key, client) else {
             return;
         };
-        let cancelled = self.setup_mut(key).is_some_and(|s| s.cancelled);
-        match code {
-            408 | 500..600 => {
+        let cancelled = self.setup(key).is_some_and(|s| s.cancelled);
+        match (&branch.candidate, code) {
+            // A media server that is out of order; the next one does as well.
+            (Candidate::Target(target), 408 | 500..600) => {
                 // Any other 5xx may be the callee's fault alone.
                 if matches!(code, 408 | 503) {
-                    let change = self.dispatcher.failed(branch.target, false);
+                    let change = self.dispatcher.failed(*target, false);
                     self.note_change(change);
                 }
                 if !cancelled {
                     self.counters.add(Counter::FailoverResponse);
                 }
-                self.go_on(now, key);
             }
-            // Contacts in a redirection would show one side to the other, and we do not follow
-            // them.
-            300..400 => {
+            (_, 300..400) => {
                 self.counters.add(Counter::Redirects);
-                let answer = Answer::new(480, "Temporarily Unavailable");
-                self.reject(now, key, &answer, EndCause::Rejected);
+                let follow = self.config.routing.follow_redirects && !cancelled;
+                if !follow || !self.redirect(key, hop, message) {
+                    let is_final = branch.candidate.target().is_some();
+                    self.note_refusal(key, message, is_final);
+                }
             }
-            _ => {
-                let cause = if cancelled {
-                    EndCause::Cancelled
-                } else {
-                    EndCause::Rejected
-                };
-                self.pass_back(now, key, message, &Body::Same);
-                let reason = String::from_utf8_lossy(message.reason()).into_owned();
-                self.refused(now, key, code, reason, cause);
+            (candidate, _) => {
+                let is_final = code >= 600 || candidate.target().is_some();
+                self.note_refusal(key, message, is_final);
+                if code >= 600 {
+                    self.cancel_branches(now, key);
+                }
             }
         }
+        self.go_on(now, key);
+    }
+
+    /// Keeps a refusal, if it is the best so far. After a final one nobody else is asked.
+    fn note_refusal(&mut self, key: u64, message: &Message<'_>, is_final: bool) {
+        let Some(setup) = self.setup_mut(key) else {
+            return;
+        };
+        if is_final {
+            setup.sets.clear();
+        }
+        let refused = Refused {
+            code: message.code(),
+            response: message.bytes().into(),
+            challenges: Vec::new(),
+        };
+        setup.best = Some(match setup.best.take() {
+            None => refused,
+            Some(best) => best.or_better(refused),
+        });
+    }
+
+    /// Takes up the contacts of a redirection, in the order of their q; says whether there is one
+    /// that can be asked. They are on the side of who redirects.
+    fn redirect(&mut self, key: u64, hop: Hop, message: &Message<'_>) -> bool {
+        let contacts = self.redirections(hop, message);
+        let Some(setup) = self.setup_mut(key) else {
+            return false;
+        };
+        // A target that redirects is in order: the others would say the same.
+        let is_target = |c: &Candidate| c.target().is_some();
+        setup.sets.retain(|set| !set.iter().any(is_target));
+        let mut sets: Vec<(u16, Vec<Candidate>)> = Vec::new();
+        for (q, uri, hop) in contacts {
+            if setup.redirected.len() >= MAX_DIALOGS || setup.redirected.contains(&uri) {
+                continue;
+            }
+            setup.redirected.push(uri.clone());
+            let candidate = Candidate::Contact { uri, hop };
+            match sets.last_mut() {
+                Some((last, set)) if *last == q => set.push(candidate),
+                _ => sets.push((q, vec![candidate])),
+            }
+        }
+        let found = !sets.is_empty();
+        if found {
+            self.counters.add(Counter::RedirectsFollowed);
+        }
+        if let Some(setup) = self.setup_mut(key) {
+            for (_, set) in sets.into_iter().rev() {
+                setup.sets.push_front(set);
+            }
+        }
+        found
+    }
+
+    /// The contacts of a redirection with their q in thousandths, the highest first, and how they are
+    /// reached.
+    fn redirections(&self, hop: Hop, message: &Message<'_>) -> Vec<(u16, Vec<u8>, Hop)> {
+        let Some(side) = self.config.side(hop.path) else {
+            return Vec::new();
+        };
+        let mut contacts: Vec<_> = message
+            .list(Name::Contact)
+            .into_iter()
+            .filter_map(|contact| {
+                let (uri, q) = message::contact_and_q(contact)?;
+                let address = message::address_of(uri)
+                    .filter(|a| message::is_sendable(*a) && !self.config.is_ours(*a))?;
+                let transport = message::transport_of(uri).unwrap_or_default();
+                let (path, local) = self.config.way(side, transport, address)?;
+                let hop = Hop {
+                    path,
+                    local,
+                    peer: address,
+                    connect: None,
+                };
+                Some((q, message::start_line_uri(uri).to_vec(), hop))
+            })
+            .collect();
+        contacts.sort_by_key(|(q, ..)| std::cmp::Reverse(*q));
+        contacts
+    }
+
+    /// The caller gets the best refusal.
+    pub(super) fn pass_refusal(&mut self, now: Now, key: u64, best: &Refused) {
+        let Ok(message) = Message::read(&best.response) else {
+            return;
+        };
+        // Contacts in a redirection would show one side to the other.
+        if (300..400).contains(&best.code) {
+            let answer = Answer::new(480, "Temporarily Unavailable");
+            return self.reject(now, key, &answer, EndCause::Rejected);
+        }
+        let cancelled = self.setup(key).is_some_and(|s| s.cancelled);
+        let cause = if cancelled {
+            EndCause::Cancelled
+        } else {
+            EndCause::Rejected
+        };
+        if let Some(setup) = self.setup_mut(key) {
+            setup.vias.extend_from_slice(&best.challenges);
+        }
+        self.pass_back(now, key, &message, &Body::Same);
+        let reason = String::from_utf8_lossy(message.reason()).into_owned();
+        self.refused(now, key, best.code, reason, cause);
     }
 }

@@ -1,4 +1,5 @@
-//! One target after the other.
+//! Whom a call is offered to: one set of candidates after the other, those of a set at the same time
+//! (RFC 3261 sections 16.6 and 16.7).
 
 use tandem_link::Cookie;
 use tandem_policy::{EndCause, StateChange};
@@ -7,8 +8,8 @@ use tandem_transaction::{ClientId, InviteRequest, Method};
 use super::reply::Answer;
 use super::timer::Timer;
 use super::{ClientUse, Core, Failure};
-use crate::call::{Branch, CancelPlan, CancelStage, Exchange, Late};
-use crate::compose::{self, Onward};
+use crate::call::{Branch, CancelPlan, CancelStage, Candidate, Exchange, Late, Setup};
+use crate::compose::{self, Body, Onward};
 use crate::config::Side;
 use crate::counters::Counter;
 use crate::io::Now;
@@ -17,117 +18,169 @@ use crate::message::{Message, retarget};
 use crate::record::{Direction, Hop};
 
 impl Core {
-    /// Gives the call to its next target, or ends it when none is left.
-    pub(super) fn next_target(&mut self, now: Now, key: u64) {
+    /// Asks the next set of candidates, or ends the call when none is left.
+    pub(super) fn next_set(&mut self, now: Now, key: u64) {
         loop {
             let Some(setup) = self.setup_mut(key) else {
                 return;
             };
-            let Some(target) = setup.targets.pop_front() else {
-                self.counters.add(Counter::CallsNoTarget);
-                let answer = Answer::unavailable();
-                return self.reject(now, key, &answer, EndCause::Rejected);
+            let Some(set) = setup.sets.pop_front() else {
+                return self.nobody_left(now, key);
             };
-            let Some((hop, realm)) = self.hop_to_target(key, target) else {
-                self.counters.add(Counter::TargetsWithoutWay);
+            let mut reached: Vec<(Candidate, Hop, u16)> = Vec::new();
+            let mut elsewhere = Vec::new();
+            for candidate in set {
+                match self.way_to_candidate(key, &candidate) {
+                    // Media is anchored between two realms: who is in a third one has to wait.
+                    Some((hop, realm)) if reached.first().is_none_or(|(_, _, r)| *r == realm) => {
+                        reached.push((candidate, hop, realm));
+                    }
+                    Some(_) => elsewhere.push(candidate),
+                    None => self.counters.add(Counter::TargetsWithoutWay),
+                }
+            }
+            if let Some(setup) = self.setup_mut(key).filter(|_| !elsewhere.is_empty()) {
+                setup.sets.push_front(elsewhere);
+            }
+            let Some((_, hop, realm)) = reached.first() else {
                 continue;
             };
-            if let Err(refusal) = self.try_target(now, key, target, hop, realm) {
-                self.counters.add(Counter::CallsMediaRefused);
-                let answer = Answer::new(refusal.status, reason_of(&refusal))
-                    .with("Warning", &warning(&refusal, hop));
-                self.reject(now, key, &answer, EndCause::Rejected);
+            let (hop, realm) = (*hop, *realm);
+            match self.prepare(key, realm) {
+                Ok(body) => {
+                    for (candidate, hop, _) in reached {
+                        self.ask(now, key, candidate, hop, &body);
+                    }
+                }
+                Err(refusal) => {
+                    self.counters.add(Counter::CallsMediaRefused);
+                    let answer = Answer::new(refusal.status, reason_of(&refusal))
+                        .with("Warning", &warning(&refusal, hop));
+                    self.reject(now, key, &answer, EndCause::Rejected);
+                }
             }
             return;
         }
     }
 
-    /// How the target is reached, and the realm that its media is in.
-    fn hop_to_target(&self, key: u64, target: i64) -> Option<(Hop, u16)> {
-        let side = match self.calls.get(&key)?.record.direction {
-            Direction::Inbound => Side::Internal,
-            Direction::Outbound => Side::External,
-        };
-        let target = self.dispatcher.target(target)?;
-        let peer = target.address;
-        let (path, local) = self.config.way(side, target.transport, peer)?;
-        let hop = Hop {
-            path,
-            local,
-            peer,
-            connect: None,
-        };
-        Some((hop, self.config.media_realm(path)?))
+    /// Everybody was asked: the caller gets the best of what was said.
+    fn nobody_left(&mut self, now: Now, key: u64) {
+        let best = self.setup_mut(key).and_then(|s| s.best.take());
+        if let Some(best) = best {
+            return self.pass_refusal(now, key, &best);
+        }
+        self.counters.add(Counter::CallsNoTarget);
+        let answer = Answer::unavailable();
+        self.reject(now, key, &answer, EndCause::Rejected);
     }
 
-    fn try_target(
-        &mut self,
-        now: Now,
-        key: u64,
-        target: i64,
-        hop: Hop,
-        realm: u16,
-    ) -> Result<(), Refusal> {
+    /// How a candidate is reached, and the realm that its media is in.
+    fn way_to_candidate(&self, key: u64, candidate: &Candidate) -> Option<(Hop, u16)> {
+        let hop = match candidate {
+            Candidate::Contact { hop, .. } => *hop,
+            Candidate::Target(id) => {
+                let side = match self.calls.get(&key)?.record.direction {
+                    Direction::Inbound => Side::Internal,
+                    Direction::Outbound => Side::External,
+                };
+                let target = self.dispatcher.target(*id)?;
+                let peer = target.address;
+                let (path, local) = self.config.way(side, target.transport, peer)?;
+                Hop {
+                    path,
+                    local,
+                    peer,
+                    connect: None,
+                }
+            }
+        };
+        Some((hop, self.config.media_realm(hop.path)?))
+    }
+
+    /// Gets the call's media ready for callees in this realm: the body of their INVITEs.
+    fn prepare(&mut self, key: u64, realm: u16) -> Result<Body, Refusal> {
         let Some(call) = self.calls.get_mut(&key) else {
-            return Ok(());
+            return Ok(Body::Removed);
         };
         let Some(setup) = call.setup.as_mut() else {
-            return Ok(());
+            return Ok(Body::Removed);
         };
         let invite = setup.invite.clone();
         let Ok(message) = Message::read(&invite) else {
-            return Ok(());
+            return Ok(Body::Removed);
         };
-        let caller = call.record.caller.clone();
         match call.record.media.as_mut() {
             Some(session) => session.next_target(&mut self.ports, realm),
             None => {
-                let Some(caller_realm) = self.config.media_realm(caller.hop.path) else {
-                    return Ok(());
+                let path = call.record.caller.hop.path;
+                let Some(caller_realm) = self.config.media_realm(path) else {
+                    return Ok(Body::Removed);
                 };
                 let settings = media_settings(&self.config.media);
                 call.record.media = Some(Session::new(Cookie(key), caller_realm, realm, settings));
             }
         }
         call.record.dialogs.clear();
-        call.record.target = Some(target);
-        call.record.destination = self
-            .dispatcher
-            .target(target)
-            .map(|t| t.row.destination.clone())
-            .unwrap_or_default();
-
         let mut exchange = Exchange::None;
         let body = self.anchor_offer(key, &mut exchange, Party::Caller, b"", &message)?;
+        if let Some(setup) = self.setup_mut(key) {
+            setup.exchange = exchange;
+        }
+        Ok(body)
+    }
+
+    /// Sends the INVITE to a candidate.
+    fn ask(&mut self, now: Now, key: u64, candidate: Candidate, hop: Hop, body: &Body) {
+        let Some(call) = self.calls.get(&key) else {
+            return;
+        };
+        let Some(setup) = call.setup.as_ref() else {
+            return;
+        };
+        let invite = setup.invite.clone();
+        let Ok(message) = Message::read(&invite) else {
+            return;
+        };
+        let caller = call.record.caller.clone();
         let branch = self.tokens.branch();
-        let uri = retarget(message.uri(), hop.peer);
+        let uri = match &candidate {
+            Candidate::Target(_) => retarget(message.uri(), hop.peer),
+            Candidate::Contact { uri, .. } => uri.clone(),
+        };
         let onward = Onward {
             uri: &uri,
             via: &self.via(hop, &branch),
             routes: &[],
             record_route: Some(&self.record_route(hop)),
             contact: &self.contact_for(&caller, hop),
-            body: &body,
+            body,
         };
-        let client = self.send_invite(now, &message, &onward, hop, &branch);
-        self.clients.insert(client.0, ClientUse::Invite(key));
+        let (client, cancel) = self.send_invite(now, &message, &onward, hop, &branch);
+        self.clients.insert(client, ClientUse::Invite(key));
         self.timers.set(
-            Timer::FirstResponse(key),
+            Timer::FirstResponse(key, client),
             now.mono + self.config.dispatcher.first_response,
         );
-        self.dispatcher.call_begins(target);
+        let target = candidate.target();
+        let destination = match target.and_then(|id| self.dispatcher.target(id)) {
+            Some(target) => target.row.destination.clone(),
+            None => String::from_utf8_lossy(&uri).into_owned(),
+        };
+        if let Some(target) = target {
+            self.dispatcher.call_begins(target);
+        }
         if let Some(call) = self.calls.get_mut(&key) {
-            call.counted = Some(target);
+            call.record.target = target;
+            call.record.destination = destination;
+            call.counted = target;
             if let Some(setup) = call.setup.as_mut() {
-                setup.exchange = exchange;
-                setup.branch = Some(Branch {
-                    client: client.0,
-                    target,
-                    cancel: client.1,
+                setup.branches.push(Branch {
+                    client,
+                    candidate,
+                    cancel,
                 });
             }
         }
-        Ok(())
     }
 
     /// Sends an INVITE on, and makes the plan for its cancellation.
@@ -159,50 +212,87 @@ impl Core {
 
     /// The target did not answer, or is not there: the next one is tried.
     pub(super) fn branch_failed(&mut self, now: Now, key: u64, client: ClientId, failure: Failure) {
-        if self.branch(key).is_none_or(|b| b.client != client) {
-            return;
-        }
-        let Some(branch) = self.take_branch(key) else {
+        let Some(branch) = self.take_branch(key, client) else {
             return;
         };
         self.counters.add(match failure {
             Failure::Silence => Counter::FailoverSilence,
             Failure::Unreachable => Counter::FailoverUnreachable,
         });
-        let change = self
-            .dispatcher
-            .failed(branch.target, failure == Failure::Silence);
-        self.note_change(change);
+        if let Some(target) = branch.candidate.target() {
+            let silent = failure == Failure::Silence;
+            let change = self.dispatcher.failed(target, silent);
+            self.note_change(change);
+        }
         if failure == Failure::Silence {
             self.make_late(now, branch);
         }
         self.go_on(now, key);
     }
 
-    /// After a target failed: the next one, unless the caller gave up.
+    /// After a target failed: when all of its set have, the next set, unless the caller gave up.
     pub(super) fn go_on(&mut self, now: Now, key: u64) {
-        match self.setup_mut(key) {
-            Some(setup) if setup.cancelled => {
+        match self.setup(key) {
+            Some(setup) if !setup.branches.is_empty() => {}
+            Some(setup) if setup.cancelled && setup.best.is_none() => {
                 let answer = Answer::new(487, "Request Terminated");
                 self.reject(now, key, &answer, EndCause::Cancelled);
             }
-            Some(_) => self.next_target(now, key),
+            Some(_) => self.next_set(now, key),
             None => {}
         }
     }
 
-    pub(super) fn branch(&self, key: u64) -> Option<&Branch> {
-        self.calls.get(&key)?.setup.as_ref()?.branch.as_ref()
+    pub(super) fn setup(&self, key: u64) -> Option<&Setup> {
+        self.calls.get(&key)?.setup.as_ref()
     }
 
-    /// Takes the call from its target.
-    pub(super) fn take_branch(&mut self, key: u64) -> Option<Branch> {
-        let branch = self.setup_mut(key)?.branch.take()?;
-        self.release_target(key);
-        self.timers.clear(Timer::FirstResponse(key));
-        self.timers.clear(Timer::C(key));
-        self.timers.clear(Timer::Cancelled(key));
+    /// Takes the call from one of its targets.
+    pub(super) fn take_branch(&mut self, key: u64, client: ClientId) -> Option<Branch> {
+        let branches = &mut self.setup_mut(key)?.branches;
+        let at = branches.iter().position(|b| b.client == client)?;
+        let branch = branches.remove(at);
+        if branch.candidate.target().is_some() {
+            self.release_target(key);
+        }
+        self.timers.clear(Timer::FirstResponse(key, client));
+        self.timers.clear(Timer::C(key, client));
+        if self.setup(key).is_some_and(|s| s.branches.is_empty()) {
+            self.timers.clear(Timer::Cancelled(key));
+        }
         Some(branch)
+    }
+
+    /// Takes the call from all of its targets: those that ring are cancelled.
+    pub(super) fn give_up_branches(&mut self, now: Now, key: u64) {
+        let clients: Vec<ClientId> = self
+            .setup(key)
+            .map(|s| s.branches.iter().map(|b| b.client).collect())
+            .unwrap_or_default();
+        for client in clients {
+            if let Some(branch) = self.take_branch(key, client) {
+                self.make_late(now, branch);
+            }
+        }
+    }
+
+    /// Cancels whatever rings; final answers are awaited.
+    pub(super) fn cancel_branches(&mut self, now: Now, key: u64) {
+        let Some(mut branches) = self.setup_mut(key).map(|s| std::mem::take(&mut s.branches))
+        else {
+            return;
+        };
+        for branch in &mut branches {
+            self.want_cancel(now, &mut branch.cancel);
+        }
+        // RFC 3261 section 9.1: without a final answer for 64*T1 an INVITE is taken as cancelled.
+        if !branches.is_empty() {
+            let end = now.mono + self.config.t1.saturating_mul(64);
+            self.timers.set(Timer::Cancelled(key), end);
+        }
+        if let Some(setup) = self.setup_mut(key) {
+            setup.branches = branches;
+        }
     }
 
     pub(super) fn release_target(&mut self, key: u64) {

@@ -1,13 +1,12 @@
 //! CANCEL, and what ends a call before its answer.
 
 use tandem_policy::EndCause;
-use tandem_transaction::{ServerId, ServerKey};
+use tandem_transaction::{ClientId, ServerId, ServerKey};
 
 use super::Core;
 use super::reply::Answer;
 use super::request::Arrival;
 use super::source::Speaker;
-use super::timer::Timer;
 use crate::counters::Counter;
 use crate::io::Now;
 use crate::message::Message;
@@ -67,18 +66,11 @@ impl Core {
         if std::mem::replace(&mut setup.cancelled, true) {
             return;
         }
-        let Some(mut branch) = setup.branch.take() else {
+        setup.sets.clear();
+        if setup.branches.is_empty() {
             return;
-        };
-        self.want_cancel(now, &mut branch.cancel);
-        if let Some(setup) = self.setup_mut(key) {
-            setup.branch = Some(branch);
         }
-        // RFC 3261 section 9.1: without a final answer for 64*T1 the INVITE is taken as cancelled.
-        self.timers.set(
-            Timer::Cancelled(key),
-            now.mono + self.config.t1.saturating_mul(64),
-        );
+        self.cancel_branches(now, key);
     }
 
     fn cancel_relay(&mut self, now: Now, server: ServerId) {
@@ -93,22 +85,31 @@ impl Core {
 
     /// The target does not answer our CANCEL.
     pub(super) fn cancel_unanswered(&mut self, now: Now, key: u64) {
+        self.give_up_branches(now, key);
+        let best = self.setup_mut(key).and_then(|s| s.best.take());
+        if let Some(best) = best {
+            return self.pass_refusal(now, key, &best);
+        }
         let answer = Answer::new(487, "Request Terminated");
         self.reject(now, key, &answer, EndCause::Cancelled);
     }
 
-    /// Timer C: the target has been ringing for too long.
-    pub(super) fn rang_out(&mut self, now: Now, key: u64) {
+    /// Timer C: a target has been ringing for too long. While others still do, they may answer.
+    pub(super) fn rang_out(&mut self, now: Now, key: u64, client: ClientId) {
+        if self.setup(key).is_some_and(|s| s.branches.len() > 1) {
+            if let Some(branch) = self.take_branch(key, client) {
+                self.make_late(now, branch);
+            }
+            return;
+        }
         let answer = Answer::new(408, "Request Timeout");
         self.reject(now, key, &answer, EndCause::NoAnswer);
     }
 
-    /// Ends a call before its answer with an answer of our own. A target that was ringing is
+    /// Ends a call before its answer with an answer of our own. Targets that were ringing are
     /// cancelled.
     pub(super) fn reject(&mut self, now: Now, key: u64, answer: &Answer, cause: EndCause) {
-        if let Some(branch) = self.take_branch(key) {
-            self.make_late(now, branch);
-        }
+        self.give_up_branches(now, key);
         let Some(setup) = self.calls.get(&key).and_then(|c| c.setup.as_ref()) else {
             return;
         };

@@ -8,7 +8,7 @@ use super::Core;
 use super::dialog::{alias, foreign};
 use super::reply::{Answer, via_block};
 use super::request::Arrival;
-use crate::call::{Call, Exchange, Setup};
+use crate::call::{Call, Candidate, Exchange, Setup};
 use crate::config::Side;
 use crate::counters::Counter;
 use crate::io::Now;
@@ -71,8 +71,10 @@ impl Core {
             invite: bytes.into(),
             vias,
             head,
-            targets: VecDeque::new(),
-            branch: None,
+            sets: VecDeque::new(),
+            branches: Vec::new(),
+            best: None,
+            redirected: Vec::new(),
             cancelled: false,
             exchange: Exchange::None,
         };
@@ -114,9 +116,12 @@ impl Core {
         }
         let targets = self.dispatcher.order(decision.set, message.call_id());
         if let Some(setup) = self.setup_mut(key) {
-            setup.targets = targets.into();
+            setup.sets = targets
+                .into_iter()
+                .map(|id| vec![Candidate::Target(id)])
+                .collect();
         }
-        self.next_target(now, key);
+        self.next_set(now, key);
     }
 
     /// What becomes of a call from there; none when its sender may not call.

@@ -1,6 +1,6 @@
 //! The core's own timers.
 
-use tandem_transaction::ServerId;
+use tandem_transaction::{ClientId, ServerId};
 
 use super::{Core, Failure};
 use crate::io::Now;
@@ -8,10 +8,10 @@ use crate::io::Now;
 /// A timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Timer {
-    /// The call's target has been silent for too long.
-    FirstResponse(u64),
-    /// Timer C: the call has been ringing for too long.
-    C(u64),
+    /// A call's target has been silent for too long.
+    FirstResponse(u64, ClientId),
+    /// Timer C: a call's target has been ringing for too long.
+    C(u64, ClientId),
     /// The target does not answer our CANCEL.
     Cancelled(u64),
     /// A BYE was challenged, and its retry does not come.
@@ -34,8 +34,10 @@ impl Core {
         self.settle(now);
         while let Some(timer) = self.timers.expired(now.mono) {
             match timer {
-                Timer::FirstResponse(key) => self.first_response_missing(now, key),
-                Timer::C(key) => self.rang_out(now, key),
+                Timer::FirstResponse(key, client) => {
+                    self.branch_failed(now, key, client, Failure::Silence);
+                }
+                Timer::C(key, client) => self.rang_out(now, key, client),
                 Timer::Cancelled(key) => self.cancel_unanswered(now, key),
                 Timer::ByeRetry(key) => self.bye_not_retried(now, key),
                 Timer::MaxDuration(key) => self.duration_reached(now, key),
@@ -48,19 +50,9 @@ impl Core {
         }
     }
 
-    /// No response at all from the call's target: the next one is tried.
-    fn first_response_missing(&mut self, now: Now, key: u64) {
-        let Some(client) = self.branch(key).map(|b| b.client) else {
-            return;
-        };
-        self.branch_failed(now, key, client, Failure::Silence);
-    }
-
-    /// Drops every timer of a call.
+    /// Drops every timer of a call, but for those of its branches, which go with them.
     pub(super) fn clear_timers(&mut self, key: u64) {
         let timers = [
-            Timer::FirstResponse(key),
-            Timer::C(key),
             Timer::Cancelled(key),
             Timer::ByeRetry(key),
             Timer::MaxDuration(key),

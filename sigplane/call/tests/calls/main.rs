@@ -8,9 +8,11 @@
 )]
 
 mod dialogs;
+mod forks;
 mod media;
 mod ourselves;
 mod setup;
+mod streams;
 mod survival;
 #[path = "../world/mod.rs"]
 mod world;

@@ -57,6 +57,7 @@ pub fn config() -> CoreConfig {
             pool_set: 1,
             trunk_set: 100,
             carrier_group: 1,
+            follow_redirects: false,
         },
         dispatcher: DispatcherConfig {
             probe_interval: Duration::ZERO,
@@ -106,6 +107,7 @@ pub fn tables() -> Tables {
 pub struct Packet {
     pub path: Path,
     pub to: SocketAddr,
+    pub connect: Option<SocketAddr>,
     pub text: String,
 }
 
@@ -134,6 +136,14 @@ impl World {
     pub fn with(config: CoreConfig) -> Self {
         let mut world = Self::bare(Core::new(config, [7; 16]), BTreeMap::new(), BTreeMap::new());
         world.input(Input::Tables(Arc::new(tables())));
+        world.dataplane_up();
+        world
+    }
+
+    /// With other tables than [`tables`].
+    pub fn with_tables(config: CoreConfig, tables: Tables) -> Self {
+        let mut world = Self::bare(Core::new(config, [7; 16]), BTreeMap::new(), BTreeMap::new());
+        world.input(Input::Tables(Arc::new(tables)));
         world.dataplane_up();
         world
     }
@@ -226,13 +236,15 @@ impl World {
                 Output::Send {
                     path,
                     destination,
+                    connect,
                     bytes,
-                    ..
+                    local: _,
                 } => {
                     let text = String::from_utf8_lossy(&bytes).into_owned();
                     self.sent.push(Packet {
                         path,
                         to: destination,
+                        connect,
                         text,
                     });
                 }
@@ -330,6 +342,17 @@ impl World {
             source: source.parse().unwrap(),
             local: local.parse().unwrap(),
             bytes,
+        });
+    }
+
+    /// A message from a peer over a connection of the stream listener with this index.
+    pub fn from_stream(&mut self, index: u16, source: &str, text: &str) {
+        let local = self.core.config().streams[usize::from(index)].listen;
+        self.input(Input::Message {
+            path: Path::Stream(index),
+            source: source.parse().unwrap(),
+            local,
+            bytes: text.as_bytes(),
         });
     }
 
