@@ -68,7 +68,11 @@ pub(crate) const HOUSE: &[Room] = &[
         ],
     ),
     room("tandem-store", Kind::Plain, &["tandem-policy"]),
-    room("tandem-net", Kind::Plain, &["tandem-shm", "tandem-link"]),
+    room(
+        "tandem-net",
+        Kind::Plain,
+        &["tandem-shm", "tandem-link", "tandem-sip"],
+    ),
     room("tandem-admin", Kind::Pure, &[]),
     room(
         "tandem-sigplane",
