@@ -8,10 +8,12 @@
 //! element might take it for a line end and see header fields that we did not see.
 
 mod name;
+mod shard;
 
 use std::ops::Range;
 
 pub use name::Name;
+pub use shard::{SHARDS, TOKEN_PREFIX, shard, shard_text, token_shard};
 
 /// The longest message taken, in bytes.
 pub const MAX_MESSAGE: usize = 65_535;

@@ -12,6 +12,7 @@ mod compose;
 mod config;
 mod core;
 mod counters;
+mod hiding;
 mod io;
 mod journal;
 pub mod media;
@@ -25,5 +26,6 @@ pub use config::{
     StreamConfig,
 };
 pub use core::{Core, RestoreError};
+pub use hiding::{KeyFault, KeyId, KeyRing, Opened};
 pub use io::{Input, Now, Output, Path, SendError, Tables};
 pub use views::{CallState, CallView, TargetView};

@@ -16,7 +16,10 @@ pub use build::{RequestBuilder, Template, ack_for_failure, cancel_for, reason_ph
 pub use edit::{EditError, EditList};
 pub use list::{split_list, unfold};
 pub use message::Message;
-pub use tandem_wire::sip::{Error as FramingError, Field, Index, Name, Start};
+pub use tandem_wire::sip::{
+    Error as FramingError, Field, Index, Name, SHARDS, Start, TOKEN_PREFIX, shard, shard_text,
+    token_shard,
+};
 pub use uri::{Host, Scheme, Uri};
 pub use validate::{Invalid, validate};
 pub use value::{CSeq, NameAddr, RAck, Via};
