@@ -350,12 +350,12 @@ fn streams(draft: &Draft<'_>, report: &mut Report<'_>) {
             );
         }
         let asks = listen.client_certificate != ClientCertificate::None;
-        if asks && draft.tls.value.client_ca.is_empty() {
+        if asks && draft.tls.value.client_ca.is_none() {
             section.mistake(
                 report,
                 "client_certificate",
                 "is asked for, but nothing says who may have signed it",
-                "add `client_ca = [\"/etc/tandem/tls/clients.pem\"]` to `[tls]`",
+                "add `client_ca = \"/etc/tandem/tls/clients.pem\"` to `[tls]`",
             );
         }
     }

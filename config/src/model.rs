@@ -218,8 +218,8 @@ pub struct Tls {
     pub certificates: Vec<Certificate>,
     /// `ca`: files with the authorities that sign the certificates of servers. Default Debian's.
     pub ca: Vec<PathBuf>,
-    /// `client_ca`: files with the authorities that sign the certificates of clients.
-    pub client_ca: Vec<PathBuf>,
+    /// `client_ca`: a file with the authorities that sign the certificates of clients.
+    pub client_ca: Option<PathBuf>,
     /// `verify`: whether certificates of servers are checked. Default true.
     pub verify: bool,
     /// `[[tls.trunk]]`: mutual TLS by trunk.

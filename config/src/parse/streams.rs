@@ -139,7 +139,9 @@ pub(super) fn tls<'d>(report: &mut Report<'_>, root: &mut Section<'d>) -> Read<'
     let ca = s
         .list(report, "ca", path)
         .unwrap_or_else(|| vec![PathBuf::from("/etc/ssl/certs/ca-certificates.crt")]);
-    let client_ca = s.list(report, "client_ca", path).unwrap_or_default();
+    let client_ca = s
+        .value("client_ca")
+        .and_then(|v| path(report, v, "tls.client_ca"));
     let verify = s
         .value("verify")
         .and_then(|v| boolean(report, v, "tls.verify"))

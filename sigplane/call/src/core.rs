@@ -38,7 +38,7 @@ use tandem_transaction::{ClientId, Layer, Output as TransactionOutput, ServerId,
 use crate::call::{Call, Late, LateRelay, Relay};
 use crate::config::CoreConfig;
 use crate::counters::{Counter, Counters};
-use crate::io::{Input, Now, Output, Tables};
+use crate::io::{Input, Now, Output, SendError, Tables};
 use crate::media::{Ports, RealmMedia};
 use crate::record::Hop;
 use crate::token::Tokens;
@@ -170,8 +170,12 @@ impl Core {
             Input::Unreachable {
                 path,
                 destination,
-                error: _,
+                error,
             } => {
+                self.counters.add(match error {
+                    SendError::PortUnreachable | SendError::HostUnreachable => Counter::Unreachable,
+                    SendError::Closed => Counter::ConnectionsClosed,
+                });
                 self.unreachable(now, path, destination);
             }
             Input::Timer => self.expire(now),
@@ -300,7 +304,6 @@ impl Core {
 
     /// The network says that nobody is there: it concerns those requests that heard nothing yet.
     fn unreachable(&mut self, now: Now, path: crate::io::Path, destination: std::net::SocketAddr) {
-        self.counters.add(Counter::Unreachable);
         for id in self.layer.silent_clients(|h| {
             h.path == path && (h.peer == destination || h.connect == Some(destination))
         }) {

@@ -68,8 +68,10 @@ counters! {
     Forbidden = "sip_forbidden",
     /// CANCELs answered with 200.
     Cancels = "sip_cancels",
-    /// Datagrams that the network said it cannot deliver.
+    /// Messages that the network said it cannot deliver.
     Unreachable = "sip_unreachable",
+    /// Connections that were closed.
+    ConnectionsClosed = "sip_connections_closed",
     /// Calls accepted for routing.
     Calls = "calls",
     /// Calls from carriers.

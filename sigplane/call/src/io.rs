@@ -79,6 +79,8 @@ pub enum SendError {
     PortUnreachable,
     /// Host or network unreachable, or prohibited.
     HostUnreachable,
+    /// The connection is gone; what is not answered yet may never have arrived.
+    Closed,
 }
 
 /// The memory tables that decisions are taken from.

@@ -4,15 +4,22 @@ use std::net::SocketAddr;
 
 use tandem_call::{
     CoreConfig, DispatcherConfig, KernelConfig, MediaConfig, RealmConfig, RoutingConfig, Side,
+    StreamConfig,
 };
-use tandem_config::Config;
+use tandem_config::{Config, StreamTransport};
+use tandem_policy::Transport;
 
 /// Calls that the core takes at a time. Memory is what bounds them: a call and its transactions
 /// need some 10 KB while it is set up.
 const MAX_CALLS: usize = 200_000;
 
-/// The core's configuration. `kernel` has the addresses that the kernel's listeners really have.
-pub(crate) fn core_config(config: &Config, kernel: &[SocketAddr]) -> CoreConfig {
+/// The core's configuration. `kernel` and `streams` have the addresses that those listeners really
+/// have.
+pub(crate) fn core_config(
+    config: &Config,
+    kernel: &[SocketAddr],
+    streams: &[SocketAddr],
+) -> CoreConfig {
     CoreConfig {
         node: config.node.id,
         server: config.sip.server.clone(),
@@ -37,7 +44,23 @@ pub(crate) fn core_config(config: &Config, kernel: &[SocketAddr]) -> CoreConfig 
                 side: side(listener.side),
             })
             .collect(),
-        streams: Vec::new(),
+        streams: config
+            .sip
+            .listen
+            .iter()
+            .zip(streams)
+            .map(|(listener, bound)| StreamConfig {
+                listen: *bound,
+                transport: match listener.transport {
+                    StreamTransport::Tcp => Transport::Tcp,
+                    StreamTransport::Tls => Transport::Tls,
+                    StreamTransport::Ws => Transport::Ws,
+                    StreamTransport::Wss => Transport::Wss,
+                },
+                side: side(listener.side),
+                realm: listener.realm,
+            })
+            .collect(),
         t1: config.sip.t1,
         timer_c: config.sip.timer_c,
         max_calls: MAX_CALLS,

@@ -3,7 +3,7 @@
 //! The main thread is the SIP worker: it owns the core, the journal, the sockets and the link to
 //! the dataplane, and waits for nothing but its descriptors. The threads around it: the database's,
 //! the management API's, and one that synchronises the journal's files. They speak with it
-//! through its mailbox.
+//! through its mailbox. A fourth serves the connections (see `streams`).
 //!
 //! Exit codes: 0 stopped by SIGTERM or SIGINT, 1 it could not start or go on, 2 wrong usage or a
 //! mistake in the configuration.
@@ -16,6 +16,7 @@ mod database;
 mod disk;
 mod mailbox;
 mod startup;
+mod streams;
 mod worker;
 
 use std::path::PathBuf;
@@ -58,7 +59,9 @@ fn main() -> ExitCode {
     // The journal and the database tell who called whom.
     umask(Mode::from_bits_truncate(0o027));
     // Before any thread exists, so that all of them leave these to the main thread.
-    let signals: SigSet = [Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
+    let signals: SigSet = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]
+        .into_iter()
+        .collect();
     let stopped = signals
         .thread_block()
         .map_err(startup::StartError::from)

@@ -10,7 +10,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use sd_notify::NotifyState;
 use tandem_call::Core;
 use tandem_config::Config;
-use tandem_net::BindError;
+use tandem_net::{BindError, StreamsError};
 use tandem_store::{
     DatabaseError, Journal, JournalError, JournalOptions, LockError, StateLock, sqlite_path,
 };
@@ -20,6 +20,7 @@ use crate::core_config::core_config;
 use crate::database::{self, First};
 use crate::disk::Disk;
 use crate::mailbox::mailbox;
+use crate::streams;
 use crate::worker::{Parts, Sockets, Worker};
 
 /// Why the daemon could not start. Every message names the culprit and the remedy.
@@ -29,6 +30,7 @@ pub(crate) enum StartError {
     Journal(JournalError),
     Database(DatabaseError),
     Bind(BindError),
+    Streams(StreamsError),
     Admin(AdminError),
     System(io::Error),
 }
@@ -40,6 +42,7 @@ impl std::fmt::Display for StartError {
             Self::Journal(e) => write!(f, "journal: {e}"),
             Self::Database(e) => write!(f, "database: {e}"),
             Self::Bind(e) => write!(f, "SIP socket {e}"),
+            Self::Streams(e) => write!(f, "SIP listener {e}"),
             Self::Admin(e) => write!(f, "management API: {e}"),
             Self::System(e) => write!(f, "{e}: the system lacks what the daemon needs to start"),
         }
@@ -61,6 +64,7 @@ from! {
     Journal: JournalError,
     Database: DatabaseError,
     Bind: BindError,
+    Streams: StreamsError,
     Admin: AdminError,
     System: io::Error,
 }
@@ -113,12 +117,14 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
         First::Never(error) => return Err(error.into()),
     };
     let (sockets, listeners) = Sockets::bind(&config)?;
+    let (streams, stream_listeners) = streams::start(&config)?;
     let mut worker = Worker::new(Parts {
-        core: Core::new(core_config(&config, &listeners), seed()?),
+        core: Core::new(core_config(&config, &listeners, &stream_listeners), seed()?),
         config: Arc::clone(&config),
         journal,
         disk: Disk::start()?,
         sockets,
+        streams,
         inbox,
         signals,
         database: database.clone(),

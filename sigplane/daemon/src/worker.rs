@@ -16,9 +16,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use nix::sys::time::TimeSpec;
-use tandem_call::{Core, Input, Now, Output, Path, Tables};
+use tandem_call::{Core, Input, Now, Output, Path, SendError, Tables};
 use tandem_config::Config;
 use tandem_link::{Command, FromDataplane};
 use tandem_store::{Entry, Journal, JournalError, LiveCall};
@@ -27,6 +28,7 @@ use crate::ask::ToWorker;
 use crate::database;
 use crate::disk::Disk;
 use crate::mailbox::Inbox;
+use crate::streams::{self, FromStreams};
 use counters::{Count, Counters};
 use link::{Link, Step};
 use order::Held;
@@ -46,6 +48,7 @@ pub(crate) struct Parts {
     pub(crate) journal: Journal,
     pub(crate) disk: Disk,
     pub(crate) sockets: Sockets,
+    pub(crate) streams: Option<streams::Handle>,
     pub(crate) inbox: Inbox,
     pub(crate) signals: SignalFd,
     pub(crate) database: database::Handle,
@@ -62,6 +65,7 @@ pub(crate) struct Worker {
     journal_retry: Option<Duration>,
     disk: Disk,
     sockets: Sockets,
+    streams: Option<streams::Handle>,
     link: Link,
     held: Held<(Way, Vec<u8>)>,
     requests: Requests,
@@ -98,8 +102,9 @@ impl Clock {
 
 /// What [`Worker::wait`] found.
 struct Ready {
-    stop: bool,
+    signal: bool,
     mail: bool,
+    streams: bool,
     /// By index of the socket.
     sockets: Vec<PollFlags>,
 }
@@ -112,6 +117,7 @@ impl Worker {
             journal,
             disk,
             sockets,
+            streams,
             inbox,
             signals,
             database,
@@ -134,6 +140,7 @@ impl Worker {
             journal,
             disk,
             sockets,
+            streams,
             inbox,
             signals,
             database,
@@ -189,7 +196,7 @@ impl Worker {
             self.drive_link();
             self.carry_out();
             let ready = self.wait();
-            if ready.stop {
+            if ready.signal && self.stops() {
                 break;
             }
             self.link.awake();
@@ -198,6 +205,9 @@ impl Worker {
             }
             self.read_rings();
             self.read_sockets(&ready.sockets);
+            if ready.streams {
+                self.read_streams();
+            }
             if self
                 .core
                 .next_timeout()
@@ -236,6 +246,8 @@ impl Worker {
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.inbox.as_fd(), PollFlags::POLLIN),
         ];
+        let streams = self.streams.as_ref().map(AsFd::as_fd);
+        polled.extend(streams.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         let own = polled.len();
         polled.extend(
             self.sockets
@@ -251,8 +263,9 @@ impl Worker {
                 let flags = |fd: &PollFd<'_>| fd.revents().unwrap_or(PollFlags::empty());
                 let any = |at: usize| polled.get(at).is_some_and(|fd| !flags(fd).is_empty());
                 Ready {
-                    stop: any(0),
+                    signal: any(0),
                     mail: any(1),
+                    streams: own > 2 && any(2),
                     sockets: polled.iter().skip(own).take(sockets).map(flags).collect(),
                 }
             }
@@ -261,8 +274,9 @@ impl Worker {
                     tracing::error!("poll: {error}");
                 }
                 Ready {
-                    stop: false,
+                    signal: false,
                     mail: false,
+                    streams: false,
                     sockets: Vec::new(),
                 }
             }
@@ -381,6 +395,74 @@ impl Worker {
         }
     }
 
+    /// What a signal asks for: SIGHUP reads files again, any other stops.
+    fn stops(&mut self) -> bool {
+        while let Ok(Some(signal)) = self.signals.read_signal() {
+            if signal.ssi_signo != Signal::SIGHUP as u32 {
+                return true;
+            }
+            tracing::info!("SIGHUP: files are read again");
+            if let Some(streams) = &mut self.streams {
+                streams.reload();
+            }
+        }
+        false
+    }
+
+    fn read_streams(&mut self) {
+        if let Some(streams) = &self.streams {
+            streams.silence();
+        }
+        for _ in 0..BATCH {
+            let Some(arrival) = self.streams.as_mut().and_then(streams::Handle::next) else {
+                return;
+            };
+            let now = self.clock.now();
+            match arrival {
+                FromStreams::Message {
+                    listener,
+                    peer,
+                    bytes,
+                } => {
+                    self.counters.add(Count::ReceivedByStream);
+                    let Some(local) = self.core.config().streams.get(usize::from(listener)) else {
+                        continue;
+                    };
+                    let message = Input::Message {
+                        path: Path::Stream(listener),
+                        source: peer,
+                        local: local.listen,
+                        bytes: &bytes,
+                    };
+                    self.core.input(now, message);
+                }
+                FromStreams::Failed {
+                    listener,
+                    destination,
+                } => {
+                    let unreachable = Input::Unreachable {
+                        path: Path::Stream(listener),
+                        destination,
+                        error: SendError::HostUnreachable,
+                    };
+                    self.core.input(now, unreachable);
+                }
+                FromStreams::Closed { listener, peer } => {
+                    let unreachable = Input::Unreachable {
+                        path: Path::Stream(listener),
+                        destination: peer,
+                        error: SendError::Closed,
+                    };
+                    self.core.input(now, unreachable);
+                }
+            }
+        }
+        // There may be more.
+        if let Some(streams) = &self.streams {
+            streams.ring();
+        }
+    }
+
     /// Drains the core: the journal's records first, then the rest in order. What fails at once
     /// is the core's next input.
     fn carry_out(&mut self) {
@@ -404,17 +486,18 @@ impl Worker {
                         path,
                         local,
                         destination,
-                        connect: _,
+                        connect,
                         bytes,
                     } => {
                         let way = Way {
                             path,
                             local,
                             destination,
+                            connect,
                         };
                         if let Some((way, bytes)) = self.held.hold(self.clock.mono(), (way, bytes))
                         {
-                            self.send(way, &bytes);
+                            self.send(way, bytes);
                         }
                     }
                     Output::Command { seq, command } => {
@@ -433,16 +516,23 @@ impl Worker {
         }
         let now = self.clock.mono();
         while let Some((way, bytes)) = self.held.release(now) {
-            self.send(way, &bytes);
+            self.send(way, bytes);
+        }
+        if let Some(streams) = &mut self.streams {
+            streams.flush();
         }
         if let Some(session) = self.link.session() {
             session.rings.flush();
         }
     }
 
-    fn send(&mut self, way: Way, bytes: &[u8]) {
-        let rings = self.link.session().map(|session| &mut session.rings);
-        let sent = self.sockets.send(way, bytes, rings, &mut self.counters);
+    fn send(&mut self, way: Way, bytes: Vec<u8>) {
+        let sent = if let Path::Stream(listener) = way.path {
+            self.send_by_stream(listener, way, bytes)
+        } else {
+            let rings = self.link.session().map(|session| &mut session.rings);
+            self.sockets.send(way, &bytes, rings, &mut self.counters)
+        };
         if let Some(error) = sent {
             let Way {
                 path, destination, ..
@@ -453,6 +543,17 @@ impl Worker {
                 error,
             };
             self.core.input(self.clock.now(), unreachable);
+        }
+    }
+
+    fn send_by_stream(&mut self, listener: u16, way: Way, bytes: Vec<u8>) -> Option<SendError> {
+        let streams = self.streams.as_mut()?;
+        if streams.send(listener, way.destination, way.connect, bytes) {
+            self.counters.add(Count::SentByStream);
+            None
+        } else {
+            self.counters.add(Count::SendFailed);
+            Some(SendError::HostUnreachable)
         }
     }
 

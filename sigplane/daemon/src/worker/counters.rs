@@ -17,6 +17,10 @@ counters! {
     ReceivedByRing = "net_received_by_ring",
     /// SIP datagrams received by the kernel's sockets.
     ReceivedBySocket = "net_received_by_socket",
+    /// SIP messages received over connections.
+    ReceivedByStream = "net_received_by_stream",
+    /// SIP messages given to connections.
+    SentByStream = "net_sent_by_stream",
     /// Datagrams in a ring that name a realm or an address that the configuration does not have.
     RingBadAddress = "net_ring_bad_address",
     /// SIP datagrams sent through the dataplane's rings.

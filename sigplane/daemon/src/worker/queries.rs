@@ -104,6 +104,11 @@ impl Worker {
                 rings.dropped_by_dataplane(),
             ));
         }
+        gauges.extend(
+            self.streams
+                .iter()
+                .flat_map(crate::streams::Handle::counters),
+        );
         let counters = self
             .core
             .counters()

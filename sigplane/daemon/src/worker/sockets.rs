@@ -26,6 +26,8 @@ pub(super) struct Way {
     pub(super) path: Path,
     pub(super) local: SocketAddr,
     pub(super) destination: SocketAddr,
+    /// Of a stream, where to connect to when there is no connection with the destination.
+    pub(super) connect: Option<SocketAddr>,
 }
 
 impl Sockets {

@@ -1,0 +1,407 @@
+//! The thread that serves the connections: TCP, TLS, WebSocket. It stands between the SIP worker and
+//! `tandem_net::Streams`, so that a handshake or a flood of connections costs the worker nothing.
+//!
+//! Messages go to the worker through a bounded channel; when that is full, nothing more is read, and
+//! TCP makes the senders wait. What the worker sends comes through another; when that is full, the
+//! worker takes it for undeliverable.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::time::TimeSpec;
+use tandem_config::{ClientCertificate, Config, StreamTransport};
+use tandem_net::{
+    ClientCertificates, StreamEvent, StreamKind, StreamLimits, StreamListener, StreamSend, Streams,
+    StreamsError, TlsCertificate, TlsClient, TlsFiles, TlsTrunk,
+};
+
+/// Messages that may wait on either way.
+const MESSAGES: usize = 4_096;
+
+/// A message, or what became of one.
+#[derive(Debug)]
+pub(crate) enum FromStreams {
+    /// A message came.
+    Message {
+        listener: u16,
+        peer: SocketAddr,
+        bytes: Vec<u8>,
+    },
+    /// What was sent there was not delivered.
+    Failed {
+        listener: u16,
+        destination: SocketAddr,
+    },
+    /// A connection is gone.
+    Closed { listener: u16, peer: SocketAddr },
+}
+
+#[derive(Debug)]
+enum Order {
+    Send {
+        listener: u16,
+        destination: SocketAddr,
+        connect: Option<SocketAddr>,
+        bytes: Vec<u8>,
+    },
+    Reload,
+}
+
+/// The SIP worker's end.
+pub(crate) struct Handle {
+    orders: Sender<Order>,
+    arrivals: Receiver<FromStreams>,
+    /// Rings for the thread: orders, or room for arrivals.
+    bell: Arc<EventFd>,
+    /// Rings for the worker.
+    arrived: Arc<EventFd>,
+    counters: Arc<Mutex<Vec<(&'static str, u64)>>>,
+    /// Whether the thread has to be woken at the end of the turn.
+    rung: bool,
+}
+
+/// Binds the listeners and starts the thread; none when there is no listener. The second value has the
+/// listeners' addresses.
+pub(crate) fn start(
+    config: &Arc<Config>,
+) -> Result<(Option<Handle>, Vec<SocketAddr>), StreamsError> {
+    if config.sip.listen.is_empty() {
+        return Ok((None, Vec::new()));
+    }
+    let listeners = config.sip.listen.iter().map(|listen| StreamListener {
+        listen: listen.listen,
+        kind: match listen.transport {
+            StreamTransport::Tcp => StreamKind::Tcp,
+            StreamTransport::Tls => StreamKind::Tls,
+            StreamTransport::Ws => StreamKind::Ws,
+            StreamTransport::Wss => StreamKind::Wss,
+        },
+        ahead: listen.realm.is_some(),
+    });
+    let listeners: Vec<_> = listeners.collect();
+    let streams = Streams::new(listeners, limits(config), Some(tls(config)))?;
+    let bound = config
+        .sip
+        .listen
+        .iter()
+        .zip(0..)
+        .map(|(listen, index)| streams.local(index).unwrap_or(listen.listen))
+        .collect();
+    let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+    let eventfd = || EventFd::from_flags(flags).map(Arc::new);
+    let bell = eventfd().map_err(std::io::Error::from)?;
+    let arrived = eventfd().map_err(std::io::Error::from)?;
+    let (orders, ordered) = bounded(MESSAGES);
+    let (arriving, arrivals) = bounded(MESSAGES);
+    let counters = Arc::new(Mutex::new(streams.counters().collect()));
+    let server = Server {
+        config: Arc::clone(config),
+        streams,
+        origin: Instant::now(),
+        connections: HashMap::new(),
+        ordered,
+        arriving,
+        waiting: None,
+        bell: Arc::clone(&bell),
+        arrived: Arc::clone(&arrived),
+        counters: Arc::clone(&counters),
+    };
+    std::thread::Builder::new()
+        .name("streams".into())
+        .spawn(move || server.serve())?;
+    let handle = Handle {
+        orders,
+        arrivals,
+        bell,
+        arrived,
+        counters,
+        rung: false,
+    };
+    Ok((Some(handle), bound))
+}
+
+impl Handle {
+    /// The next arrival.
+    pub(crate) fn next(&mut self) -> Option<FromStreams> {
+        let was_full = self.arrivals.is_full();
+        let next = self.arrivals.try_recv().ok();
+        self.rung |= was_full;
+        next
+    }
+
+    /// Silences the bell; before reading the arrivals, so that none is overlooked.
+    pub(crate) fn silence(&self) {
+        let _ = self.arrived.read();
+    }
+
+    /// Rings the worker's bell: it has left something.
+    pub(crate) fn ring(&self) {
+        let _ = self.arrived.write(1);
+    }
+
+    /// Sends a message; false when there is no room.
+    pub(crate) fn send(
+        &mut self,
+        listener: u16,
+        destination: SocketAddr,
+        connect: Option<SocketAddr>,
+        bytes: Vec<u8>,
+    ) -> bool {
+        self.rung = true;
+        let order = Order::Send {
+            listener,
+            destination,
+            connect,
+            bytes,
+        };
+        self.orders.try_send(order).is_ok()
+    }
+
+    /// Reads the certificates again.
+    pub(crate) fn reload(&mut self) {
+        self.rung = true;
+        if self.orders.try_send(Order::Reload).is_err() {
+            tracing::error!("the certificates are not read again: too busy; try again");
+        }
+    }
+
+    /// Wakes the thread, if there is something for it. At the end of each turn.
+    pub(crate) fn flush(&mut self) {
+        if std::mem::take(&mut self.rung) {
+            // A bell that cannot count higher is ringing already.
+            let _ = self.bell.write(1);
+        }
+    }
+
+    /// The connections' counters.
+    pub(crate) fn counters(&self) -> Vec<(&'static str, u64)> {
+        self.counters
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl AsFd for Handle {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.arrived.as_fd()
+    }
+}
+
+/// The thread.
+struct Server {
+    config: Arc<Config>,
+    streams: Streams,
+    origin: Instant,
+    /// The open connections by listener and far end.
+    connections: HashMap<(u16, SocketAddr), u64>,
+    ordered: Receiver<Order>,
+    arriving: Sender<FromStreams>,
+    /// What found the channel full.
+    waiting: Option<FromStreams>,
+    bell: Arc<EventFd>,
+    arrived: Arc<EventFd>,
+    counters: Arc<Mutex<Vec<(&'static str, u64)>>>,
+}
+
+impl Server {
+    /// Serves until the process ends.
+    fn serve(mut self) {
+        loop {
+            self.wait();
+            let _ = self.bell.read();
+            self.carry_out();
+            if self.deliver() {
+                self.streams.drive(self.origin.elapsed());
+                self.deliver();
+            }
+            self.publish();
+        }
+    }
+
+    fn wait(&self) {
+        // While the worker has no room, connections are left alone.
+        let full = self.waiting.is_some();
+        let now = self.origin.elapsed();
+        let timeout = self
+            .streams
+            .next_timeout()
+            .filter(|_| !full)
+            .map(|at| TimeSpec::from(at.saturating_sub(now).max(Duration::from_micros(1))));
+        let mut polled = vec![PollFd::new(self.bell.as_fd(), PollFlags::POLLIN)];
+        if !full {
+            polled.push(PollFd::new(self.streams.as_fd(), PollFlags::POLLIN));
+        }
+        if let Err(error) = ppoll(&mut polled, timeout, None)
+            && error != nix::errno::Errno::EINTR
+        {
+            tracing::error!("streams: poll: {error}");
+        }
+    }
+
+    fn carry_out(&mut self) {
+        // As many as there were: a worker that sends without end does not keep us from reading.
+        for _ in 0..self.ordered.len() {
+            match self.ordered.try_recv() {
+                Ok(Order::Send {
+                    listener,
+                    destination,
+                    connect,
+                    bytes,
+                }) => {
+                    let order = StreamSend {
+                        connection: self.connections.get(&(listener, destination)).copied(),
+                        listener,
+                        destination: connect.unwrap_or(destination),
+                        server_name: None,
+                        bytes,
+                        tag: 0,
+                    };
+                    self.streams.send(self.origin.elapsed(), order);
+                }
+                Ok(Order::Reload) => match self.streams.reload_tls(&tls(&self.config)) {
+                    Ok(()) => tracing::info!("certificates read again"),
+                    Err(error) => tracing::error!("{error}; the old certificates stay"),
+                },
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Gives the worker what came; false when it has no room.
+    fn deliver(&mut self) -> bool {
+        let mut any = false;
+        loop {
+            let next = self.waiting.take().or_else(|| {
+                let event = self.streams.event()?;
+                Some(self.note(event))
+            });
+            let Some(next) = next else { break };
+            match self.arriving.try_send(next) {
+                Ok(()) => any = true,
+                Err(error) => {
+                    self.waiting = Some(error.into_inner());
+                    break;
+                }
+            }
+        }
+        if any {
+            let _ = self.arrived.write(1);
+        }
+        self.waiting.is_none()
+    }
+
+    /// Keeps who is connected.
+    fn note(&mut self, event: StreamEvent) -> FromStreams {
+        match event {
+            StreamEvent::Message {
+                listener,
+                connection,
+                peer,
+                bytes,
+                ..
+            } => {
+                self.connections.insert((listener, peer), connection);
+                FromStreams::Message {
+                    listener,
+                    peer,
+                    bytes,
+                }
+            }
+            StreamEvent::Closed {
+                listener,
+                connection,
+                peer,
+            } => {
+                if self.connections.get(&(listener, peer)) == Some(&connection) {
+                    self.connections.remove(&(listener, peer));
+                }
+                FromStreams::Closed { listener, peer }
+            }
+            StreamEvent::Failed {
+                listener,
+                destination,
+                ..
+            } => FromStreams::Failed {
+                listener,
+                destination,
+            },
+        }
+    }
+
+    fn publish(&self) {
+        let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        counters.clear();
+        counters.extend(self.streams.counters());
+        counters.push(("streams_now", self.streams.connections() as u64));
+    }
+}
+
+fn limits(config: &Config) -> StreamLimits {
+    let streams = &config.streams;
+    StreamLimits {
+        connections: streams.max_connections as usize,
+        reserved: (streams.max_connections / 10) as usize,
+        connections_per_source: streams.max_per_source as usize,
+        half_open: streams.max_half_open as usize,
+        half_open_per_source: streams.max_half_open_per_source as usize,
+        handshake_time: streams.handshake_timeout,
+        idle_time: streams.idle_timeout,
+        message_time: streams.message_timeout,
+        buffered_bytes: streams.max_unsent as usize,
+        trusted: networks(&streams.trusted),
+        origins: streams.origins.clone(),
+        ..StreamLimits::default()
+    }
+}
+
+fn networks(networks: &[tandem_config::Network]) -> Vec<(std::net::IpAddr, u8)> {
+    networks.iter().map(|n| (n.address, n.length)).collect()
+}
+
+fn tls(config: &Config) -> TlsFiles {
+    let tls = &config.tls;
+    let certificates: Vec<TlsCertificate> = tls
+        .certificates
+        .iter()
+        .map(|c| TlsCertificate {
+            names: c.names.clone(),
+            chain: c.chain.clone(),
+            key: c.key.clone(),
+        })
+        .collect();
+    let listeners = config.sip.listen.iter().zip(0..).filter_map(|(l, index)| {
+        let ca = tls.client_ca.clone();
+        let wanted = match l.client_certificate {
+            ClientCertificate::None => return None,
+            ClientCertificate::Optional => ClientCertificates::Optional(ca?),
+            ClientCertificate::Required => ClientCertificates::Required(ca?),
+        };
+        Some((index, wanted))
+    });
+    TlsFiles {
+        listeners: listeners.collect(),
+        trunks: tls
+            .trunks
+            .iter()
+            .map(|t| TlsTrunk {
+                networks: networks(&t.networks),
+                client_ca: t.ca.clone(),
+                names: t.names.clone(),
+            })
+            .collect(),
+        client: TlsClient {
+            ca: tls.ca.clone(),
+            insecure: !tls.verify,
+            wildcards: false,
+            certificate: certificates.first().cloned(),
+        },
+        certificates,
+    }
+}
