@@ -2,7 +2,7 @@
 //!
 //! The rooms of this module, each a part of [`Core`]'s behaviour: `request` and `response` sort
 //! what comes in, `source` knows who may; `invite`, `branch` and `answer` set a call up; `in_dialog` and `ack` serve
-//! it; `cancel`, `bye` and `end` end it; `dataplane` keeps the other plane in step; `probe` watches the
+//! it; `cancel`, `bye` and `end` end it; `dataplane` keeps the other plane in step; `passage` has what is no call; `probe` watches the
 //! targets; `own` makes requests of our own.
 
 mod ack;
@@ -17,6 +17,7 @@ mod in_dialog;
 mod invite;
 mod media;
 mod own;
+mod passage;
 mod probe;
 mod reply;
 mod request;
@@ -43,6 +44,7 @@ use crate::media::{Ports, RealmMedia};
 use crate::record::Hop;
 use crate::token::Tokens;
 use dataplane::Link;
+use passage::Passage;
 use probe::Probe;
 use timer::Timer;
 
@@ -68,6 +70,7 @@ pub struct Core {
     relays: HashMap<ServerId, Relay>,
     lates: HashMap<ClientId, Late>,
     late_relays: HashMap<ClientId, LateRelay>,
+    passages: HashMap<ServerId, Passage>,
     access: Access,
     dispatcher: Dispatcher,
     bad_rows: Vec<BadRow>,
@@ -94,6 +97,8 @@ enum ClientUse {
     LateRelay,
     /// A CANCEL: nobody waits for its answer.
     Cancel,
+    /// A request outside of calls; the server transaction that it came by.
+    Passage(ServerId),
     /// A BYE of our own.
     Bye,
     /// A probe of this target.
@@ -134,6 +139,7 @@ impl Core {
             relays: HashMap::new(),
             lates: HashMap::new(),
             late_relays: HashMap::new(),
+            passages: HashMap::new(),
             access: Access::default(),
             dispatcher,
             bad_rows: Vec::new(),
@@ -273,6 +279,9 @@ impl Core {
             TransactionOutput::ClientEnded(id) => self.client_ended(id),
             TransactionOutput::NoAck(_) => self.counters.add(Counter::AcksMissing),
             TransactionOutput::ServerEnded(id) => {
+                if self.passages.remove(&id).is_some() {
+                    self.timers.clear(Timer::Passage(id));
+                }
                 if let Some(relay) = self.relays.remove(&id)
                     && let Some(call) = self.calls.get_mut(&relay.call)
                 {
@@ -297,6 +306,7 @@ impl Core {
             Some(ClientUse::Invite(key)) => self.branch_failed(now, key, id, failure),
             Some(ClientUse::Relay(server)) => self.relay_failed(now, server),
             Some(ClientUse::Bye) => self.counters.add(Counter::ByesUnanswered),
+            Some(ClientUse::Passage(server)) => self.passage_failed(now, server, id, failure),
             Some(ClientUse::Probe(target)) => self.probe_failed(now, target),
             Some(ClientUse::Late | ClientUse::LateRelay | ClientUse::Cancel) | None => {}
         }

@@ -127,6 +127,10 @@ counters! {
     LateAnswers = "late_answers",
     /// Early dialogs not taken up, since a call has too many.
     DialogsOverLimit = "dialogs_over_limit",
+    /// Requests outside of calls that were passed on.
+    Passages = "passages",
+    /// Requests outside of calls that no target was there for.
+    PassagesNoTarget = "passages_no_target",
     /// 3xx answers.
     Redirects = "redirects",
     /// 3xx answers whose contacts were asked; the callers of the others got 480.

@@ -396,6 +396,11 @@ pub(crate) fn retarget(uri: &[u8], target: SocketAddr) -> Vec<u8> {
     }
 }
 
+/// Whether a URI names somebody, and not only a host.
+pub(crate) fn has_user(uri: &[u8]) -> bool {
+    Uri::parse(uri).is_some_and(|uri| !uri.user.is_empty())
+}
+
 /// Whether requests may be sent to this address at all.
 pub(crate) fn is_sendable(address: SocketAddr) -> bool {
     let ip = address.ip();

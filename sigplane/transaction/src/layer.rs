@@ -450,6 +450,12 @@ impl<H: Hop> Layer<H> {
         });
     }
 
+    /// Ends a server transaction without a response: its client has given up by now (RFC 4320 section
+    /// 4.2).
+    pub fn forget(&mut self, id: ServerId) {
+        self.end_server(id);
+    }
+
     /// Runs every timer that is due.
     pub fn expire(&mut self, now: Duration) {
         while let Some(timer) = self.timers.expired(now) {

@@ -76,13 +76,19 @@ impl Core {
 
     /// How a candidate is reached, and the realm that its media is in.
     fn way_to_candidate(&self, key: u64, candidate: &Candidate) -> Option<(Hop, u16)> {
-        let hop = match candidate {
+        let side = match self.calls.get(&key)?.record.direction {
+            Direction::Inbound => Side::Internal,
+            Direction::Outbound => Side::External,
+        };
+        let hop = self.hop_of(candidate, side)?;
+        Some((hop, self.config.media_realm(hop.path)?))
+    }
+
+    /// How a candidate on this side is reached.
+    pub(super) fn hop_of(&self, candidate: &Candidate, side: Side) -> Option<Hop> {
+        Some(match candidate {
             Candidate::Contact { hop, .. } => *hop,
             Candidate::Target(id) => {
-                let side = match self.calls.get(&key)?.record.direction {
-                    Direction::Inbound => Side::Internal,
-                    Direction::Outbound => Side::External,
-                };
                 let target = self.dispatcher.target(*id)?;
                 let peer = target.address;
                 let (path, local) = self.config.way(side, target.transport, peer)?;
@@ -93,8 +99,7 @@ impl Core {
                     connect: None,
                 }
             }
-        };
-        Some((hop, self.config.media_realm(hop.path)?))
+        })
     }
 
     /// Gets the call's media ready for callees in this realm: the body of their INVITEs.

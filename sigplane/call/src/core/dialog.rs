@@ -73,7 +73,12 @@ impl Core {
 
     /// Our Contact in messages that go by `to`, standing for `peer`.
     pub(super) fn contact_for(&self, peer: &Peer, to: Hop) -> Vec<u8> {
-        compose::contact(&peer.alias, self.config.transport(to.path), to.local)
+        self.contact_of(&peer.alias, to)
+    }
+
+    /// Our Contact with this user part, in messages that go by `to`.
+    pub(super) fn contact_of(&self, user: &[u8], to: Hop) -> Vec<u8> {
+        compose::contact(user, self.config.transport(to.path), to.local)
     }
 
     /// The callee's end of a dialog, from a response of its.

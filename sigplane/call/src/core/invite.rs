@@ -18,10 +18,10 @@ use tandem_policy::{CdrMedia, EndCause};
 
 /// Where a caller's calls go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Decision {
-    direction: Direction,
+pub(super) struct Decision {
+    pub(super) direction: Direction,
     /// The dispatcher set.
-    set: u32,
+    pub(super) set: u32,
 }
 
 impl Core {
@@ -125,7 +125,7 @@ impl Core {
     }
 
     /// What becomes of a call from there; none when its sender may not call.
-    fn decide(&self, hop: Hop) -> Option<Decision> {
+    pub(super) fn decide(&self, hop: Hop) -> Option<Decision> {
         let routing = &self.config.routing;
         let side = self.config.side(hop.path)?;
         self.may_call(side, hop).then_some(match side {

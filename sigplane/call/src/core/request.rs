@@ -7,7 +7,7 @@ use super::reply::Answer;
 use crate::compose::ALLOW;
 use crate::counters::Counter;
 use crate::io::Now;
-use crate::message::{Message, Name, Unreadable, with_skeleton};
+use crate::message::{self, Message, Name, Unreadable, with_skeleton};
 use crate::record::Hop;
 
 /// A request, and how it came.
@@ -77,15 +77,16 @@ impl Core {
         } else if message.method() == b"INVITE" {
             self.invite(now, arrival, key, bytes);
         } else {
-            self.out_of_dialog(arrival);
+            self.out_of_dialog(now, arrival, key);
         }
     }
 
-    /// A request that is for ourselves.
-    fn out_of_dialog(&mut self, arrival: Arrival<'_, '_>) {
+    /// A request outside of any dialog, but no INVITE.
+    fn out_of_dialog(&mut self, now: Now, arrival: Arrival<'_, '_>, key: ServerKey) {
         let message = arrival.message;
         match message.method() {
-            b"OPTIONS" => {
+            // Without a user, it is for ourselves.
+            b"OPTIONS" if !message::has_user(message.uri()) => {
                 let unknown = message.list(Name::Require);
                 if unknown.is_empty() {
                     self.counters.add(Counter::OptionsAnswered);
@@ -102,11 +103,12 @@ impl Core {
                 self.counters.add(Counter::NoSuchDialog);
                 self.reply(arrival, &Answer::no_such_dialog());
             }
-            _ => {
+            b"REGISTER" | b"PRACK" | b"UPDATE" => {
                 self.counters.add(Counter::MethodNotAllowed);
                 let answer = Answer::new(405, "Method Not Allowed").with("Allow", ALLOW.as_bytes());
                 self.reply(arrival, &answer);
             }
+            _ => self.pass(now, arrival, key),
         }
     }
 

@@ -39,6 +39,7 @@ impl Core {
             Some(ClientUse::Late) => self.late_response(now, id, hop, message),
             Some(ClientUse::LateRelay) => self.late_relay_response(now, id, message),
             Some(ClientUse::Relay(server)) => self.relay_response(now, server, hop, message),
+            Some(ClientUse::Passage(server)) => self.passage_response(now, server, message),
             Some(ClientUse::Probe(target)) => self.probe_answered(now, target, message.code()),
             Some(ClientUse::Cancel | ClientUse::Bye) | None => {}
         }

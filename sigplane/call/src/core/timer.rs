@@ -22,6 +22,8 @@ pub(super) enum Timer {
     Reports(u64),
     /// A re-INVITE has been silent, or ringing (timer C), for too long.
     RelayC(ServerId),
+    /// The target of a request outside of calls has been silent for too long.
+    Passage(ServerId),
     /// The target is to be probed.
     Probe(i64),
     /// The target's answer to a probe does not come.
@@ -43,6 +45,7 @@ impl Core {
                 Timer::MaxDuration(key) => self.duration_reached(now, key),
                 Timer::Reports(key) => self.reports_missing(now, key),
                 Timer::RelayC(server) => self.relay_rang_out(now, server),
+                Timer::Passage(server) => self.passage_silent(now, server),
                 Timer::Probe(target) => self.probe(now, target),
                 Timer::ProbeTimeout(target) => self.probe_silent(now, target),
             }

@@ -11,6 +11,7 @@ mod dialogs;
 mod forks;
 mod media;
 mod ourselves;
+mod passages;
 mod setup;
 mod streams;
 mod survival;

@@ -27,6 +27,7 @@ fn options_and_what_else_is_for_ourselves() {
     let mut world = World::new();
     let request = |method: &str, extra: &str| {
         invite_from(STRANGER, "o", "o", "")
+            .replace("INVITE sip:100@", &format!("{method} sip:"))
             .replace("INVITE", method)
             .replace("Max-Forwards: 70\r\n", extra)
     };
@@ -42,7 +43,9 @@ fn options_and_what_else_is_for_ourselves() {
     assert!(no.starts_with("SIP/2.0 420"));
     assert_eq!(header(&no, "Unsupported"), "foo, bar");
     assert!(ask(request("REGISTER", "")).starts_with("SIP/2.0 405"));
-    assert!(ask(request("FOO", "")).starts_with("SIP/2.0 405"));
+    assert!(ask(request("FOO", "")).starts_with("SIP/2.0 403"));
+    let other = request("OPTIONS", "").replace("sip:198", "sip:100@198");
+    assert!(ask(other).starts_with("SIP/2.0 403"), "not for us");
     assert!(ask(request("BYE", "")).starts_with("SIP/2.0 481"));
     assert!(ask(request("CANCEL", "")).starts_with("SIP/2.0 481"));
     assert!(ask(request("INVITE", "Max-Forwards: 0\r\n")).starts_with("SIP/2.0 483"));
@@ -76,7 +79,9 @@ fn the_same_request_by_another_way_has_looped() {
 #[test]
 fn responses_go_where_rfc_3581_says() {
     let mut world = World::new();
-    let text = invite_from(STRANGER, "o", "o", "").replace("INVITE", "OPTIONS");
+    let text = invite_from(STRANGER, "o", "o", "")
+        .replace("INVITE sip:100@", "OPTIONS sip:")
+        .replace("INVITE", "OPTIONS");
     world.from("203.0.113.99:7777", &text);
     assert!(header(&world.one_to(STRANGER), "Via").contains("203.0.113.99:5060"));
     world.from(

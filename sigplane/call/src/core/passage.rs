@@ -1,0 +1,214 @@
+//! Requests outside of calls that are for the other side: MESSAGE, OPTIONS to a user, INFO, PUBLISH,
+//! and methods that nobody has heard of. Each is a transaction and nothing more (RFC 3261 section 16).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tandem_transaction::{ClientId, Method, ServerId, ServerKey};
+
+use super::reply::{Answer, via_block};
+use super::request::Arrival;
+use super::timer::Timer;
+use super::{ClientUse, Core, Failure};
+use crate::call::Candidate;
+use crate::compose::{self, Body, Onward};
+use crate::config::Side;
+use crate::counters::Counter;
+use crate::io::Now;
+use crate::message::{Message, Name, response_hop, retarget};
+use crate::record::Hop;
+
+/// A request on its way to the other side.
+#[derive(Debug)]
+pub(super) struct Passage {
+    /// As it came.
+    request: Arc<[u8]>,
+    came: Hop,
+    /// Its Via headers, for responses.
+    vias: Vec<u8>,
+    /// Where it is now.
+    client: ClientId,
+    candidate: Candidate,
+    /// Where it may go yet.
+    rest: VecDeque<Candidate>,
+}
+
+impl Core {
+    /// A new request for the other side.
+    pub(super) fn pass(&mut self, now: Now, arrival: Arrival<'_, '_>, server_key: ServerKey) {
+        if !self.may_pass(arrival) {
+            return;
+        }
+        if !self.has_tables {
+            self.counters.add(Counter::CallsNoTables);
+            let answer = Answer::unavailable().with("Retry-After", b"5");
+            return self.reply(arrival, &answer);
+        }
+        let Some(decision) = self.decide(arrival.hop) else {
+            self.counters.add(Counter::Forbidden);
+            return self.reply(arrival, &Answer::new(403, "Forbidden"));
+        };
+        let candidates = self
+            .dispatcher
+            .order(decision.set, arrival.message.call_id())
+            .into_iter()
+            .map(Candidate::Target)
+            .collect();
+        self.begin_passage(now, arrival, server_key, candidates);
+    }
+
+    fn begin_passage(
+        &mut self,
+        now: Now,
+        arrival: Arrival<'_, '_>,
+        server_key: ServerKey,
+        candidates: VecDeque<Candidate>,
+    ) {
+        let message = arrival.message;
+        let vias = message.list(Name::Via);
+        let Some(back) = vias.first().and_then(|via| response_hop(via, arrival.hop)) else {
+            return;
+        };
+        let server = self.layer.accept(server_key, back);
+        self.counters.add(Counter::Passages);
+        let vias = via_block(&vias, arrival.hop.peer);
+        self.next_passage(now, server, message, arrival.hop, vias, candidates);
+    }
+
+    /// Sends it to the next candidate, or answers it when none is left.
+    fn next_passage(
+        &mut self,
+        now: Now,
+        server: ServerId,
+        message: &Message<'_>,
+        came: Hop,
+        vias: Vec<u8>,
+        mut rest: VecDeque<Candidate>,
+    ) {
+        let side = self.config.side(came.path).map(Side::other);
+        while let (Some(side), Some(candidate)) = (side, rest.pop_front()) {
+            let Some(hop) = self.hop_of(&candidate, side) else {
+                self.counters.add(Counter::TargetsWithoutWay);
+                continue;
+            };
+            let uri = match &candidate {
+                Candidate::Target(_) => retarget(message.uri(), hop.peer),
+                Candidate::Contact { uri, .. } => uri.clone(),
+            };
+            let branch = self.tokens.branch();
+            let user = crate::message::plain_user(message.contact_uri().unwrap_or_default());
+            let onward = Onward {
+                uri: &uri,
+                via: &self.via(hop, &branch),
+                routes: &[],
+                record_route: None,
+                contact: &self.contact_of(user.unwrap_or(b"tandem"), hop),
+                body: &Body::Same,
+            };
+            let bytes: Arc<[u8]> = compose::onward(message, &onward).into();
+            let client = self
+                .layer
+                .request(now.mono, branch.as_bytes(), Method::Other, hop, bytes);
+            self.flush();
+            self.clients.insert(client, ClientUse::Passage(server));
+            if !rest.is_empty() {
+                let patience = self.config.dispatcher.first_response;
+                self.timers.set(Timer::Passage(server), now.mono + patience);
+            }
+            let passage = Passage {
+                request: message.bytes().into(),
+                came,
+                vias,
+                client,
+                candidate,
+                rest,
+            };
+            self.passages.insert(server, passage);
+            return;
+        }
+        self.counters.add(Counter::PassagesNoTarget);
+        self.respond(now, server, &vias, message, &Answer::unavailable());
+    }
+
+    pub(super) fn passage_response(&mut self, now: Now, server: ServerId, message: &Message<'_>) {
+        let code = message.code();
+        self.timers.clear(Timer::Passage(server));
+        // 100 is from hop to hop.
+        if code == 100 {
+            return;
+        }
+        let Some(passage) = self.passages.get(&server) else {
+            return;
+        };
+        if let (Some(target), 408 | 503) = (passage.candidate.target(), code) {
+            let change = self.dispatcher.failed(target, false);
+            self.note_change(change);
+            if self
+                .passages
+                .get(&server)
+                .is_some_and(|p| !p.rest.is_empty())
+            {
+                self.counters.add(Counter::FailoverResponse);
+                return self.passage_goes_on(now, server);
+            }
+        }
+        let Some(passage) = self.passages.get(&server) else {
+            return;
+        };
+        let user = crate::message::plain_user(message.contact_uri().unwrap_or_default());
+        let contact = self.contact_of(user.unwrap_or(b"tandem"), passage.came);
+        // Contacts of a redirection would show one side to the other.
+        let contact = (code < 300).then_some(contact.as_slice());
+        let bytes = compose::back(message, &passage.vias, contact, &Body::Same);
+        self.layer.respond(now.mono, server, code, bytes.into());
+        self.flush();
+    }
+
+    /// Its target does not answer. When no other is left, nothing is said: by now its sender has given
+    /// up, and a late 408 would only come in the way of others' answers (RFC 4320 section 4.2).
+    pub(super) fn passage_failed(
+        &mut self,
+        now: Now,
+        server: ServerId,
+        client: ClientId,
+        failure: Failure,
+    ) {
+        let Some(passage) = self.passages.get(&server).filter(|p| p.client == client) else {
+            return;
+        };
+        if let Some(target) = passage.candidate.target() {
+            let change = self.dispatcher.failed(target, failure == Failure::Silence);
+            self.note_change(change);
+        }
+        self.counters.add(match failure {
+            Failure::Silence => Counter::FailoverSilence,
+            Failure::Unreachable => Counter::FailoverUnreachable,
+        });
+        let is_last = self.passages.get(&server).is_none_or(|p| p.rest.is_empty());
+        if !is_last || failure == Failure::Unreachable {
+            self.passage_goes_on(now, server);
+        } else {
+            self.layer.forget(server);
+        }
+    }
+
+    /// The target has been silent for too long, and there are others.
+    pub(super) fn passage_silent(&mut self, now: Now, server: ServerId) {
+        if let Some(client) = self.passages.get(&server).map(|p| p.client) {
+            self.passage_failed(now, server, client, Failure::Silence);
+        }
+    }
+
+    fn passage_goes_on(&mut self, now: Now, server: ServerId) {
+        let Some(passage) = self.passages.remove(&server) else {
+            return;
+        };
+        self.clients.remove(&passage.client);
+        if let Ok(message) = Message::read(&passage.request) {
+            let Passage {
+                came, vias, rest, ..
+            } = passage;
+            self.next_passage(now, server, &message, came, vias, rest);
+        }
+    }
+}
