@@ -23,6 +23,7 @@ mod reply;
 mod request;
 mod response;
 mod restore;
+mod session_timer;
 mod source;
 mod timer;
 mod view;

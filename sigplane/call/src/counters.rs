@@ -100,6 +100,8 @@ counters! {
     CallsMediaTimeout = "calls_media_timeout",
     /// Calls ended at their longest duration.
     CallsMaxDuration = "calls_max_duration",
+    /// Calls ended, since their session was not refreshed (RFC 4028).
+    CallsSessionExpired = "calls_session_expired",
     /// Calls ended by our own fault or for want of our own means.
     CallsEndedLocally = "calls_ended_locally",
     /// Calls ended since the dataplane would not carry their media.

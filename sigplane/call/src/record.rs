@@ -96,6 +96,14 @@ pub(crate) struct Ending {
     pub(crate) end_ms: u64,
 }
 
+/// A session timer that the ends agreed on (RFC 4028).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SessionTimer {
+    pub(crate) interval_s: u32,
+    /// The last refresh.
+    pub(crate) refreshed_ms: u64,
+}
+
 /// What the journal keeps of a call: everything that a later life of the process needs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Record {
@@ -125,6 +133,7 @@ pub(crate) struct Record {
     pub(crate) sip_code: u16,
     pub(crate) sip_reason: String,
     pub(crate) ending: Option<Ending>,
+    pub(crate) session: Option<SessionTimer>,
     /// The calls' media; none before the first target.
     pub(crate) media: Option<Session>,
     /// Figures of flows that are gone.

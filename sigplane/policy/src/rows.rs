@@ -55,6 +55,8 @@ pub enum EndCause {
     MediaTimeout,
     /// The longest allowed duration was reached.
     MaxDuration,
+    /// A session timer was agreed on, and the session not refreshed (RFC 4028).
+    SessionExpired,
     /// Our own fault or an administrator's order.
     Local,
 }
@@ -71,6 +73,7 @@ impl EndCause {
             Self::NoAnswer => "no-answer",
             Self::MediaTimeout => "media-timeout",
             Self::MaxDuration => "max-duration",
+            Self::SessionExpired => "session-expired",
             Self::Local => "local",
         }
     }

@@ -170,6 +170,7 @@ impl Core {
                 _ => None,
             };
         }
+        self.note_session(now, key, message);
         self.journal(key);
         self.limit_duration(now, key);
         let response = self.pass_back(now, key, message, &body);

@@ -58,6 +58,7 @@ impl Core {
             EndCause::NoAnswer => Counter::CallsNoAnswer,
             EndCause::MediaTimeout => Counter::CallsMediaTimeout,
             EndCause::MaxDuration => Counter::CallsMaxDuration,
+            EndCause::SessionExpired => Counter::CallsSessionExpired,
             EndCause::Local => Counter::CallsEndedLocally,
         });
         self.release_target(key);

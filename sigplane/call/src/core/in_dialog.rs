@@ -346,6 +346,9 @@ impl Core {
             }
         }
         if code >= 200 {
+            if code < 300 && kind.refreshes_target() {
+                self.note_session(now, key, message);
+            }
             exchange = self.relay_completed(key, kind, from, &tag, exchange, message);
         }
         let Some(relay) = self.relays.get_mut(&server) else {

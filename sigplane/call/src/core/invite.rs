@@ -198,6 +198,7 @@ impl Core {
             sip_code: 0,
             sip_reason: String::new(),
             ending: None,
+            session: None,
             media: None,
             caller_media: CdrMedia::default(),
             callee_media: CdrMedia::default(),

@@ -130,6 +130,7 @@ const fn reason(cause: EndCause) -> Option<&'static str> {
     match cause {
         EndCause::MediaTimeout => Some("SIP;cause=408;text=\"No media\""),
         EndCause::MaxDuration => Some("SIP;cause=480;text=\"Longest duration reached\""),
+        EndCause::SessionExpired => Some("SIP;cause=408;text=\"Session not refreshed\""),
         EndCause::Local => Some("SIP;cause=503;text=\"Media cannot flow\""),
         _ => None,
     }

@@ -89,6 +89,7 @@ impl Core {
         };
         self.calls.insert(key, call);
         self.limit_duration(now, key);
+        self.watch_session(now, key);
         Ok(())
     }
 

@@ -18,6 +18,8 @@ pub(super) enum Timer {
     ByeRetry(u64),
     /// The call has its longest duration.
     MaxDuration(u64),
+    /// The call's session was not refreshed.
+    Session(u64),
     /// The last media figures of the call do not come.
     Reports(u64),
     /// A re-INVITE has been silent, or ringing (timer C), for too long.
@@ -43,6 +45,7 @@ impl Core {
                 Timer::Cancelled(key) => self.cancel_unanswered(now, key),
                 Timer::ByeRetry(key) => self.bye_not_retried(now, key),
                 Timer::MaxDuration(key) => self.duration_reached(now, key),
+                Timer::Session(key) => self.session_expired(now, key),
                 Timer::Reports(key) => self.reports_missing(now, key),
                 Timer::RelayC(server) => self.relay_rang_out(now, server),
                 Timer::Passage(server) => self.passage_silent(now, server),
@@ -59,6 +62,7 @@ impl Core {
             Timer::Cancelled(key),
             Timer::ByeRetry(key),
             Timer::MaxDuration(key),
+            Timer::Session(key),
             Timer::Reports(key),
         ];
         for timer in timers {

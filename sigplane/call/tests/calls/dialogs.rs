@@ -472,3 +472,51 @@ fn a_silent_re_invite_ends_with_408_and_its_late_answer_is_acknowledged() {
     world.assert_clean();
     assert_eq!(world.cdrs.len(), 1);
 }
+
+#[test]
+fn a_session_that_is_not_refreshed_ends() {
+    let mut world = World::new();
+    world.from(CARRIER, &invite("s1", &sdp("203.0.113.10", 40_000)));
+    let (pool, inside) = at_pool(&mut world);
+    let expires = "Session-Expires: 1800;refresher=uac\r\n";
+    let ok = answer(
+        &inside,
+        &pool,
+        "200 OK",
+        "bob",
+        expires,
+        &sdp("10.0.0.11", 20_000),
+    );
+    world.from(&pool, &ok);
+    let ok = world.sent_to(CARRIER).pop().unwrap();
+    assert_eq!(header(&ok, "Session-Expires"), "1800;refresher=uac");
+    let dialog = Dialog {
+        call_id: "s1".into(),
+        tag: "bob".into(),
+        seen_by_caller: uri(header(&ok, "Contact")).into(),
+        seen_by_callee: uri(header(&inside, "Contact")).into(),
+        pool: pool.clone(),
+    };
+    world.from(CARRIER, &dialog.by_caller("ACK", "ack", 1, "", ""));
+    world.sent.clear();
+    world.wait(secs(1_700));
+    // A refresh, and a new life of the process in the next interval.
+    world.from(CARRIER, &dialog.by_caller("UPDATE", "u", 2, expires, ""));
+    let update = world.one_to(&pool);
+    world.from(&pool, &answer(&update, &pool, "200 OK", "", expires, ""));
+    assert!(world.one_to(CARRIER).starts_with("SIP/2.0 200"));
+    world.wait(secs(900));
+    let mut world = world.crash();
+    world.dataplane_up();
+    world.wait(secs(920));
+    assert!(world.sent.is_empty());
+    world.wait(secs(20));
+    for side in [pool.as_str(), CARRIER] {
+        let bye = world.sent_to(side).remove(0);
+        assert!(bye.starts_with("BYE"), "{bye}");
+        assert!(header(&bye, "Reason").contains("not refreshed"));
+        world.from(side, &answer(&bye, side, "200 OK", "", "", ""));
+    }
+    assert_eq!(world.cdrs[0].cause, EndCause::SessionExpired);
+    world.assert_clean();
+}
