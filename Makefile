@@ -2,14 +2,15 @@
 
 CARGO ?= cargo
 
-.PHONY: help setup build demo lab lab-stop test nightly fuzz bench fmt
+.PHONY: help setup build demo lab lab-stop test nightly fuzz bench bench-peers fmt
 
 help:
 	@echo "make demo      calls through both planes, shown as they happen; takes everything down"
 	@echo "make lab       the same set-up, left running for you to try; make lab-stop ends it"
 	@echo "make test      all tests, those in network namespaces included"
 	@echo "make nightly   what is too long for make test: fuzzing, soak"
-	@echo "make bench     what a relayed packet costs in the relay's own code"
+	@echo "make bench     what a relayed packet and a call cost in our own code"
+	@echo "make bench-peers  CPU time a call, beside Debian's Kamailio; ARGS=--help shows more"
 	@echo "make setup     installs what is missing (Debian 12)"
 	@echo "make fmt       formats the sources"
 
@@ -37,8 +38,14 @@ nightly: setup
 fuzz: setup
 	@.ci/fuzz $(or $(SECONDS_EACH),20)
 
+bench-peers: setup
+	@.ci/setup peers
+	$(CARGO) build --release --workspace --bins
+	.ci/as-root target/release/tandem-bench-peers $(ARGS)
+
 bench: setup
 	$(CARGO) run --release --package tandem-bench-micro
+	$(CARGO) run --release --package tandem-bench-micro --bin tandem-bench-calls
 
 fmt:
 	$(CARGO) fmt --all

@@ -24,6 +24,8 @@ const BUSY: Duration = Duration::from_secs(2);
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// CDRs per transaction.
 const BATCH: usize = 500;
+/// How long CDRs gather before they are written: a transaction costs as much as a hundred rows.
+const GATHER: Duration = Duration::from_millis(100);
 /// How long an orderly stop waits for the last CDRs. What is left is in the journal.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -189,7 +191,10 @@ impl Keeper {
                     let _ = answer.send(reloaded.map_err(refusal));
                     read.map(drop)
                 }
-                () = shared.cdrs.notified(), if !retry => self.write_cdrs().await,
+                () = shared.cdrs.notified(), if !retry => {
+                    sleep(GATHER).await;
+                    self.write_cdrs().await
+                }
                 _ = clock.tick(), if !retry => self.refresh().await.map(drop),
                 () = sleep(pause), if retry => self.catch_up().await,
             };

@@ -11,6 +11,8 @@ pub(crate) enum Kind {
     Plain,
     /// Tests and benchmarks: may use what they test, and nobody may use them.
     Test,
+    /// A benchmark that counts allocations, which takes an allocator of its own, and so unsafe.
+    Counting,
 }
 
 /// One room.
@@ -90,7 +92,8 @@ pub(crate) const HOUSE: &[Room] = &[
     room("tandemctl", Kind::Plain, &["tandem-config", "tandem-admin"]),
     room("tandem-e2e", Kind::Test, &[]),
     room("tandem-bench", Kind::Test, &[]),
-    room("tandem-bench-micro", Kind::Test, &[]),
+    room("tandem-bench-micro", Kind::Counting, &[]),
+    room("tandem-bench-peers", Kind::Test, &["tandem-e2e"]),
     room("tandem-fuzz", Kind::Test, &[]),
     room("xtask", Kind::Test, &[]),
 ];

@@ -1,0 +1,457 @@
+//! What a call costs in the proxy core: no socket, no thread, no journal file, no dataplane.
+//!
+//! INVITE, 180, 200, ACK, BYE, 200 between a carrier and a media server, with SDP of two codecs; the dataplane's
+//! answers are made up. The messages of the peers are laid out beforehand as far as they can be.
+//!
+//!     cargo run --release -p tandem-bench-micro --bin tandem-bench-calls -- 20000
+//!
+//! Time depends on the machine; instructions do not. For these:
+//!
+//!     valgrind --tool=callgrind --callgrind-out-file=callgrind.out \
+//!         target/release/tandem-bench-calls 2000
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::error::Error;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tandem_call::{
+    Core, CoreConfig, DispatcherConfig, Input, MediaConfig, Now, Output, Path, RealmConfig,
+    RoutingConfig, Side, Tables,
+};
+use tandem_link::{Command, DataplaneHello, FlowReport, FlowSpec, FromDataplane, LegStats};
+use tandem_link::{SlotTable, VERSION};
+use tandem_policy::{AddressRow, DispatcherRow};
+
+/// Counts what the core asks of the allocator.
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+static BYTES: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: every call goes to the system's allocator as it came; the counters are no part of the contract. Needed: it
+// is the only way to see allocations.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        BYTES.fetch_add(layout.size() as u64, Ordering::Relaxed);
+        // SAFETY: the caller's contract is the system's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's contract is the system's.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        BYTES.fetch_add(size.saturating_sub(layout.size()) as u64, Ordering::Relaxed);
+        // SAFETY: the caller's contract is the system's.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const CARRIER: &str = "203.0.113.10:5060";
+const POOL: &str = "10.0.0.11:5060";
+const OUTSIDE: &str = "198.51.100.1:5060";
+const INSIDE: &str = "10.0.0.1:5060";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tandem-bench-calls: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let calls: u64 = match std::env::args().nth(1) {
+        Some(text) => text
+            .parse()
+            .map_err(|_| format!("{text:?} is not a number of calls"))?,
+        None => 20_000,
+    };
+    let mut bench = Bench::new()?;
+    // Tables grow to their size.
+    for call in 0..calls.min(1_000) {
+        bench.call(call)?;
+    }
+    let (allocations, bytes) = counted();
+    let begin = Instant::now();
+    for call in 0..calls {
+        bench.call(1_000_000 + call)?;
+    }
+    let ns = begin.elapsed().as_nanos();
+    let (more, more_bytes) = counted();
+    let per = |total: u64| total as f64 / calls as f64;
+    println!(
+        "{calls} calls: {:.2} us, {:.1} allocations, {:.0} bytes allocated a call; the journal got {:.0} bytes in {:.1} \
+         records a call",
+        ns as f64 / calls as f64 / 1e3,
+        per(more - allocations),
+        per(more_bytes - bytes),
+        per(bench.journal_bytes),
+        per(bench.journal_records),
+    );
+    // Established and left standing: what a dialog keeps.
+    let held = calls.min(20_000);
+    let live = bench.live_bytes(held)?;
+    println!(
+        "{held} dialogs held: {live} bytes live a dialog (by the allocator's count, tables included)"
+    );
+    Ok(())
+}
+
+fn counted() -> (u64, u64) {
+    (
+        ALLOCATIONS.load(Ordering::Relaxed),
+        BYTES.load(Ordering::Relaxed),
+    )
+}
+
+/// A core and its world.
+struct Bench {
+    core: Core,
+    now: Now,
+    carrier: SocketAddr,
+    pool: SocketAddr,
+    outside: SocketAddr,
+    inside: SocketAddr,
+    /// The last messages that went to each side.
+    to_carrier: Vec<u8>,
+    to_pool: Vec<u8>,
+    flow: Option<FlowSpec>,
+    journal_bytes: u64,
+    journal_records: u64,
+}
+
+impl Bench {
+    fn new() -> Result<Self, Box<dyn Error>> {
+        let config = config()?;
+        let mut bench = Self {
+            core: Core::new(config, [7; 16]),
+            now: Now {
+                mono: Duration::from_secs(1_000),
+                wall_ms: 1_700_000_000_000,
+            },
+            carrier: CARRIER.parse()?,
+            pool: POOL.parse()?,
+            outside: OUTSIDE.parse()?,
+            inside: INSIDE.parse()?,
+            to_carrier: Vec::new(),
+            to_pool: Vec::new(),
+            flow: None,
+            journal_bytes: 0,
+            journal_records: 0,
+        };
+        bench
+            .core
+            .input(bench.now, Input::Tables(Arc::new(tables())));
+        let hello = DataplaneHello {
+            version: VERSION,
+            boot: 1,
+            epoch: 1,
+            workers: 1,
+            slots: SlotTable::deal(&[0]),
+            realms: vec![],
+            flows: 0,
+        };
+        bench.core.input(bench.now, Input::DataplaneUp(&hello));
+        bench.drain();
+        Ok(bench)
+    }
+
+    /// One call from INVITE to BYE.
+    fn call(&mut self, number: u64) -> Result<(), Box<dyn Error>> {
+        let tag = self.establish(number)?;
+        let bye = request("BYE", number, 2, &format!(";tag={tag}"), "");
+        self.from_carrier(bye.as_bytes());
+        let ok = answer(&self.to_pool, "200 OK", &tag, "")?;
+        self.from_pool(ok.as_bytes());
+        if !self.to_carrier.starts_with(b"SIP/2.0 200") {
+            return Err("the BYE was not answered".into());
+        }
+        // Transactions end by their timers.
+        self.now.mono += Duration::from_millis(10);
+        self.now.wall_ms += 10;
+        while self
+            .core
+            .next_timeout()
+            .is_some_and(|at| at <= self.now.mono)
+        {
+            self.core.input(self.now, Input::Timer);
+            self.drain();
+        }
+        Ok(())
+    }
+
+    fn establish(&mut self, number: u64) -> Result<String, Box<dyn Error>> {
+        let invite = request("INVITE", number, 1, "", &sdp("203.0.113.10"));
+        self.from_carrier(invite.as_bytes());
+        if !self.to_pool.starts_with(b"INVITE") {
+            return Err("no INVITE at the media server".into());
+        }
+        let tag = format!("t{number:x}");
+        let asked = self.to_pool.clone();
+        self.from_pool(answer(&asked, "180 Ringing", &tag, "")?.as_bytes());
+        self.from_pool(answer(&asked, "200 OK", &tag, &sdp("10.0.0.11"))?.as_bytes());
+        let ack = request("ACK", number, 1, &format!(";tag={tag}"), "");
+        self.from_carrier(ack.as_bytes());
+        if !self.to_pool.starts_with(b"ACK") {
+            return Err("no ACK at the media server".into());
+        }
+        Ok(tag)
+    }
+
+    /// The bytes that each of so many established calls keeps.
+    fn live_bytes(&mut self, calls: u64) -> Result<u64, Box<dyn Error>> {
+        // Without the transactions, which end 32 s later.
+        let settle = |bench: &mut Self| {
+            bench.now.mono += Duration::from_secs(40);
+            while bench
+                .core
+                .next_timeout()
+                .is_some_and(|at| at <= bench.now.mono)
+            {
+                bench.core.input(bench.now, Input::Timer);
+                bench.drain();
+            }
+        };
+        settle(self);
+        let before = resident()?;
+        for call in 0..calls {
+            self.establish(10_000_000 + call)?;
+            if call % 512 == 511 {
+                settle(self);
+            }
+        }
+        settle(self);
+        Ok(resident()?.saturating_sub(before) / calls.max(1))
+    }
+
+    fn from_carrier(&mut self, bytes: &[u8]) {
+        let message = Input::Message {
+            path: Path::Realm(0),
+            source: self.carrier,
+            local: self.outside,
+            bytes,
+        };
+        self.core.input(self.now, message);
+        self.drain();
+    }
+
+    fn from_pool(&mut self, bytes: &[u8]) {
+        let message = Input::Message {
+            path: Path::Realm(1),
+            source: self.pool,
+            local: self.inside,
+            bytes,
+        };
+        self.core.input(self.now, message);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.core.output() {
+            match output {
+                Output::Send {
+                    destination, bytes, ..
+                } => {
+                    if destination == self.pool {
+                        self.to_pool = bytes;
+                    } else {
+                        self.to_carrier = bytes;
+                    }
+                }
+                Output::Journal { body, .. } => {
+                    self.journal_records += 1;
+                    self.journal_bytes += body.map_or(0, |b| b.len() as u64);
+                }
+                Output::Command { seq, command } => self.command(seq, command),
+            }
+        }
+    }
+
+    fn command(&mut self, seq: u64, command: Command) {
+        match command {
+            Command::PutFlow(spec) => self.flow = Some(spec),
+            Command::RemoveFlow(id) => {
+                if let Some(spec) = self.flow.take() {
+                    let report = report(FlowSpec { id, ..spec });
+                    self.core.input(
+                        self.now,
+                        Input::Dataplane(FromDataplane::Flow { seq, report }),
+                    );
+                }
+            }
+            _ => {}
+        }
+        let done = FromDataplane::Done {
+            seq,
+            result: Ok(()),
+        };
+        self.core.input(self.now, Input::Dataplane(done));
+    }
+}
+
+fn report(spec: FlowSpec) -> FlowReport {
+    FlowReport {
+        worker: 0,
+        a: LegStats::default(),
+        b: LegStats::default(),
+        idle: false,
+        spec,
+    }
+}
+
+/// Resident bytes of this process.
+fn resident() -> Result<u64, Box<dyn Error>> {
+    let statm = std::fs::read_to_string("/proc/self/statm")?;
+    let pages: u64 = statm
+        .split(' ')
+        .nth(1)
+        .ok_or("statm has no second field")?
+        .parse()?;
+    Ok(pages * 4096)
+}
+
+fn request(method: &str, number: u64, cseq: u32, to_tag: &str, body: &str) -> String {
+    let kind = if body.is_empty() {
+        ""
+    } else {
+        "Content-Type: application/sdp\r\n"
+    };
+    format!(
+        "{method} sip:+4930123456@198.51.100.1:5060 SIP/2.0\r\n\
+         Via: SIP/2.0/UDP {CARRIER};rport;branch=z9hG4bK{method}{number}\r\n\
+         Max-Forwards: 70\r\n\
+         From: \"A caller\" <sip:+4940987654@203.0.113.10>;tag=f{number:x}\r\n\
+         To: <sip:+4930123456@198.51.100.1>{to_tag}\r\n\
+         Call-ID: {number:016x}@203.0.113.10\r\n\
+         CSeq: {cseq} {method}\r\n\
+         Contact: <sip:+4940987654@{CARRIER}>\r\n\
+         Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO\r\n\
+         Supported: 100rel, timer\r\n\
+         User-Agent: carrier\r\n\
+         {kind}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// What a media server answers.
+fn answer(request: &[u8], status: &str, tag: &str, body: &str) -> Result<String, Box<dyn Error>> {
+    let request = std::str::from_utf8(request)?;
+    let mut out = format!("SIP/2.0 {status}\r\n");
+    for line in request.lines().skip(1).take_while(|l| !l.is_empty()) {
+        let name = line.split(':').next().unwrap_or_default();
+        match name {
+            "Via" | "Record-Route" | "From" | "Call-ID" | "CSeq" => {
+                out.push_str(line);
+                out.push_str("\r\n");
+            }
+            "To" => {
+                out.push_str(line);
+                if !line.contains("tag=") {
+                    out.push_str(";tag=");
+                    out.push_str(tag);
+                }
+                out.push_str("\r\n");
+            }
+            _ => {}
+        }
+    }
+    let kind = if body.is_empty() {
+        ""
+    } else {
+        "Content-Type: application/sdp\r\n"
+    };
+    out.push_str(&format!(
+        "Contact: <sip:+4930123456@{POOL}>\r\nUser-Agent: media\r\n{kind}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    Ok(out)
+}
+
+fn sdp(address: &str) -> String {
+    format!(
+        "v=0\r\no=- 1 1 IN IP4 {address}\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\nm=audio 40000 RTP/AVP 8 0 101\r\n\
+         a=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\na=sendrecv\r\n"
+    )
+}
+
+fn tables() -> Tables {
+    let target = |id, setid, at: &str| DispatcherRow {
+        id,
+        setid,
+        destination: format!("sip:{at}"),
+        flags: 0,
+        priority: 0,
+        attrs: String::new(),
+        description: String::new(),
+    };
+    Tables {
+        dispatcher: vec![target(1, 1, POOL), target(2, 100, CARRIER)],
+        address: vec![AddressRow {
+            id: 1,
+            grp: 1,
+            ip_addr: "203.0.113.10".into(),
+            mask: 32,
+            port: 0,
+            tag: String::new(),
+        }],
+    }
+}
+
+fn config() -> Result<CoreConfig, Box<dyn Error>> {
+    let realm = |name: &str, side, sip: &str| -> Result<RealmConfig, Box<dyn Error>> {
+        let address: SocketAddr = sip.parse()?;
+        Ok(RealmConfig {
+            name: name.into(),
+            side,
+            sip: vec![address],
+            media: vec![address.ip()],
+            media_ports: 2_048..=65_535,
+        })
+    };
+    Ok(CoreConfig {
+        node: 7,
+        server: "tandem".into(),
+        realms: vec![
+            realm("outside", Side::External, OUTSIDE)?,
+            realm("inside", Side::Internal, INSIDE)?,
+        ],
+        kernel: vec![],
+        streams: vec![],
+        t1: Duration::from_millis(500),
+        timer_c: Duration::from_secs(185),
+        max_calls: 1_000_000,
+        routing: RoutingConfig {
+            pool_set: 1,
+            trunk_set: 100,
+            carrier_group: 1,
+            follow_redirects: false,
+        },
+        dispatcher: DispatcherConfig {
+            probe_interval: Duration::ZERO,
+            probe_timeout: Duration::from_secs(4),
+            probe_failures: 3,
+            probe_successes: 3,
+            first_response: Duration::from_secs(2),
+        },
+        media: MediaConfig {
+            dscp: 46,
+            timeout: Duration::from_secs(60),
+            hold_timeout: Duration::from_secs(3600),
+            max_duration: Duration::ZERO,
+        },
+    })
+}
