@@ -174,9 +174,9 @@ impl Bench {
     fn call(&mut self, number: u64) -> Result<(), Box<dyn Error>> {
         let tag = self.establish(number)?;
         let bye = request("BYE", number, 2, &format!(";tag={tag}"), "");
-        self.from_carrier(bye.as_bytes());
+        self.carrier_says(bye.as_bytes());
         let ok = answer(&self.to_pool, "200 OK", &tag, "")?;
-        self.from_pool(ok.as_bytes());
+        self.pool_says(ok.as_bytes());
         if !self.to_carrier.starts_with(b"SIP/2.0 200") {
             return Err("the BYE was not answered".into());
         }
@@ -196,16 +196,16 @@ impl Bench {
 
     fn establish(&mut self, number: u64) -> Result<String, Box<dyn Error>> {
         let invite = request("INVITE", number, 1, "", &sdp("203.0.113.10"));
-        self.from_carrier(invite.as_bytes());
+        self.carrier_says(invite.as_bytes());
         if !self.to_pool.starts_with(b"INVITE") {
             return Err("no INVITE at the media server".into());
         }
         let tag = format!("t{number:x}");
         let asked = self.to_pool.clone();
-        self.from_pool(answer(&asked, "180 Ringing", &tag, "")?.as_bytes());
-        self.from_pool(answer(&asked, "200 OK", &tag, &sdp("10.0.0.11"))?.as_bytes());
+        self.pool_says(answer(&asked, "180 Ringing", &tag, "")?.as_bytes());
+        self.pool_says(answer(&asked, "200 OK", &tag, &sdp("10.0.0.11"))?.as_bytes());
         let ack = request("ACK", number, 1, &format!(";tag={tag}"), "");
-        self.from_carrier(ack.as_bytes());
+        self.carrier_says(ack.as_bytes());
         if !self.to_pool.starts_with(b"ACK") {
             return Err("no ACK at the media server".into());
         }
@@ -238,7 +238,7 @@ impl Bench {
         Ok(resident()?.saturating_sub(before) / calls.max(1))
     }
 
-    fn from_carrier(&mut self, bytes: &[u8]) {
+    fn carrier_says(&mut self, bytes: &[u8]) {
         let message = Input::Message {
             path: Path::Realm(0),
             source: self.carrier,
@@ -249,7 +249,7 @@ impl Bench {
         self.drain();
     }
 
-    fn from_pool(&mut self, bytes: &[u8]) {
+    fn pool_says(&mut self, bytes: &[u8]) {
         let message = Input::Message {
             path: Path::Realm(1),
             source: self.pool,
