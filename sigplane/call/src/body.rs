@@ -18,28 +18,35 @@ pub(crate) enum Found {
 
 /// Looks for SDP in a message's body.
 pub(crate) fn find_sdp(message: &Message<'_>) -> Found {
-    let body = message.body();
+    let content_type = message.first(Name::ContentType).unwrap_or_default();
+    let encoding = message.first(Name::ContentEncoding);
+    locate(message.body(), content_type, encoding)
+}
+
+/// Looks for SDP in a body, by the values of Content-Type and Content-Encoding.
+pub(crate) fn locate(body: &[u8], content_type: &[u8], encoding: Option<&[u8]>) -> Found {
     if body.is_empty() {
         return Found::None;
     }
-    let Some(kind) = message.content_type() else {
-        return Found::None;
-    };
-    let encoded = message
-        .first(Name::ContentEncoding)
-        .is_some_and(|e| !e.is_empty() && !e.eq_ignore_ascii_case(b"identity"));
-    match kind.as_str() {
+    let encoded = encoding.is_some_and(|e| !e.is_empty() && !e.eq_ignore_ascii_case(b"identity"));
+    match media_type(content_type).as_str() {
         "application/sdp" if encoded => Found::Unreadable,
         "application/sdp" => Found::Sdp(0..body.len()),
-        kind if kind.starts_with("multipart/") => {
-            let value = message.first(Name::ContentType).unwrap_or_default();
-            match boundary(value) {
-                Some(boundary) if !encoded => in_parts(body, &boundary),
-                _ => Found::Unreadable,
-            }
-        }
+        kind if kind.starts_with("multipart/") => match boundary(content_type) {
+            Some(boundary) if !encoded => in_parts(body, &boundary),
+            _ => Found::Unreadable,
+        },
         _ => Found::None,
     }
+}
+
+/// The media type of a Content-Type in lower case, without parameters.
+pub(crate) fn media_type(content_type: &[u8]) -> String {
+    let kind = content_type
+        .split(|b| *b == b';')
+        .next()
+        .unwrap_or_default();
+    String::from_utf8_lossy(kind.trim_ascii()).to_ascii_lowercase()
 }
 
 /// The body with other SDP at its place.

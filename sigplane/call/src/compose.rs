@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use tandem_policy::Transport;
 
-use crate::message::{Message, Name};
+use crate::message::{self, Message, Name};
 
 /// The methods that we serve, for Allow.
 pub(crate) const ALLOW: &str =
@@ -107,8 +107,10 @@ impl Draft {
                 }
             }
         }
-        if let Some(contact) = contact.filter(|_| message.first(Name::Contact).is_some()) {
-            self = self.header("Contact", contact);
+        if let (Some(contact), Some(theirs)) = (contact, message.first(Name::Contact)) {
+            // Its parameters say what the device is and can (RFC 3840, RFC 5626), not where.
+            let parameters = message::contact_parameters(theirs);
+            self = self.header("Contact", &[contact, parameters].concat());
         }
         match body {
             Body::Same => self.finish(message.body()),

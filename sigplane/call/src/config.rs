@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tandem_policy::Transport;
 
+use crate::hiding::HidingConfig;
 use crate::io::Path;
 
 /// Everything that the core needs to know beforehand.
@@ -34,6 +35,8 @@ pub struct CoreConfig {
     pub dispatcher: DispatcherConfig,
     /// Media.
     pub media: MediaConfig,
+    /// What is hidden from the carrier side.
+    pub hiding: HidingConfig,
 }
 
 /// Which side of the appliance something is on.
@@ -208,6 +211,24 @@ impl CoreConfig {
         self.realms.iter().any(|r| r.sip.contains(&address))
             || self.kernel.iter().any(|k| k.listen == address)
             || self.streams.iter().any(|s| s.listen == address)
+    }
+
+    /// Whether an address is one of ours on this side.
+    #[must_use]
+    pub fn is_at(&self, side: Side, ip: IpAddr) -> bool {
+        let realms = self.realms.iter().filter(|r| r.side == side);
+        let kernel = self.kernel.iter().filter(|k| k.side == side);
+        let streams = self.streams.iter().filter(|s| s.side == side);
+        realms
+            .flat_map(|r| {
+                r.sip
+                    .iter()
+                    .map(SocketAddr::ip)
+                    .chain(r.media.iter().copied())
+            })
+            .chain(kernel.map(|k| k.listen.ip()))
+            .chain(streams.map(|s| s.listen.ip()))
+            .any(|ours| ours == ip)
     }
 
     /// The realm whose media addresses serve peers that are reached by `path`: the realm itself,

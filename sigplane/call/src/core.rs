@@ -1,7 +1,7 @@
 //! The core: one input, then its outputs.
 //!
 //! The rooms of this module, each a part of [`Core`]'s behaviour: `request` and `response` sort
-//! what comes in, `source` knows who may; `invite`, `branch` and `answer` set a call up; `in_dialog` and `ack` serve
+//! what comes in, `source` knows who may, `edge` hides one side from the other; `invite`, `branch` and `answer` set a call up; `in_dialog` and `ack` serve
 //! it; `cancel`, `bye` and `end` end it; `dataplane` keeps the other plane in step; `passage` has what is no call; `probe` watches the
 //! targets; `own` makes requests of our own.
 
@@ -12,6 +12,7 @@ mod bye;
 mod cancel;
 mod dataplane;
 mod dialog;
+mod edge;
 mod end;
 mod in_dialog;
 mod invite;
@@ -170,6 +171,7 @@ impl Core {
                         local,
                         peer: source,
                         connect: None,
+                        hidden: None,
                     },
                     bytes,
                 );
@@ -221,6 +223,12 @@ impl Core {
         &self.bad_rows
     }
 
+    /// Other keys for Call-IDs, from now on. Calls whose key is not among them are lost to the carrier
+    /// side.
+    pub fn hiding_keys(&mut self, keys: crate::hiding::KeyRing) {
+        self.config.hiding.keys = Some(keys);
+    }
+
     fn tables(&mut self, now: Now, tables: &Arc<Tables>) {
         let (access, mut bad) = Access::new(&tables.address);
         self.access = access;
@@ -264,6 +272,9 @@ impl Core {
     }
 
     fn send(&mut self, hop: Hop, bytes: Vec<u8>) {
+        let Some(bytes) = self.outward(hop, bytes) else {
+            return;
+        };
         self.outputs.push_back(Output::Send {
             path: hop.path,
             local: hop.local,

@@ -68,6 +68,13 @@ counters! {
     Forbidden = "sip_forbidden",
     /// CANCELs answered with 200.
     Cancels = "sip_cancels",
+    /// Messages from the carrier side whose Call-ID was a token of ours, and was undone.
+    TokensOpened = "hiding_tokens_opened",
+    /// Messages from the carrier side refused or dropped: their Call-ID pretends to be a token of ours.
+    TokensForged = "hiding_tokens_forged",
+    /// Messages to the carrier side not sent, since they would have shown the inside: the key of
+    /// their Call-ID is gone.
+    HidingFailed = "hiding_failed",
     /// Messages that the network said it cannot deliver.
     Unreachable = "sip_unreachable",
     /// Connections that were closed.

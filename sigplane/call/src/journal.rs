@@ -3,7 +3,7 @@
 use crate::record::Record;
 
 /// The version of what follows it in a journal record.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// Encodes a call's state.
 pub(crate) fn encode(record: &Record) -> Vec<u8> {

@@ -26,6 +26,6 @@ pub use config::{
     StreamConfig,
 };
 pub use core::{Core, RestoreError};
-pub use hiding::{KeyFault, KeyId, KeyRing, Opened};
+pub use hiding::{HidingConfig, KeyFault, KeyId, KeyRing, Opened};
 pub use io::{Input, Now, Output, Path, SendError, Tables};
 pub use views::{CallState, CallView, TargetView};

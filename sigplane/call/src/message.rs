@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use tandem_policy::Transport;
-use tandem_sip::{FramingError, NameAddr, Scheme, Uri, validate};
+use tandem_sip::{FramingError, NameAddr, Scheme, Uri, split_list, validate};
 
 pub(crate) use tandem_sip::{Name, Via};
 
@@ -190,11 +190,6 @@ impl<'a> Message<'a> {
         })
     }
 
-    /// The body's media type in lower case, without parameters.
-    pub(crate) fn content_type(&self) -> Option<String> {
-        self.inner.content_type()
-    }
-
     pub(crate) fn body(&self) -> &'a [u8] {
         self.inner.body()
     }
@@ -312,6 +307,16 @@ pub(crate) fn via_with_source(text: &[u8], source: SocketAddr) -> Vec<u8> {
         out.extend_from_slice(format!(";rport={port}").as_bytes());
     }
     out
+}
+
+/// The parameters of the first element of a Contact, each with its leading semicolon; of one without
+/// angle brackets none, since nobody can tell what its sender took them for.
+pub(crate) fn contact_parameters(value: &[u8]) -> &[u8] {
+    split_list(value)
+        .next()
+        .filter(|contact| contact.contains(&b'<'))
+        .and_then(NameAddr::parse)
+        .map_or(&[], |parts| parts.parameters)
 }
 
 /// The address in a URI or name-addr; none when its host is a name.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use tandem_policy::{CdrMedia, EndCause};
 
+use crate::hiding::KeyId;
 use crate::io::Path;
 use crate::media::{Party, Session};
 use crate::message::{bare_uri, is_loose};
@@ -18,6 +19,8 @@ pub(crate) struct Hop {
     /// Over a stream: where to connect to when there is no connection with `peer` (any more); none
     /// for `peer` itself.
     pub(crate) connect: Option<SocketAddr>,
+    /// The key of the token that the Call-ID is shown as there; none when it is shown as it is.
+    pub(crate) hidden: Option<KeyId>,
 }
 
 impl tandem_transaction::Hop for Hop {

@@ -353,6 +353,7 @@ impl Core {
                     local,
                     peer: address,
                     connect: None,
+                    hidden: hop.hidden,
                 };
                 Some((q, message::start_line_uri(uri).to_vec(), hop))
             })

@@ -97,6 +97,7 @@ impl Core {
                     local,
                     peer,
                     connect: None,
+                    hidden: self.hides(side),
                 }
             }
         })

@@ -48,6 +48,7 @@ impl Core {
                 local,
                 peer: address,
                 connect: None,
+                hidden: peer.hop.hidden,
             },
             None if spoken.is_reliable() && address.ip() == seen.ip() => Hop {
                 connect: Some(address),

@@ -97,6 +97,7 @@ impl Core {
             local,
             peer,
             connect: None,
+            hidden: None,
         };
         let client = self.layer.request(
             now.mono,

@@ -3,6 +3,7 @@
 use tandem_transaction::{Method, Received, ServerKey};
 
 use super::Core;
+use super::edge::Inward;
 use super::reply::Answer;
 use crate::compose::ALLOW;
 use crate::counters::Counter;
@@ -28,6 +29,11 @@ impl Core {
             self.counters.add(Counter::Keepalives);
             return;
         }
+        let (bytes, hop) = match self.inward(hop, bytes) {
+            Inward::Read(bytes, hidden) => (bytes, Hop { hidden, ..hop }),
+            Inward::Forged => return self.forged(hop, bytes),
+        };
+        let bytes = &*bytes;
         match Message::read(bytes) {
             Ok(message) if message.is_request() => {
                 self.counters.add(Counter::RequestsReceived);
@@ -55,6 +61,21 @@ impl Core {
                 let answer = Answer::new(400, &reason);
                 with_skeleton(bytes, |skeleton| self.reply_to(hop, skeleton, &answer));
             }
+        }
+    }
+
+    /// Its Call-ID pretends to be a token of ours: no call can be meant.
+    fn forged(&mut self, hop: Hop, bytes: &[u8]) {
+        let Ok(message) = Message::read(bytes) else {
+            return;
+        };
+        if message.is_request() && message.method() != b"ACK" {
+            let answer = if message.to_tag().is_empty() {
+                Answer::new(403, "Forbidden")
+            } else {
+                Answer::no_such_dialog()
+            };
+            self.reply_to(hop, &message.skeleton(), &answer);
         }
     }
 

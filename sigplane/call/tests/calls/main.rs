@@ -9,6 +9,7 @@
 
 mod dialogs;
 mod forks;
+mod hiding;
 mod media;
 mod ourselves;
 mod passages;

@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_call::{
-    Core, CoreConfig, DispatcherConfig, Input, MediaConfig, Now, Output, Path, RealmConfig,
-    RoutingConfig, SendError, Side, Tables,
+    Core, CoreConfig, DispatcherConfig, HidingConfig, Input, MediaConfig, Now, Output, Path,
+    RealmConfig, RoutingConfig, SendError, Side, Tables,
 };
 use tandem_link::{
     Command, DataplaneHello, DirectionStats, Event, FlowId, FlowReport, FlowSpec, FromDataplane,
@@ -72,6 +72,7 @@ pub fn config() -> CoreConfig {
             hold_timeout: Duration::from_secs(3600),
             max_duration: Duration::ZERO,
         },
+        hiding: HidingConfig::off(),
     }
 }
 
@@ -189,6 +190,17 @@ impl World {
     /// The same, and the database does not answer yet.
     pub fn crash_without_tables(self) -> Self {
         let config = self.core.config().clone();
+        self.restart(config)
+    }
+
+    /// The same, with the tables, and with another configuration.
+    pub fn crash_with(self, config: CoreConfig) -> Self {
+        let mut world = self.restart(config);
+        world.input(Input::Tables(Arc::new(tables())));
+        world
+    }
+
+    fn restart(self, config: CoreConfig) -> Self {
         let mut world = Self::bare(Core::new(config, [9; 16]), self.journal, self.flows);
         world.now = self.now;
         world.latched = self.latched;
