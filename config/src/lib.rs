@@ -18,7 +18,7 @@ mod value;
 
 pub use mistake::Mistake;
 pub use model::{
-    Admin, Certificate, ClientCertificate, Config, Database, Dataplane, Dispatcher, Idle,
+    Admin, Certificate, ClientCertificate, Config, Database, Dataplane, Dispatcher, Hiding, Idle,
     KernelListen, Listen, Media, Network, Node, Port, Realm, Routing, Side, Sip, StreamTransport,
     Streams, Tls, TlsTrunk,
 };

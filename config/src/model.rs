@@ -24,6 +24,8 @@ pub struct Config {
     pub tls: Tls,
     /// `[streams]`
     pub streams: Streams,
+    /// `[hiding]`
+    pub hiding: Hiding,
     /// `[routing]`
     pub routing: Routing,
     /// `[dispatcher]`
@@ -281,6 +283,23 @@ pub struct Streams {
     pub trusted: Vec<Network>,
     /// `origins`: the web origins whose pages may open a WebSocket; none (default) for any.
     pub origins: Vec<String>,
+}
+
+/// `[hiding]`: what the carrier side does not see of the inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hiding {
+    /// `enabled`. Default true.
+    pub enabled: bool,
+    /// `keys`: the file of the keys that hide Call-IDs; made when it is not there. Default
+    /// `hiding.keys` in `state_dir`.
+    pub keys: PathBuf,
+    /// `hide_software`: whether `Server` and `User-Agent` of the inside do not pass. Default false.
+    pub hide_software: bool,
+    /// `strip_headers`: headers that do not pass; one that ends with `*` stands for all that begin so.
+    /// Default `P-Charging-*`.
+    pub strip_headers: Vec<String>,
+    /// `domains`: names of the inside in lower case, each with all below it. Default none.
+    pub domains: Vec<String>,
 }
 
 /// `[routing]`

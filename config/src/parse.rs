@@ -1,6 +1,7 @@
 //! The file's sections, one function each. Keys, defaults and ranges are documented in
 //! [`crate::Config`].
 
+mod hiding;
 mod streams;
 
 use std::ops::RangeInclusive;
@@ -11,8 +12,8 @@ use toml::de::{DeTable, DeValue};
 use crate::check;
 use crate::mistake::{Mistake, Report};
 use crate::model::{
-    Admin, Config, Database, Dataplane, Dispatcher, Idle, KernelListen, Listen, Media, Node, Port,
-    Realm, Routing, Side, Sip, Streams, Tls,
+    Admin, Config, Database, Dataplane, Dispatcher, Hiding, Idle, KernelListen, Listen, Media,
+    Node, Port, Realm, Routing, Side, Sip, Streams, Tls,
 };
 use crate::section::{Section, integer, string, wrong_type};
 use crate::value;
@@ -69,6 +70,7 @@ pub(crate) struct Draft<'d> {
     pub(crate) listen: Vec<Read<'d, Listen>>,
     pub(crate) tls: Read<'d, Tls>,
     pub(crate) streams: Read<'d, Streams>,
+    pub(crate) hiding: Hiding,
     pub(crate) routing: Read<'d, Routing>,
     pub(crate) dispatcher: Read<'d, Dispatcher>,
     pub(crate) database: Read<'d, Database>,
@@ -107,6 +109,7 @@ impl<'d> Draft<'d> {
         let (sip, kernel, listen) = sip(report, section, &sides);
         let tls = streams::tls(report, &mut root);
         let streams = streams::limits(report, &mut root);
+        let hiding = hiding::hiding(report, &mut root, &node);
         let section = table(report, &mut root, "routing", "routing");
         let routing = routing(report, section);
         let section = table(report, &mut root, "dispatcher", "dispatcher");
@@ -127,6 +130,7 @@ impl<'d> Draft<'d> {
             listen,
             tls,
             streams,
+            hiding,
             routing,
             dispatcher,
             database,
@@ -148,6 +152,7 @@ impl<'d> Draft<'d> {
             },
             tls: self.tls.value,
             streams: self.streams.value,
+            hiding: self.hiding,
             routing: self.routing.value,
             dispatcher: self.dispatcher.value,
             database: self.database.value,

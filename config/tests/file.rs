@@ -90,6 +90,11 @@ fn every_default_is_as_documented() {
     assert_eq!(c.sip.timer_c, Duration::from_secs(185));
     assert_eq!(c.sip.server, "tandem");
     assert!(c.sip.kernel.is_empty());
+    assert!(c.hiding.enabled);
+    assert_eq!(c.hiding.keys.to_str(), Some("/var/lib/tandem/hiding.keys"));
+    assert!(!c.hiding.hide_software);
+    assert_eq!(c.hiding.strip_headers, ["P-Charging-*"]);
+    assert!(c.hiding.domains.is_empty());
     assert_eq!(c.routing.pool_set, 1);
     assert_eq!(c.routing.trunk_set, 100);
     assert_eq!(c.routing.carrier_group, 1);
@@ -122,6 +127,7 @@ fn the_example_is_a_configuration_and_shows_the_defaults() {
     assert_eq!(full.dataplane.mbufs, config.dataplane.mbufs);
     assert_eq!(full.media, config.media);
     assert_eq!(full.routing, config.routing);
+    assert_eq!(full.hiding, config.hiding);
     assert_eq!(full.dispatcher, config.dispatcher);
     assert_eq!(full.database, config.database);
     assert_eq!(full.admin, config.admin);
@@ -458,4 +464,33 @@ fn mistakes_of_streams_name_their_place() {
     }
     let without = good.replace("[[tls.certificate]]\nchain = \"/c\"\nkey = \"/k\"\n", "");
     assert!(said(&without).join("|").contains("needs a certificate"));
+}
+
+#[test]
+fn mistakes_of_hiding_name_their_place() {
+    let with = |lines: &str| format!("{SMALL}[hiding]\n{lines}\n");
+    let good =
+        with("enabled = false\nstrip_headers = [\"X-*\", \"P-Foo\"]\ndomains = [\".PBX.example\"]");
+    let config = parse(&good).unwrap();
+    assert!(!config.hiding.enabled);
+    assert_eq!(config.hiding.strip_headers, ["X-*", "P-Foo"]);
+    assert_eq!(config.hiding.domains, ["pbx.example"]);
+    for (lines, needle) in [
+        ("enabled = 1", "neither true nor false"),
+        ("keys = \"hiding.keys\"", "absolute path"),
+        ("strip_headers = [\"X: y\"]", "is no header's name"),
+        ("strip_headers = [\"*\"]", "is no header's name"),
+        ("strip_headers = [\"call-id\"]", "would take Call-ID away"),
+        ("strip_headers = [\"C*\"]", "would take Call-ID away"),
+        ("domains = [\"pbx\"]", "with a dot in it"),
+        ("domains = [\"10.0.0.1\"]", "is no name of a domain"),
+        ("key = \"/x\"", "did you mean `keys`?"),
+    ] {
+        let wrong = said(&with(lines));
+        assert_eq!(wrong.len(), 1, "{wrong:#?}");
+        assert!(
+            wrong[0].contains("`hiding.") && wrong[0].contains(needle),
+            "{wrong:#?}"
+        );
+    }
 }

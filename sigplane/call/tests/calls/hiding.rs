@@ -236,10 +236,7 @@ fn all_of_a_dialog_has_the_same_token_outside_and_the_same_call_id_inside() {
         } else {
             sdp("203.0.113.50", 41_010)
         };
-        world.from(
-            TRUNK,
-            &out.by_trunk(method, &format!("t{n}"), n, "", &body),
-        );
+        world.from(TRUNK, &out.by_trunk(method, &format!("t{n}"), n, "", &body));
         let (inside, _) = sent(&mut world);
         let request = one(&inside, method);
         assert_eq!(header(&request, "Call-ID"), CALL_ID);
