@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use tandem_call::{
-    CoreConfig, DispatcherConfig, KernelConfig, MediaConfig, RealmConfig, RoutingConfig, Side,
-    StreamConfig,
+    CoreConfig, DispatcherConfig, HidingConfig, KernelConfig, MediaConfig, RealmConfig,
+    RoutingConfig, Side, StreamConfig,
 };
 use tandem_config::{Config, StreamTransport};
 use tandem_policy::Transport;
@@ -19,6 +19,7 @@ pub(crate) fn core_config(
     config: &Config,
     kernel: &[SocketAddr],
     streams: &[SocketAddr],
+    hiding: HidingConfig,
 ) -> CoreConfig {
     CoreConfig {
         node: config.node.id,
@@ -83,6 +84,7 @@ pub(crate) fn core_config(
             hold_timeout: config.media.hold_timeout,
             max_duration: config.media.max_duration,
         },
+        hiding,
     }
 }
 

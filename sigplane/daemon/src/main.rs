@@ -14,6 +14,7 @@ mod ask;
 mod core_config;
 mod database;
 mod disk;
+mod hiding;
 mod mailbox;
 mod startup;
 mod streams;

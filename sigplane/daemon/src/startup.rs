@@ -19,6 +19,7 @@ use crate::admin::{self, AdminError};
 use crate::core_config::core_config;
 use crate::database::{self, First};
 use crate::disk::Disk;
+use crate::hiding::{self, KeysError};
 use crate::mailbox::mailbox;
 use crate::streams;
 use crate::worker::{Parts, Sockets, Worker};
@@ -32,6 +33,7 @@ pub(crate) enum StartError {
     Bind(BindError),
     Streams(StreamsError),
     Admin(AdminError),
+    Keys(KeysError),
     System(io::Error),
 }
 
@@ -44,6 +46,7 @@ impl std::fmt::Display for StartError {
             Self::Bind(e) => write!(f, "SIP socket {e}"),
             Self::Streams(e) => write!(f, "SIP listener {e}"),
             Self::Admin(e) => write!(f, "management API: {e}"),
+            Self::Keys(e) => e.fmt(f),
             Self::System(e) => write!(f, "{e}: the system lacks what the daemon needs to start"),
         }
     }
@@ -66,6 +69,7 @@ from! {
     Bind: BindError,
     Streams: StreamsError,
     Admin: AdminError,
+    Keys: KeysError,
     System: io::Error,
 }
 
@@ -118,8 +122,12 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
     };
     let (sockets, listeners) = Sockets::bind(&config)?;
     let (streams, stream_listeners) = streams::start(&config)?;
+    let hiding = hiding::settings(&config.hiding)?;
     let mut worker = Worker::new(Parts {
-        core: Core::new(core_config(&config, &listeners, &stream_listeners), seed()?),
+        core: Core::new(
+            core_config(&config, &listeners, &stream_listeners, hiding),
+            seed()?,
+        ),
         config: Arc::clone(&config),
         journal,
         disk: Disk::start()?,

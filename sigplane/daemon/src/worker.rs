@@ -27,6 +27,7 @@ use tandem_store::{Entry, Journal, JournalError, LiveCall};
 use crate::ask::ToWorker;
 use crate::database;
 use crate::disk::Disk;
+use crate::hiding;
 use crate::mailbox::Inbox;
 use crate::streams::{self, FromStreams};
 use counters::{Count, Counters};
@@ -405,8 +406,18 @@ impl Worker {
             if let Some(streams) = &mut self.streams {
                 streams.reload();
             }
+            self.reload_keys();
         }
         false
+    }
+
+    /// Other keys for new calls; with a file that cannot be used, those from before stay.
+    fn reload_keys(&mut self) {
+        match hiding::keys(&self.config.hiding) {
+            Ok(Some(keys)) => self.core.hiding_keys(keys),
+            Ok(None) => {}
+            Err(error) => tracing::error!("{error}; the keys from before are used on"),
+        }
     }
 
     fn read_streams(&mut self) {

@@ -240,25 +240,29 @@ impl Core {
     }
 }
 
-
 /// A response as its request's sender knows it: From and To of the request, for which there is no
 /// record.
 pub(super) fn as_asked(request: &Message<'_>, bytes: Vec<u8>) -> Vec<u8> {
     let Ok(index) = tandem_sip::index(&bytes) else {
         return bytes;
     };
-    let asked = splice(&bytes, &index, Others::default(), |name, _, value| match name {
-        Name::From => Change::Value(request.value_of_from().to_vec()),
-        Name::To => {
-            let tag = NameAddr::parse(value).and_then(|parts| parts.tag());
-            let tag = tag.filter(|_| request.to_tag().is_empty());
-            Change::Value(match tag {
-                Some(tag) => [request.to_value(), b";tag=", tag].concat(),
-                None => request.to_value().to_vec(),
-            })
-        }
-        _ => Change::Keep,
-    });
+    let asked = splice(
+        &bytes,
+        &index,
+        Others::default(),
+        |name, _, value| match name {
+            Name::From => Change::Value(request.value_of_from().to_vec()),
+            Name::To => {
+                let tag = NameAddr::parse(value).and_then(|parts| parts.tag());
+                let tag = tag.filter(|_| request.to_tag().is_empty());
+                Change::Value(match tag {
+                    Some(tag) => [request.to_value(), b";tag=", tag].concat(),
+                    None => request.to_value().to_vec(),
+                })
+            }
+            _ => Change::Keep,
+        },
+    );
     asked.unwrap_or(bytes)
 }
 

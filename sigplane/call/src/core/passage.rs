@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tandem_transaction::{ClientId, Method, ServerId, ServerKey};
 
+use super::edge;
 use super::reply::{Answer, via_block};
 use super::request::Arrival;
 use super::timer::Timer;
@@ -159,7 +160,13 @@ impl Core {
         let contact = self.contact_of(user.unwrap_or(b"tandem"), passage.came);
         // Contacts of a redirection would show one side to the other.
         let contact = (code < 300).then_some(contact.as_slice());
-        let bytes = compose::back(message, &passage.vias, contact, &Body::Same);
+        let mut bytes = compose::back(message, &passage.vias, contact, &Body::Same);
+        if self.config.side(passage.came.path) == Some(Side::Internal)
+            && self.hides(Side::External).is_some()
+            && let Ok(request) = Message::read(&passage.request)
+        {
+            bytes = edge::as_asked(&request, bytes);
+        }
         self.layer.respond(now.mono, server, code, bytes.into());
         self.flush();
     }
