@@ -248,8 +248,10 @@ impl Phone {
 
     pub(crate) fn send(&self, method: &str, call_id: &str) {
         let from = self.address();
+        // With a user it is for somebody else.
+        let user = if method == "OPTIONS" { "" } else { "123@" };
         let message = format!(
-            "{method} sip:123@{EXTERNAL} SIP/2.0\r\n\
+            "{method} sip:{user}{EXTERNAL} SIP/2.0\r\n\
              Via: SIP/2.0/UDP {from};branch=z9hG4bK{call_id}\r\n\
              Max-Forwards: 70\r\n\
              From: <sip:a@{from}>;tag={call_id}\r\n\

@@ -121,10 +121,15 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_scrubbed_once(
+    fn what_is_left_is_part_of_a_longer_number(
         text in "([0-9]{1,3}|[.:%@]|10\\.0\\.0\\.11|fd00::11|[\\[\\]a-g]|pbx\\.example){0,20}"
     ) {
-        let once = scrubbed(&text, "192.0.2.1:5060", false);
-        prop_assert_eq!(scrubbed(&once, "192.0.2.1:5060", false), once);
+        let out = scrubbed(&text, "192.0.2.1:5060", false);
+        for (at, address) in out.match_indices("10.0.0.11") {
+            let is_digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
+            let before = out[..at].chars().next_back();
+            let behind = out[at + address.len()..].chars().next();
+            prop_assert!(is_digit(before) || is_digit(behind), "{} -> {}", text, out);
+        }
     }
 }
