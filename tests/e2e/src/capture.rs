@@ -54,6 +54,24 @@ impl Capture {
     /// # Errors
     /// When tcpdump does not start.
     pub fn start(lab: &Lab, namespace: &Namespace, name: &str, interface: &str) -> Result<Self> {
+        Self::keeping(KEPT, lab, namespace, name, interface)
+    }
+
+    /// The same, and of all packets all bytes are kept.
+    ///
+    /// # Errors
+    /// When tcpdump does not start.
+    pub fn whole(lab: &Lab, namespace: &Namespace, name: &str, interface: &str) -> Result<Self> {
+        Self::keeping(0, lab, namespace, name, interface)
+    }
+
+    fn keeping(
+        kept: usize,
+        lab: &Lab,
+        namespace: &Namespace,
+        name: &str,
+        interface: &str,
+    ) -> Result<Self> {
         let file = lab.dir().join(format!("{name}.pcap"));
         let mut command = namespace.command("tcpdump");
         // Each packet is written as it comes, and the buffer is large: a packet that is lost here
@@ -69,7 +87,7 @@ impl Capture {
         ]);
         command.args(["-B", "65536", "-s"]);
         command
-            .arg(KEPT.to_string())
+            .arg(kept.to_string())
             .arg("-w")
             .arg(&file)
             .arg("udp or (vlan and udp)");
@@ -82,7 +100,20 @@ impl Capture {
     ///
     /// # Errors
     /// When tcpdump itself lost packets, or the file cannot be read.
-    pub fn finish(mut self) -> Result<Seen> {
+    pub fn finish(self) -> Result<Seen> {
+        let file = self.stop()?;
+        let bytes =
+            std::fs::read(&file).map_err(Failure::while_(format!("reading {}", file.display())))?;
+        Ok(Seen {
+            packets: packets(&bytes),
+        })
+    }
+
+    /// Ends it: the file with what was seen.
+    ///
+    /// # Errors
+    /// When tcpdump itself lost packets.
+    pub fn stop(mut self) -> Result<PathBuf> {
         self.wait_until_still()?;
         self.process.signal(Signal::SIGINT)?;
         self.process.wait(Duration::from_secs(10))?;
@@ -95,11 +126,7 @@ impl Capture {
                 "the capture itself is not complete: {said}"
             )));
         }
-        let bytes = std::fs::read(&self.file)
-            .map_err(Failure::while_(format!("reading {}", self.file.display())))?;
-        Ok(Seen {
-            packets: packets(&bytes),
-        })
+        Ok(self.file)
     }
 }
 

@@ -129,6 +129,25 @@ impl Callee {
         Err(Failure::new(format!("no {method} came within {limit:?}")))
     }
 
+    /// The next message, whatever it is.
+    ///
+    /// # Errors
+    /// When none comes in time.
+    pub fn next(&self, limit: Duration) -> Result<Message> {
+        let mut buffer = vec![0; 65_536];
+        self.socket
+            .set_read_timeout(Some(limit))
+            .map_err(Failure::while_("a socket"))?;
+        let length = self
+            .socket
+            .recv(&mut buffer)
+            .map_err(Failure::while_("waiting for a message"))?;
+        let bytes = buffer.get(..length).unwrap_or_default();
+        Ok(Message {
+            text: String::from_utf8_lossy(bytes).into_owned(),
+        })
+    }
+
     /// Answers a request.
     ///
     /// # Errors

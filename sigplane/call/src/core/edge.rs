@@ -167,6 +167,31 @@ impl Core {
             .flatten()
     }
 
+    /// The Call-IDs of a call that is named by any of them, the inside's first.
+    #[must_use]
+    pub fn call_ids(&self, named: &[u8]) -> Vec<Vec<u8>> {
+        let inner = match self.open(named) {
+            Opened::Ours { call_id, .. } => call_id,
+            Opened::Foreign | Opened::Forged => named.to_vec(),
+        };
+        let mut records = self
+            .keys_of(&inner)
+            .iter()
+            .filter_map(|k| self.calls.get(k))
+            .map(|call| &call.record)
+            .peekable();
+        // A call that is yet to come may be one from the inside.
+        let key = match records.peek() {
+            None => self.hides(Side::External),
+            Some(_) => records.find_map(|r| self.key_of(r)),
+        };
+        let token = key.and_then(|key| self.seal(key, &inner));
+        let other = (inner != named).then(|| named.to_vec());
+        let mut all: Vec<_> = std::iter::once(inner).chain(token).chain(other).collect();
+        all.dedup();
+        all
+    }
+
     /// The key of the token that the carrier side knows, or will know, a call by.
     fn key_of(&self, record: &Record) -> Option<KeyId> {
         let callees = record.dialogs.iter().map(|d| d.callee.hop);

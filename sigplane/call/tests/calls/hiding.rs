@@ -501,6 +501,39 @@ fn forged_tokens_are_refused_and_foreign_ones_pass() {
 }
 
 #[test]
+fn a_call_is_found_by_either_of_its_call_ids() {
+    let mut world = world();
+    let out = call(&mut world);
+    let both = vec![CALL_ID.as_bytes().to_vec(), out.token.clone().into_bytes()];
+    assert_eq!(world.core.call_ids(CALL_ID.as_bytes()), both);
+    assert_eq!(world.core.call_ids(out.token.as_bytes()), both);
+    // One that may come yet, from either side.
+    let later = world.core.call_ids(b"later");
+    assert_eq!((later.len(), later[0].as_slice()), (2, &b"later"[..]));
+    establish(&mut world, "carriers");
+    assert_eq!(world.core.call_ids(b"carriers"), [b"carriers"]);
+}
+
+#[test]
+fn what_is_no_call_is_hidden_too() {
+    let mut world = world();
+    world.from(PHONE, &said("MESSAGE", TO, "m", 1, "", ""));
+    let seen = one(&sent(&mut world).1, "MESSAGE");
+    assert!(header(&seen, "Call-ID").starts_with("tnd1-"), "{seen}");
+    assert_eq!(
+        header(&seen, "From"),
+        "\"Alice\" <sip:alice@198.51.100.1>;tag=alice"
+    );
+    world.from(TRUNK, &answer(&seen, TRUNK, "200 OK", "bob", "", ""));
+    let ok = one(&sent(&mut world).0, "SIP/2.0 200");
+    assert_eq!(header(&ok, "Call-ID"), CALL_ID);
+    assert_eq!(
+        (header(&ok, "From"), header(&ok, "To")),
+        (FROM, bob().as_str())
+    );
+}
+
+#[test]
 fn without_its_key_a_call_shows_nothing_at_all() {
     let mut world = world();
     let out = call(&mut world);

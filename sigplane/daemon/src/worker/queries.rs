@@ -26,12 +26,14 @@ impl Worker {
                 packets,
                 answer,
             } if up => {
-                let flows = params.call_id.as_ref().map(|call_id| {
-                    let calls = self.core.calls().filter(|call| call.call_id == *call_id);
-                    calls.flat_map(|call| call.flows).collect()
-                });
+                // Each side may know the call by a Call-ID of its own.
+                let named = params.call_id.as_ref();
+                let call_ids = named.map_or_else(Vec::new, |n| self.core.call_ids(n.as_bytes()));
+                let of_call = |id: &str| call_ids.iter().any(|c| c == id.as_bytes());
+                let calls = self.core.calls().filter(|call| of_call(&call.call_id));
+                let flows = calls.flat_map(|call| call.flows).collect();
                 self.requests
-                    .start_capture(&params, flows.unwrap_or_default(), packets, answer);
+                    .start_capture(&params, call_ids, flows, packets, answer);
             }
             Ask::Capture { answer, .. } => drop(answer.send(Err(Refusal::dataplane_down()))),
             Ask::StopCapture(id) => self.requests.stop_capture(id),

@@ -106,6 +106,7 @@ impl Requests {
     pub(super) fn start_capture(
         &mut self,
         params: &CaptureParams,
+        call_ids: Vec<Vec<u8>>,
         flows: Vec<FlowId>,
         packets: mpsc::Sender<CaptureEvent>,
         answer: Answer<Result<CaptureStarted, Refusal>>,
@@ -117,7 +118,7 @@ impl Requests {
         self.end_capture("replaced by another capture", 0);
         self.last_capture += 1;
         let id = self.last_capture;
-        let spec = capture_spec(id, params, flows);
+        let spec = capture_spec(id, params, call_ids, flows);
         let started = CaptureStarted {
             id,
             max_packets: spec.max_packets,
@@ -277,7 +278,12 @@ fn busy() -> Refusal {
     )
 }
 
-fn capture_spec(id: u64, params: &CaptureParams, flows: Vec<FlowId>) -> CaptureSpec {
+fn capture_spec(
+    id: u64,
+    params: &CaptureParams,
+    call_ids: Vec<Vec<u8>>,
+    flows: Vec<FlowId>,
+) -> CaptureSpec {
     let limit = |wanted: u64, most: u64| if wanted == 0 { most } else { wanted.min(most) };
     let small = |wanted: u32, most: u32| if wanted == 0 { most } else { wanted.min(most) };
     CaptureSpec {
@@ -285,11 +291,7 @@ fn capture_spec(id: u64, params: &CaptureParams, flows: Vec<FlowId>) -> CaptureS
         filter: CaptureFilter {
             flows: flows.into_iter().chain(params.flow.map(FlowId)).collect(),
             addresses: params.address.into_iter().collect(),
-            call_ids: params
-                .call_id
-                .iter()
-                .map(|id| id.clone().into_bytes())
-                .collect(),
+            call_ids,
         },
         snaplen: small(params.snaplen, MAX_SNAPLEN),
         max_packets: limit(params.max_packets, MAX_PACKETS),
