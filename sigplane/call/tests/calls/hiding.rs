@@ -1,6 +1,7 @@
 //! Nothing of the inside is seen on the carrier side.
 
-use tandem_call::{CoreConfig, HidingConfig, KeyRing};
+use tandem_call::{CoreConfig, HidingConfig, KeyRing, Side, StreamConfig};
+use tandem_policy::Transport;
 
 use super::*;
 
@@ -531,6 +532,53 @@ fn what_is_no_call_is_hidden_too() {
         (header(&ok, "From"), header(&ok, "To")),
         (FROM, bob().as_str())
     );
+}
+
+#[test]
+fn a_call_that_is_redirected_or_changes_its_transport_stays_hidden() {
+    let mut config = hiding(keys(1));
+    config.routing.follow_redirects = true;
+    config.streams = vec![StreamConfig {
+        listen: OUTSIDE.parse().unwrap(),
+        transport: Transport::Tcp,
+        side: Side::External,
+        realm: Some(0),
+    }];
+    let mut world = World::with(config);
+    world.from(
+        PHONE,
+        &said("INVITE", TO, "i", 1, "", &sdp("10.0.0.11", 20_000)),
+    );
+    let invite = one(&sent(&mut world).1, "INVITE");
+    let elsewhere = answer(&invite, TRUNK, "302 Moved Temporarily", "t", "", "").replace(
+        &format!("<sip:media@{TRUNK}>"),
+        "<sip:100@203.0.113.51:5060>",
+    );
+    world.from(TRUNK, &elsewhere);
+    let again = one(&sent(&mut world).1, "INVITE");
+    assert_eq!(start(&again), "INVITE sip:100@203.0.113.51:5060 SIP/2.0");
+    assert_eq!(header(&again, "Call-ID"), header(&invite, "Call-ID"));
+    // The answer's Contact asks for TCP.
+    let there = "203.0.113.51:5060";
+    let ok = answer(
+        &again,
+        there,
+        "200 OK",
+        "bob",
+        "",
+        &sdp("203.0.113.51", 41_000),
+    )
+    .replace(&format!("{there}>"), &format!("{there};transport=tcp>"));
+    world.from(there, &ok);
+    assert_eq!(
+        header(&one(&sent(&mut world).0, "SIP/2.0 200"), "Call-ID"),
+        CALL_ID
+    );
+    world.from(PHONE, &said("ACK", &bob(), "a", 1, "", ""));
+    let ack = one(&sent(&mut world).1, "ACK");
+    assert!(header(&ack, "Via").starts_with("SIP/2.0/TCP"), "{ack}");
+    assert_eq!(header(&ack, "Call-ID"), header(&invite, "Call-ID"));
+    assert_eq!(header(&ack, "From"), header(&invite, "From"));
 }
 
 #[test]
