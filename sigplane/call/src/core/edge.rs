@@ -14,7 +14,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use tandem_sip::{FramingError, NameAddr, TOKEN_PREFIX};
+use tandem_sip::{FramingError, Index, NameAddr, TOKEN_PREFIX};
 
 use super::Core;
 use crate::config::Side;
@@ -45,10 +45,7 @@ impl Core {
         let Ok(index) = tandem_sip::index(bytes) else {
             return same;
         };
-        let value = |name: Name| {
-            let field = index.fields.iter().find(|f| f.name == name)?;
-            bytes.get(field.value.clone())
-        };
+        let value = |name: Name| value_of(bytes, &index, name);
         let opened = self.open(value(Name::CallId).unwrap_or_default());
         if opened == Opened::Forged {
             self.counters.add(Counter::TokensForged);
@@ -109,25 +106,26 @@ impl Core {
     }
 
     fn seen(&self, hop: Hop, bytes: &[u8]) -> Result<Option<Vec<u8>>, Unseen> {
-        let rules = &self.config.hiding;
+        // What cannot be read may say anything.
+        let index = tandem_sip::index(bytes)?;
         let call_id = match hop.hidden {
             None => None,
             Some(key) => {
-                let call_id = tandem_sip::call_id(bytes).ok_or(Unseen)?;
+                let call_id = value_of(bytes, &index, Name::CallId).ok_or(Unseen)?;
                 Some(self.seal(key, call_id).ok_or(Unseen)?)
             }
         };
         let is_inside = |ip: IpAddr| self.is_inside(hop, ip, true);
         let is_known = |ip: IpAddr| self.is_inside(hop, ip, false);
         let seen = Outward {
-            rules,
+            rules: &self.config.hiding,
             call_id: call_id.as_deref(),
             reference: &mut |call_id| self.shown(call_id, &is_inside),
             is_inside: &is_inside,
             is_known: &is_known,
             shown: hop.local,
         }
-        .apply(bytes)?;
+        .apply(bytes, &index);
         Ok(seen)
     }
 
@@ -289,6 +287,12 @@ pub(super) fn as_asked(request: &Message<'_>, bytes: Vec<u8>) -> Vec<u8> {
         },
     );
     asked.unwrap_or(bytes)
+}
+
+/// The value of the first field of this name.
+fn value_of<'a>(bytes: &'a [u8], index: &Index, name: Name) -> Option<&'a [u8]> {
+    let field = index.fields.iter().find(|f| f.name == name)?;
+    bytes.get(field.value.clone())
 }
 
 /// Values of From and To; none for those that nobody knows better.

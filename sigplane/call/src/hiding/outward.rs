@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use tandem_sip::{FramingError, Index, Name, Start};
+use tandem_sip::{Index, Name, Start};
 
 use super::HidingConfig;
 use super::references;
@@ -27,11 +27,7 @@ pub(crate) struct Outward<'a> {
 
 impl Outward<'_> {
     /// The message as it may be seen; none when it may as it is.
-    ///
-    /// # Errors
-    /// It cannot be read, so nobody knows what is in it.
-    pub(crate) fn apply(&mut self, bytes: &[u8]) -> Result<Option<Vec<u8>>, FramingError> {
-        let index = tandem_sip::index(bytes)?;
+    pub(crate) fn apply(&mut self, bytes: &[u8], index: &Index) -> Option<Vec<u8>> {
         let reason = match &index.start {
             Start::Response { reason, .. } => bytes
                 .get(reason.clone())
@@ -40,11 +36,11 @@ impl Outward<'_> {
         };
         let others = Others {
             reason,
-            body: self.body(bytes, &index),
+            body: self.body(bytes, index),
         };
-        Ok(splice(bytes, &index, others, |name, written, value| {
+        splice(bytes, index, others, |name, written, value| {
             self.field(name, written, value)
-        }))
+        })
     }
 
     fn field(&mut self, name: Name, written: &[u8], value: &[u8]) -> Change {
