@@ -19,8 +19,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tandem_call::{
-    Core, CoreConfig, DispatcherConfig, Input, MediaConfig, Now, Output, Path, RealmConfig,
-    RoutingConfig, Side, Tables,
+    Core, CoreConfig, DispatcherConfig, HidingConfig, Input, KeyRing, MediaConfig, Now, Output,
+    Path, RealmConfig, RoutingConfig, Side, Tables,
 };
 use tandem_link::{Command, DataplaneHello, FlowReport, FlowSpec, FromDataplane, LegStats};
 use tandem_link::{SlotTable, VERSION};
@@ -452,6 +452,12 @@ fn config() -> Result<CoreConfig, Box<dyn Error>> {
             timeout: Duration::from_secs(60),
             hold_timeout: Duration::from_secs(3600),
             max_duration: Duration::ZERO,
+        },
+        // As the appliance does by default.
+        hiding: HidingConfig {
+            enabled: true,
+            keys: Some(KeyRing::generate([7; 35])),
+            ..HidingConfig::off()
         },
     })
 }
