@@ -161,6 +161,53 @@ pub fn parse(bytes: &[u8]) -> Result<Index, Error> {
     })
 }
 
+/// What a stream's framing needs of a message's start line and header fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Whether the start line is SIP's.
+    pub is_sip: bool,
+    /// Content-Length, if it is there.
+    pub content_length: Option<usize>,
+}
+
+/// Reads the head of a message from a stream, up to and with the empty line, without indexing it. It sees the same
+/// Content-Length as [`parse`].
+///
+/// # Errors
+/// [`Error::ContentLength`] when that is not a number or contradicts itself, [`Error::NoEnd`] without an empty line.
+pub fn head(bytes: &[u8]) -> Result<Head, Error> {
+    let mut lines = Lines { bytes, at: 0 };
+    let (line, _) = lines.next_line().ok_or(Error::NoEnd)?;
+    let is_sip = start_line(bytes, line).is_some();
+    let mut lengths: Vec<Field> = Vec::new();
+    loop {
+        let (line, whole) = lines.next_line().ok_or(Error::NoEnd)?;
+        let candidate = match bytes.get(line.start) {
+            _ if line.is_empty() => break,
+            Some(b'C' | b'c' | b'L' | b'l') => field(bytes, line, whole),
+            _ => None,
+        };
+        let Some(mut found) = candidate.filter(|f| f.name == Name::ContentLength) else {
+            continue;
+        };
+        while is_fold(bytes, lines.at) {
+            let (more, _) = lines.next_line().ok_or(Error::NoEnd)?;
+            let more = trim(bytes, more);
+            if !more.is_empty() {
+                if found.value.is_empty() {
+                    found.value.start = more.start;
+                }
+                found.value.end = more.end;
+            }
+        }
+        lengths.push(found);
+    }
+    Ok(Head {
+        is_sip,
+        content_length: content_length(bytes, &lengths)?,
+    })
+}
+
 /// The Call-ID of a datagram, without indexing it whole: for the dataplane. None when there is none
 /// before the header fields end.
 #[must_use]
@@ -393,6 +440,34 @@ mod tests {
         assert_eq!(with("3", "3"), Err(Error::BodyTooShort));
     }
 
+    #[test]
+    fn a_stream_sees_the_length_that_the_index_sees() {
+        let with = |fields: &str| head(format!("SIP/2.0 200 OK\r\n{fields}\r\n").as_bytes());
+        let length = |content_length| {
+            Ok(Head {
+                is_sip: true,
+                content_length,
+            })
+        };
+        assert_eq!(with("l : 7\r\n"), length(Some(7)));
+        assert_eq!(
+            with("A: b\r\nCONTENT-LENGTH:\r\n 12\r\n \r\n"),
+            length(Some(12))
+        );
+        assert_eq!(with("A: b\r\n l: 3\r\nLx: 4\r\n"), length(None));
+        assert_eq!(with("l: 1\nl: 1\n"), length(Some(1)));
+        for bad in [
+            "l: 1\r\nContent-Length: 2\r\n",
+            "l: 1\r\n 2\r\n",
+            "l:\r\n",
+            "l: -1\r\n",
+        ] {
+            assert_eq!(with(bad), Err(Error::ContentLength), "{bad}");
+        }
+        assert!(!head(b"GET / HTTP/1.1\r\n\r\n").unwrap().is_sip);
+        assert_eq!(head(b"SIP/2.0 200 OK\r\nA: b\r\n"), Err(Error::NoEnd));
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_indexed_within_their_bounds(
@@ -402,8 +477,10 @@ mod tests {
             )
         ) {
             let message = [b"SIP/2.0 200 OK\r\n", bytes.as_slice(), b"\r\n\r\n"].concat();
-            let _ = (parse(&bytes), call_id(&bytes));
+            let _ = (parse(&bytes), call_id(&bytes), head(&bytes));
             if let Ok(index) = parse(&message) {
+                let length = content_length(&message, &index.fields);
+                prop_assert_eq!(head(&message).map(|h| h.content_length), length);
                 // The dataplane's short cut and the index name the same call.
                 let field = index.fields.iter().find(|f| f.name == Name::CallId);
                 let indexed = field.map(|f| &message[f.value.clone()]);

@@ -6,6 +6,7 @@
 
 mod build;
 mod edit;
+mod framer;
 mod list;
 mod message;
 mod uri;
@@ -14,6 +15,7 @@ mod value;
 
 pub use build::{RequestBuilder, Template, ack_for_failure, cancel_for, reason_phrase, response};
 pub use edit::{EditError, EditList};
+pub use framer::{Frame, FrameError, FrameLimits, Framer};
 pub use list::{split_list, unfold};
 pub use message::Message;
 pub use tandem_wire::sip::{
