@@ -23,6 +23,10 @@ const SOURCES: &[(&str, &str)] = &[
         "Signaling plane: sockets, link and journal",
         "sigplane/daemon/src/worker/counters.rs",
     ),
+    (
+        "Signaling plane: TCP, TLS and WebSocket",
+        "sigplane/net/src/streams/counters.rs",
+    ),
 ];
 
 /// The guide's page.
