@@ -1,6 +1,6 @@
 //! What a bad peer can do, and what it cannot do to others.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::time::Duration;
 
 use tandem_net::{StreamEvent, StreamKind, StreamLimits, StreamSend};
@@ -228,9 +228,7 @@ fn a_busy_connection_may_always_be_in_the_middle_of_a_message() {
 }
 
 #[test]
-fn a_system_without_room_for_connections_gets_a_rest() {
-    // The listener's own table of descriptors cannot be filled without harm to other tests; but a turn accepts no more
-    // than it may, and comes again for the rest.
+fn a_turn_accepts_no_more_than_it_may_and_comes_again_for_the_rest() {
     let settings = StreamLimits {
         accepts: 2,
         ..StreamLimits::default()
@@ -244,7 +242,4 @@ fn a_system_without_room_for_connections_gets_a_rest() {
     for _ in 0..10 {
         server.message();
     }
-    let mut byte = [0];
-    drop(server);
-    assert_eq!((&peers[0]).read(&mut byte).unwrap(), 0);
 }

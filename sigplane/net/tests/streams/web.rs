@@ -21,7 +21,10 @@ fn ws() -> Server {
 }
 
 /// Shakes hands as this subprotocol.
-fn hands<S: Read + Write>(stream: S, protocol: &str) -> Result<(WebSocket<S>, Response), Error> {
+pub(crate) fn hands<S: Read + Write>(
+    stream: S,
+    protocol: &str,
+) -> Result<(WebSocket<S>, Response), Error> {
     let mut request = "ws://a.example/sip".into_client_request().unwrap();
     if !protocol.is_empty() {
         let value = HeaderValue::from_str(protocol).unwrap();
