@@ -313,8 +313,13 @@ impl Connection {
         let result = if self.tls.is_some() {
             plain.clear();
             let turn = self.advance_tls(bytes, plain, counters);
-            // What came before an end still counts.
-            let received = self.receive(plain, settings, inputs, messages, counters);
+            // What came before an end still counts; but nothing does from a peer whose handshake is not over, or whose
+            // certificate was refused at its end.
+            let received = if self.phase == Phase::Handshake {
+                Ok(())
+            } else {
+                self.receive(plain, settings, inputs, messages, counters)
+            };
             match turn.and_then(|turn| received.map(|()| turn)) {
                 Ok(turn) if turn.closed => Err(End::drained(Count::ClosedByPeer)),
                 Ok(_) => Ok(()),

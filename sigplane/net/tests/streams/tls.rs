@@ -6,9 +6,10 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
+use rustls::client::WantsClientCert;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, ClientConnection, ConfigBuilder, RootCertStore, StreamOwned};
 use tandem_net::{
     ClientCertificates, StreamEvent, StreamKind, StreamLimits, StreamListener, Streams,
     StreamsError, TlsFiles, TlsTrunk,
@@ -166,6 +167,48 @@ fn a_trunk_must_show_a_certificate_of_its_authority_with_its_name() {
             );
         }
     }
+    server.quiet();
+}
+
+#[test]
+fn nothing_is_taken_from_a_refused_client_even_in_its_last_segment() {
+    let pki = Pki::new();
+    pki.sign("ca", "wrong", "DNS:other.example", "clientAuth");
+    let mut files = pki.files(&["a"]);
+    files.trunks = vec![TlsTrunk {
+        networks: vec![("127.0.0.1".parse().unwrap(), 32)],
+        client_ca: pki.path("ca.pem"),
+        names: vec!["trunk.example".to_owned()],
+    }];
+    let server = Server::start(TLS, StreamLimits::default(), Some(files));
+    let chain = vec![CertificateDer::from_pem_file(pki.path("wrong.pem")).unwrap()];
+    let key = PrivateKeyDer::from_pem_file(pki.path("wrong.key")).unwrap();
+    let config = client_builder(&pki)
+        .with_client_auth_cert(chain, key)
+        .unwrap();
+    let mut session =
+        ClientConnection::new(Arc::new(config), "a.example".try_into().unwrap()).unwrap();
+    let mut socket = peer(server.address(0));
+    while session.wants_write() {
+        session.write_tls(&mut socket).unwrap();
+    }
+    while !session.wants_write() || session.is_handshaking() {
+        session.read_tls(&mut socket).unwrap();
+        session.process_new_packets().unwrap();
+    }
+    // Certificate, Finished and a request at once.
+    session
+        .writer()
+        .write_all(request("refused", 0).as_bytes())
+        .unwrap();
+    let mut segment = Vec::new();
+    while session.wants_write() {
+        session.write_tls(&mut segment).unwrap();
+    }
+    socket.write_all(&segment).unwrap();
+    rest(&socket);
+    assert_eq!(server.counter("stream_tls_trunk_refused"), 1);
+    assert_eq!(server.counter("stream_messages_received"), 0);
     server.quiet();
 }
 
@@ -359,19 +402,21 @@ pub(crate) fn rustls_client(
     pki: &Pki,
     server: SocketAddr,
 ) -> StreamOwned<ClientConnection, Bytewise> {
-    let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_file(pki.path("ca.pem")).unwrap())
-        .unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let config = client_builder(pki).with_no_client_auth();
     let name = "a.example".try_into().unwrap();
     let session = ClientConnection::new(Arc::new(config), name).unwrap();
     StreamOwned::new(session, Bytewise(peer(server)))
+}
+
+fn client_builder(pki: &Pki) -> ConfigBuilder<ClientConfig, WantsClientCert> {
+    let mut roots = RootCertStore::empty();
+    let ca = CertificateDer::from_pem_file(pki.path("ca.pem")).unwrap();
+    roots.add(ca).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
 }
 
 /// A socket that is written to byte by byte.
