@@ -228,3 +228,6 @@ impl Write for Pipe<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -284,3 +284,6 @@ fn append(
     out.truncate(before + *written.as_ref().unwrap_or(&0));
     written.map(|_| ())
 }
+
+#[cfg(test)]
+mod tests;
