@@ -28,4 +28,4 @@ pub use config::{
 pub use core::{Core, RestoreError};
 pub use hiding::{HidingConfig, KeyFault, KeyId, KeyRing, Opened};
 pub use io::{Input, Now, Output, Path, SendError, Tables};
-pub use views::{CallState, CallView, TargetView};
+pub use views::{CallState, CallView, Footprint, TargetView};

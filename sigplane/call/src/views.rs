@@ -82,3 +82,47 @@ pub struct TargetView {
     /// The largest, in microseconds.
     pub latency_max_us: Option<u64>,
 }
+
+/// How much is alive in the core. All of it ends: a core without calls and probes has only zeros.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// Calls.
+    pub calls: usize,
+    /// Call-IDs by which they are found.
+    pub call_ids: usize,
+    /// Client transactions.
+    pub clients: usize,
+    /// What client transactions are for.
+    pub client_uses: usize,
+    /// Server transactions.
+    pub servers: usize,
+    /// Server transactions of first INVITEs.
+    pub setups: usize,
+    /// Requests in dialogs on their way.
+    pub relays: usize,
+    /// INVITEs that were given up.
+    pub lates: usize,
+    /// Timers, those of the transactions aside.
+    pub timers: usize,
+    /// Commands without their answers.
+    pub commands: usize,
+}
+
+impl Footprint {
+    /// By name.
+    pub fn tables(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        [
+            ("calls", self.calls),
+            ("Call-IDs", self.call_ids),
+            ("client transactions", self.clients),
+            ("uses of client transactions", self.client_uses),
+            ("server transactions", self.servers),
+            ("first INVITEs", self.setups),
+            ("requests in dialogs", self.relays),
+            ("late INVITEs", self.lates),
+            ("timers", self.timers),
+            ("commands", self.commands),
+        ]
+        .into_iter()
+    }
+}

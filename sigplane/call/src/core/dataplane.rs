@@ -48,6 +48,11 @@ impl Link {
     pub(super) const fn is_ready(&self) -> bool {
         self.up && self.in_step
     }
+
+    /// Commands without their answers.
+    pub(super) fn unanswered(&self) -> usize {
+        self.pending.len() + usize::from(self.listing.is_some())
+    }
 }
 
 impl Core {

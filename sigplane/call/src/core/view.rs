@@ -5,7 +5,7 @@ use tandem_policy::Target;
 use super::Core;
 use crate::call::Call;
 use crate::media::Session;
-use crate::views::{CallState, CallView, TargetView};
+use crate::views::{CallState, CallView, Footprint, TargetView};
 
 impl Core {
     /// Whether there is such a call, and it has not ended.
@@ -23,6 +23,24 @@ impl Core {
     /// Every dispatcher target, by row id.
     pub fn dispatcher(&self) -> impl Iterator<Item = TargetView> + '_ {
         self.dispatcher.targets().map(target_view)
+    }
+
+    /// How much is alive.
+    #[must_use]
+    pub fn footprint(&self) -> Footprint {
+        let (clients, servers) = self.layer.len();
+        Footprint {
+            calls: self.calls.len(),
+            call_ids: self.by_call_id.len(),
+            clients,
+            client_uses: self.clients.len(),
+            servers,
+            setups: self.setups.len(),
+            relays: self.relays.len(),
+            lates: self.lates.len() + self.late_relays.len(),
+            timers: self.timers.len(),
+            commands: self.link.unanswered(),
+        }
     }
 
     /// Every counter and gauge.
