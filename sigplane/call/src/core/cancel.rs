@@ -28,10 +28,9 @@ impl Core {
                 self.counters.add(Counter::InDialogForbidden);
                 return self.reply(arrival, &Answer::new(403, "Forbidden"));
             }
-            None => {
-                self.counters.add(Counter::NoSuchDialog);
-                return self.reply(arrival, &Answer::no_such_dialog());
-            }
+            // The INVITE has its answer, and the call is gone: there is nothing to cancel, but a CANCEL
+            // that comes again gets what it got before.
+            None => {}
         }
         self.counters.add(Counter::Cancels);
         self.reply(arrival, &Answer::new(200, "OK"));

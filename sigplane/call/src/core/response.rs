@@ -10,6 +10,10 @@ use crate::io::Now;
 use crate::message::{Message, Name};
 use crate::record::Hop;
 
+/// How far the CSeq of a BYE of our own is above the INVITE's: the caller may have sent requests in that
+/// dialog (PRACK, UPDATE), and what is not above them gets 500 (RFC 3261 section 12.2.2).
+const ABOVE_EARLY_REQUESTS: u32 = 1000;
+
 impl Core {
     pub(super) fn response(&mut self, now: Now, hop: Hop, message: &Message<'_>) {
         let key = ClientKey {
@@ -110,7 +114,7 @@ impl Core {
         if !known {
             ended.push(tag.to_vec());
             self.counters.add(Counter::LateAnswers);
-            let cseq = message.cseq().saturating_add(1);
+            let cseq = message.cseq().saturating_add(ABOVE_EARLY_REQUESTS);
             self.own_bye(
                 now,
                 &callee,

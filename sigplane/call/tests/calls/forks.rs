@@ -171,3 +171,34 @@ fn a_circle_of_redirections_ends() {
     assert!(world.one_to(CARRIER).starts_with("SIP/2.0 480"));
     world.assert_clean();
 }
+
+#[test]
+fn a_second_forks_bye_is_above_what_the_caller_sent_it() {
+    let mut world = World::new();
+    world.from(CARRIER, &invite("c1", &sdp("203.0.113.10", 40_000)));
+    let (pool, inside) = at_pool(&mut world);
+    let reliable = "Require: 100rel\r\nRSeq: 1\r\n";
+    let ringing = answer(&inside, &pool, "180 Ringing", "b2", reliable, "");
+    world.from(&pool, &ringing);
+    let seen = uri(header(&world.sent_to(CARRIER).pop().unwrap(), "Contact")).to_owned();
+    let dialog = Dialog {
+        call_id: "c1".into(),
+        tag: "b2".into(),
+        pool: pool.clone(),
+        seen_by_caller: seen,
+        seen_by_callee: String::new(),
+    };
+    let prack = dialog.by_caller("PRACK", "p", 2, "RAck: 1 1 INVITE\r\n", "");
+    world.from(CARRIER, &prack);
+    let prack = world.one_to(&pool);
+    world.from(&pool, &answer(&prack, &pool, "200 OK", "", "", ""));
+    for tag in ["b1", "b2"] {
+        let body = sdp("10.0.0.11", 20_000);
+        world.from(&pool, &answer(&inside, &pool, "200 OK", tag, "", &body));
+    }
+    let sent = world.sent_to(&pool);
+    let bye = sent.iter().find(|t| t.starts_with("BYE")).unwrap();
+    assert!(header(bye, "To").ends_with("tag=b2"));
+    let cseq = header(bye, "CSeq").split(' ').next().unwrap();
+    assert!(cseq.parse::<u32>().unwrap() > 2, "{bye}");
+}

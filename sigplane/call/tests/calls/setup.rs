@@ -212,6 +212,25 @@ fn a_cancel_reaches_the_target() {
 }
 
 #[test]
+fn a_cancel_that_comes_again_gets_the_same_answer() {
+    let mut world = World::new();
+    let message = invite("c1", &sdp("203.0.113.10", 40_000));
+    world.from(CARRIER, &message);
+    let (pool, inside) = at_pool(&mut world);
+    let busy = answer(&inside, &pool, "486 Busy Here", "bob", "", "");
+    world.from(&pool, &busy);
+    assert_eq!(world.core.calls().count(), 0);
+    world.sent_to(CARRIER);
+    // The INVITE's transaction still waits for its ACK (RFC 3261 section 9.2).
+    let cancel = message.replace("INVITE", "CANCEL");
+    for _ in 0..2 {
+        world.from(CARRIER, &cancel);
+        assert!(world.one_to(CARRIER).starts_with("SIP/2.0 200"));
+    }
+    world.assert_clean();
+}
+
+#[test]
 fn an_answer_that_crosses_a_cancel_stands() {
     let mut world = World::new();
     let message = invite("c1", &sdp("203.0.113.10", 40_000));
@@ -294,7 +313,7 @@ fn a_silent_target_is_left_for_the_next() {
     let starts: Vec<_> = sent.iter().map(|t| t.split(' ').next().unwrap()).collect();
     assert_eq!(starts, ["ACK", "BYE"]);
     assert!(header(&sent[1], "To").ends_with("tag=late"));
-    assert_eq!(header(&sent[1], "CSeq"), "2 BYE");
+    assert_eq!(header(&sent[1], "CSeq"), "1001 BYE");
     assert!(world.sent_to(CARRIER).is_empty());
     assert_eq!(world.counter("late_answers"), 1);
     world.from(
