@@ -189,6 +189,8 @@ pub(crate) struct Accepted {
     pub(crate) server: ServerId,
     /// The 2xx as it went to the caller.
     pub(crate) response: Arc<[u8]>,
+    /// The INVITE that was answered.
+    pub(crate) branch: Option<Branch>,
     /// Tags of further forks that were ended.
     pub(crate) ended: Vec<Vec<u8>>,
 }

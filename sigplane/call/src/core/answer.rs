@@ -181,6 +181,7 @@ impl Core {
             call.accepted = Some(Accepted {
                 server: setup.server,
                 response,
+                branch: answering,
                 ended: Vec::new(),
             });
         }
@@ -239,6 +240,26 @@ impl Core {
         self.end_answer(now, hop, message, &mut ended);
         if let Some(accepted) = self.calls.get_mut(&key).and_then(|c| c.accepted.as_mut()) {
             accepted.ended = ended;
+        }
+    }
+
+    /// An answered call ends: what its INVITE brings yet is nobody's. Another fork that answers now
+    /// is acknowledged and ended as before.
+    pub(super) fn outlive_answer(&mut self, key: u64) {
+        let Some(call) = self.calls.get_mut(&key) else {
+            return;
+        };
+        let Some(accepted) = call.accepted.take() else {
+            return;
+        };
+        let mut ended = accepted.ended;
+        ended.extend(call.record.confirmed.clone());
+        if let Some(branch) = accepted.branch
+            && self.layer.client_hop(branch.client).is_some()
+        {
+            self.clients.insert(branch.client, ClientUse::Late);
+            let cancel = branch.cancel;
+            self.lates.insert(branch.client, Late { cancel, ended });
         }
     }
 

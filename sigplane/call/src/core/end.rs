@@ -63,6 +63,7 @@ impl Core {
         });
         self.release_target(key);
         self.clear_timers(key);
+        self.outlive_answer(key);
         self.with_media(key, Session::close);
         if self.calls.get(&key).is_some_and(|c| c.awaiting.is_empty()) {
             return self.finish(key);

@@ -202,3 +202,34 @@ fn a_second_forks_bye_is_above_what_the_caller_sent_it() {
     let cseq = header(bye, "CSeq").split(' ').next().unwrap();
     assert!(cseq.parse::<u32>().unwrap() > 2, "{bye}");
 }
+
+#[test]
+fn a_fork_that_answers_after_the_end_is_ended() {
+    let mut world = World::new();
+    world.from(CARRIER, &invite("c1", &sdp("203.0.113.10", 40_000)));
+    let (pool, inside) = at_pool(&mut world);
+    let body = sdp("10.0.0.11", 20_000);
+    world.from(&pool, &answer(&inside, &pool, "200 OK", "b1", "", &body));
+    let ok = world.sent_to(CARRIER).pop().unwrap();
+    let dialog = Dialog {
+        call_id: "c1".into(),
+        tag: "b1".into(),
+        pool: pool.clone(),
+        seen_by_caller: uri(header(&ok, "Contact")).into(),
+        seen_by_callee: String::new(),
+    };
+    world.from(CARRIER, &dialog.by_caller("ACK", "a", 1, "", ""));
+    hang_up(&mut world, &dialog);
+    assert_eq!(world.core.calls().count(), 0);
+    world.sent.clear();
+    let late = answer(&inside, &pool, "200 OK", "b2", "", &body);
+    world.from(&pool, &late);
+    let sent = world.sent_to(&pool);
+    let starts: Vec<_> = sent.iter().map(|t| t.split(' ').next().unwrap()).collect();
+    assert_eq!(starts, ["ACK", "BYE"]);
+    assert!(sent.iter().all(|t| header(t, "To").ends_with("tag=b2")));
+    world.from(&pool, &answer(&sent[1], &pool, "200 OK", "", "", ""));
+    world.from(&pool, &late);
+    assert!(world.one_to(&pool).starts_with("ACK"), "each once");
+    world.assert_clean();
+}
