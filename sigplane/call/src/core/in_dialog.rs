@@ -195,7 +195,13 @@ impl Core {
         let call = self.calls.get(&place.key)?;
         let relays = call.relays.iter().filter_map(|r| self.relays.get(r));
         let setup = call.setup.as_ref().map(|s| s.exchange);
-        let mut open = setup.into_iter().chain(relays.map(|r| r.exchange));
+        // An offer in a 2xx, whose ACK was overtaken or is still to come.
+        let in_ack = call.record.answer_in_ack;
+        let in_ack = in_ack.map(|(_, answerer)| Exchange::Offered(answerer.other()));
+        let mut open = setup
+            .into_iter()
+            .chain(in_ack)
+            .chain(relays.map(|r| r.exchange));
         let offerer = open.find_map(|exchange| match exchange {
             Exchange::Offered(party) => Some(party),
             Exchange::None | Exchange::Answered(_) => None,

@@ -352,3 +352,25 @@ fn what_the_media_sessions_let_through_is_counted() {
     assert!(body(&inside).contains("m=audio 0 TCP/RTP/AVP"), "{inside}");
     assert_eq!(world.counter("sdp_media_disabled"), 1);
 }
+
+#[test]
+fn a_re_invite_that_overtakes_an_ack_waits_for_its_answer() {
+    let mut world = World::new();
+    let dialog = establish(&mut world, "c1");
+    let pool = dialog.pool.clone();
+    world.from(CARRIER, &dialog.by_caller("INVITE", "r1", 2, "", ""));
+    let inside = world.one_to(&pool);
+    let offer = sdp("10.0.0.11", 20_002);
+    world.from(&pool, &answer(&inside, &pool, "200 OK", "", "", &offer));
+    world.sent.clear();
+    let body = sdp("203.0.113.10", 40_004);
+    world.from(CARRIER, &dialog.by_caller("INVITE", "r2", 3, "", &body));
+    let refused = world.sent_to(CARRIER).pop().unwrap();
+    assert!(refused.starts_with("SIP/2.0 491"), "{refused}");
+    assert!(world.sent_to(&pool).is_empty());
+    let body = sdp("203.0.113.10", 40_002);
+    world.from(CARRIER, &dialog.by_caller("ACK", "a2", 2, "", &body));
+    assert!(media_port(&world.one_to(&pool)) > 0, "the answer passes");
+    world.from(CARRIER, &dialog.by_caller("INVITE", "r3", 4, "", &body));
+    assert!(world.one_to(&pool).starts_with("INVITE"));
+}
