@@ -8,7 +8,7 @@ help:
 	@echo "make demo      calls through both planes, shown as they happen; takes everything down"
 	@echo "make lab       the same set-up, left running for you to try; make lab-stop ends it"
 	@echo "make test      all tests, those in network namespaces included"
-	@echo "make nightly   what is too long for make test: fuzzing, soak"
+	@echo "make nightly   what is too long for make test: simulation, fuzzing, soak"
 	@echo "make bench     what a relayed packet and a call cost in our own code"
 	@echo "make bench-peers  CPU time a call, beside Debian's Kamailio; ARGS=--help shows more"
 	@echo "make setup     installs what is missing (Debian 12)"

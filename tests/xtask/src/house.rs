@@ -95,6 +95,7 @@ pub(crate) const HOUSE: &[Room] = &[
     room("tandem-bench-micro", Kind::Counting, &[]),
     room("tandem-bench-peers", Kind::Test, &["tandem-e2e"]),
     room("tandem-fuzz", Kind::Test, &[]),
+    room("tandem-sim", Kind::Test, &[]),
     room("xtask", Kind::Test, &[]),
 ];
 

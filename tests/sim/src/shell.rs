@@ -1,0 +1,403 @@
+//! The one room that makes the core's inputs, outputs and configuration: what the daemon's worker
+//! does, without sockets and files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tandem_call::{
+    Core, CoreConfig, DispatcherConfig, Input, MediaConfig, Now, Output, Path, RealmConfig,
+    RoutingConfig, SendError, Side, StreamConfig, Tables,
+};
+use tandem_link::{Command, DataplaneHello, FromDataplane};
+use tandem_policy::{AddressRow, Cdr, DispatcherRow, Transport};
+
+use crate::plan::Weather;
+
+/// Our address on the carriers' side.
+pub const OUTSIDE: &str = "198.51.100.1:5060";
+/// Our address on the pool's side.
+pub const INSIDE: &str = "10.0.0.1:5060";
+/// Who calls in.
+pub const CARRIERS: [&str; 2] = ["203.0.113.10:5060", "203.0.113.11:5060"];
+/// Who gets calls from the pool.
+pub const TRUNK: &str = "203.0.113.50:5060";
+/// Who may not do anything.
+pub const STRANGER: &str = "203.0.113.99:5060";
+/// The media servers.
+pub const POOL: [&str; 2] = ["10.0.0.11:5060", "10.0.0.12:5060"];
+
+/// An address from its text.
+#[must_use]
+pub fn at(text: &str) -> SocketAddr {
+    text.parse()
+        .unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)))
+}
+
+/// Whether an address is on the pool's side.
+#[must_use]
+pub fn is_inside(address: SocketAddr) -> bool {
+    address.ip().to_string().starts_with("10.")
+}
+
+/// Our address on the side of this peer.
+#[must_use]
+pub fn ours(peer: SocketAddr) -> SocketAddr {
+    at(if is_inside(peer) { INSIDE } else { OUTSIDE })
+}
+
+/// The clock begins here.
+pub const WALL_MS: u64 = 1_700_000_000_000;
+
+fn config(weather: &Weather) -> CoreConfig {
+    let realm = |name: &str, side, sip: &str| RealmConfig {
+        name: name.into(),
+        side,
+        sip: vec![at(sip)],
+        media: vec![at(sip).ip()],
+        media_ports: 30_000..=30_999,
+    };
+    let stream = |side, listen: &str, realm| StreamConfig {
+        listen: at(listen),
+        transport: Transport::Tcp,
+        side,
+        realm: Some(realm),
+    };
+    CoreConfig {
+        node: 7,
+        server: "tandem".into(),
+        realms: vec![
+            realm("outside", Side::External, OUTSIDE),
+            realm("inside", Side::Internal, INSIDE),
+        ],
+        kernel: vec![],
+        streams: vec![
+            stream(Side::External, OUTSIDE, 0),
+            stream(Side::Internal, INSIDE, 1),
+        ],
+        t1: Duration::from_millis(500),
+        timer_c: weather.timer_c,
+        max_calls: 10_000,
+        routing: RoutingConfig {
+            pool_set: 1,
+            trunk_set: 100,
+            carrier_group: 1,
+            follow_redirects: weather.follow_redirects,
+        },
+        dispatcher: DispatcherConfig {
+            probe_interval: weather.probe_interval,
+            probe_timeout: Duration::from_secs(4),
+            probe_failures: 3,
+            probe_successes: 1,
+            first_response: Duration::from_secs(2),
+        },
+        media: MediaConfig {
+            dscp: 46,
+            timeout: Duration::from_secs(60),
+            hold_timeout: Duration::from_secs(3600),
+            max_duration: weather.max_duration,
+        },
+    }
+}
+
+fn tables(weather: &Weather) -> Tables {
+    let target = |id, setid, at: &str| DispatcherRow {
+        id,
+        setid,
+        destination: if weather.streams.iter().any(|s| s == at) {
+            format!("sip:{at};transport=tcp")
+        } else {
+            format!("sip:{at}")
+        },
+        flags: 0,
+        priority: 0,
+        attrs: String::new(),
+        description: String::new(),
+    };
+    Tables {
+        dispatcher: vec![
+            target(1, 1, POOL[0]),
+            target(2, 1, POOL[1]),
+            target(3, 100, TRUNK),
+        ],
+        address: CARRIERS
+            .iter()
+            .enumerate()
+            .map(|(i, carrier)| AddressRow {
+                id: i64::try_from(i).unwrap_or_default(),
+                grp: 1,
+                ip_addr: at(carrier).ip().to_string(),
+                mask: 32,
+                port: 0,
+                tag: String::new(),
+            })
+            .collect(),
+    }
+}
+
+/// What the proxy wants done.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "passed on at once")]
+pub enum Wish {
+    /// This message sent.
+    Send {
+        /// Over a stream.
+        stream: bool,
+        /// From which of our addresses.
+        local: SocketAddr,
+        /// To whom.
+        to: SocketAddr,
+        /// Over a stream: where to connect to when there is no connection.
+        connect: Option<SocketAddr>,
+        /// The message.
+        bytes: Vec<u8>,
+    },
+    /// This command given.
+    Command(u64, Command),
+}
+
+/// The proxy as a process: it may be down, and its journal outlives it.
+#[derive(Debug)]
+pub struct Proxy {
+    config: CoreConfig,
+    tables: Arc<Tables>,
+    core: Option<Core>,
+    lives: u8,
+    /// By key: the record, while the call lives.
+    pub journal: BTreeMap<u64, Vec<u8>>,
+    /// Keys that were ever in the journal.
+    pub keys: BTreeSet<u64>,
+    /// By key.
+    pub cdrs: BTreeMap<u64, Cdr>,
+    /// What the journal was told and must not be.
+    pub faults: Vec<String>,
+    /// Die after so many more outputs.
+    pub dies_after: Option<usize>,
+}
+
+impl Proxy {
+    /// Not running yet.
+    #[must_use]
+    pub fn new(weather: &Weather) -> Self {
+        Self {
+            config: config(weather),
+            tables: Arc::new(tables(weather)),
+            core: None,
+            lives: 0,
+            journal: BTreeMap::new(),
+            keys: BTreeSet::new(),
+            cdrs: BTreeMap::new(),
+            faults: Vec::new(),
+            dies_after: None,
+        }
+    }
+
+    /// Whether it runs.
+    #[must_use]
+    pub const fn is_up(&self) -> bool {
+        self.core.is_some()
+    }
+
+    /// Starts it: calls are taken up from the journal.
+    pub fn start(&mut self, now: Duration) -> Vec<Wish> {
+        self.lives += 1;
+        self.dies_after = None;
+        let mut core = Core::new(self.config.clone(), [self.lives; 16]);
+        for (key, body) in self.journal.clone() {
+            if let Err(error) = core.restore(moment(now), key, &body) {
+                self.faults.push(format!("restore: {error}"));
+            }
+        }
+        self.core = Some(core);
+        self.drain()
+    }
+
+    /// A message came.
+    pub fn message(
+        &mut self,
+        now: Duration,
+        stream: bool,
+        source: SocketAddr,
+        bytes: &[u8],
+    ) -> Vec<Wish> {
+        let path = path(stream, source);
+        self.input(
+            now,
+            Input::Message {
+                path,
+                source,
+                local: ours(source),
+                bytes,
+            },
+        )
+    }
+
+    /// What went to a peer does not arrive.
+    pub fn unreachable(&mut self, now: Duration, stream: bool, peer: SocketAddr) -> Vec<Wish> {
+        let path = path(stream, peer);
+        self.input(
+            now,
+            Input::Unreachable {
+                path,
+                destination: peer,
+                error: SendError::PortUnreachable,
+            },
+        )
+    }
+
+    /// The database answers.
+    pub fn tables(&mut self, now: Duration) -> Vec<Wish> {
+        self.input(now, Input::Tables(self.tables.clone()))
+    }
+
+    /// A session with the dataplane begins.
+    pub fn dataplane_up(&mut self, now: Duration, hello: &DataplaneHello) -> Vec<Wish> {
+        self.input(now, Input::DataplaneUp(hello))
+    }
+
+    /// It ends.
+    pub fn dataplane_down(&mut self, now: Duration) -> Vec<Wish> {
+        self.input(now, Input::DataplaneDown)
+    }
+
+    /// The dataplane says something.
+    pub fn dataplane(&mut self, now: Duration, message: FromDataplane) -> Vec<Wish> {
+        self.input(now, Input::Dataplane(message))
+    }
+
+    /// Time has passed.
+    pub fn timer(&mut self, now: Duration) -> Vec<Wish> {
+        self.input(now, Input::Timer)
+    }
+
+    /// When [`Self::timer`] is wanted.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Duration> {
+        self.core.as_ref().and_then(Core::next_timeout)
+    }
+
+    /// What is left that should not be: names and figures.
+    #[must_use]
+    pub fn leftovers(&self) -> Vec<String> {
+        let Some(core) = &self.core else {
+            return vec!["the proxy is down".into()];
+        };
+        let mut left: Vec<String> = core
+            .footprint()
+            .tables()
+            .filter(|(_, n)| *n > 0)
+            .map(|(name, n)| format!("{n} {name}"))
+            .collect();
+        let counted: u64 = core.dispatcher().map(|t| t.calls).sum();
+        if counted > 0 {
+            left.push(format!("{counted} calls at the targets"));
+        }
+        if self.counter("media_port_pairs_used") > 0 {
+            left.push("media ports".into());
+        }
+        if !self.journal.is_empty() {
+            left.push(format!("{} calls in the journal", self.journal.len()));
+        }
+        left
+    }
+
+    /// A counter.
+    #[must_use]
+    pub fn counter(&self, name: &str) -> u64 {
+        let counters = self.core.as_ref().into_iter().flat_map(Core::counters);
+        counters
+            .filter(|(n, _)| *n == name)
+            .map(|(_, v)| v)
+            .next()
+            .unwrap_or(0)
+    }
+
+    /// Every counter that moved.
+    #[must_use]
+    pub fn counters(&self) -> Vec<(&'static str, u64)> {
+        let counters = self.core.as_ref().into_iter().flat_map(Core::counters);
+        counters.filter(|(_, v)| *v > 0).collect()
+    }
+
+    fn input(&mut self, now: Duration, input: Input<'_>) -> Vec<Wish> {
+        let Some(core) = self.core.as_mut() else {
+            return Vec::new();
+        };
+        core.input(moment(now), input);
+        self.drain()
+    }
+
+    fn drain(&mut self) -> Vec<Wish> {
+        let mut wishes = Vec::new();
+        while let Some(output) = self.core.as_mut().and_then(Core::output) {
+            if let Some(left) = self.dies_after.as_mut() {
+                if *left == 0 {
+                    self.core = None;
+                    break;
+                }
+                *left -= 1;
+            }
+            match output {
+                Output::Send {
+                    path,
+                    local,
+                    destination,
+                    connect,
+                    bytes,
+                } => wishes.push(Wish::Send {
+                    stream: matches!(path, Path::Stream(_)),
+                    local,
+                    to: destination,
+                    connect,
+                    bytes,
+                }),
+                Output::Command { seq, command } => wishes.push(Wish::Command(seq, command)),
+                Output::Journal { key, body, cdr } => self.record(key, body, cdr),
+            }
+        }
+        wishes
+    }
+
+    fn record(&mut self, key: u64, body: Option<Vec<u8>>, cdr: Option<Box<Cdr>>) {
+        if self.cdrs.contains_key(&key) {
+            self.faults
+                .push(format!("call {key:x}: a record after its CDR"));
+        }
+        match (body, cdr) {
+            (Some(body), None) => {
+                self.keys.insert(key);
+                self.journal.insert(key, body);
+            }
+            (None, Some(cdr)) => {
+                if self.journal.remove(&key).is_none() {
+                    self.faults
+                        .push(format!("call {key:x}: a CDR without a record"));
+                }
+                self.cdrs.insert(key, *cdr);
+            }
+            (body, cdr) => self.faults.push(format!(
+                "call {key:x}: a record with body: {}, with CDR: {}",
+                body.is_some(),
+                cdr.is_some()
+            )),
+        }
+    }
+}
+
+fn path(stream: bool, peer: SocketAddr) -> Path {
+    let index = u16::from(is_inside(peer));
+    if stream {
+        Path::Stream(index)
+    } else {
+        Path::Realm(index)
+    }
+}
+
+fn moment(now: Duration) -> Now {
+    let ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+    Now {
+        mono: now,
+        wall_ms: WALL_MS.saturating_add(ms),
+    }
+}
