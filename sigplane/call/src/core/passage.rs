@@ -41,9 +41,7 @@ impl Core {
             return;
         }
         if !self.has_tables {
-            self.counters.add(Counter::CallsNoTables);
-            let answer = Answer::unavailable().with("Retry-After", b"5");
-            return self.reply(arrival, &answer);
+            return self.too_early(now, arrival, server_key);
         }
         let Some(decision) = self.decide(arrival.hop) else {
             self.counters.add(Counter::Forbidden);

@@ -4,7 +4,7 @@ use tandem_transaction::{Method, Received, ServerKey};
 
 use super::Core;
 use super::edge::Inward;
-use super::reply::Answer;
+use super::reply::{Answer, via_block};
 use crate::compose::ALLOW;
 use crate::counters::Counter;
 use crate::io::Now;
@@ -131,6 +131,24 @@ impl Core {
             }
             _ => self.pass(now, arrival, key),
         }
+    }
+
+    /// Before the tables were read nobody can be told from a stranger. Answered by a transaction:
+    /// a repetition that comes when they are there must not get another answer.
+    pub(super) fn too_early(&mut self, now: Now, arrival: Arrival<'_, '_>, key: ServerKey) {
+        self.counters.add(Counter::CallsNoTables);
+        let message = arrival.message;
+        let vias = message.list(Name::Via);
+        let Some(back) = vias
+            .first()
+            .and_then(|via| message::response_hop(via, arrival.hop))
+        else {
+            return;
+        };
+        let server = self.layer.accept(key, back);
+        let vias = via_block(&vias, arrival.hop.peer);
+        let answer = Answer::unavailable().with("Retry-After", b"5");
+        self.respond(now, server, &vias, message, &answer);
     }
 
     /// What every request that we would pass on has to satisfy (RFC 3261 section 16.3); answers

@@ -104,6 +104,10 @@ fn before_the_tables_are_read_callers_are_asked_to_wait() {
     assert_eq!(world.counter("sip_forbidden"), 0);
     assert!(world.cdrs.is_empty() && world.journal.is_empty());
     world.input(tandem_call::Input::Tables(tables().into()));
+    // The same request again is not another one: its sender has its answer.
     world.from(CARRIER, &text);
+    assert!(world.one_to(CARRIER).starts_with("SIP/2.0 503"));
+    let later = invite_from(CARRIER, "c1", "inv2", &sdp("203.0.113.10", 40_000));
+    world.from(CARRIER, &later);
     at_pool(&mut world);
 }
