@@ -100,6 +100,8 @@ pub struct Footprint {
     pub setups: usize,
     /// Requests in dialogs on their way.
     pub relays: usize,
+    /// Requests outside of calls on their way.
+    pub passages: usize,
     /// INVITEs that were given up.
     pub lates: usize,
     /// Timers, those of the transactions aside.
@@ -119,6 +121,7 @@ impl Footprint {
             ("server transactions", self.servers),
             ("first INVITEs", self.setups),
             ("requests in dialogs", self.relays),
+            ("requests outside of calls", self.passages),
             ("late INVITEs", self.lates),
             ("timers", self.timers),
             ("commands", self.commands),

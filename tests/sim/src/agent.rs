@@ -560,6 +560,17 @@ impl Agent {
                 self.respond(c, &key, 200, &tag, &[], "");
             }
             "INVITE" if server.request.to_tag().is_empty() => self.called(c, &key, server),
+            "MESSAGE" if server.request.to_tag().is_empty() => {
+                let sent = server.request.number(REQUEST);
+                let sent = sent.and_then(|n| c.ledger.sent_request(n));
+                if sent.is_none_or(|s| s.method != "MESSAGE") {
+                    c.ledger.fault("a MESSAGE that nobody sent".into());
+                }
+                self.servers.insert(key.clone(), server);
+                let code = c.rng.pick(&[200, 200, 200, 404, 503]).unwrap_or(200);
+                let tag = c.ledger.name();
+                self.respond(c, &key, code, &tag, &[], "");
+            }
             _ => self.in_dialog(c, key, server, own),
         }
     }

@@ -96,7 +96,10 @@ fn ended_by_us(world: &World, call: u32) -> bool {
         cdr.to_uri.starts_with(&uri)
             && matches!(
                 cdr.cause,
-                EndCause::Local | EndCause::MediaTimeout | EndCause::MaxDuration
+                EndCause::Local
+                    | EndCause::MediaTimeout
+                    | EndCause::MaxDuration
+                    | EndCause::SessionExpired
             )
     })
 }

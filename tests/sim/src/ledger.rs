@@ -138,6 +138,7 @@ pub fn may_invent(method: &str, code: u16, cancelled: bool) -> bool {
         ("UPDATE", 488 | 491 | 500) => true,
         ("BYE" | "UPDATE" | "PRACK" | "INFO", 408 | 481) => true,
         ("PRACK", 488) => true,
+        ("MESSAGE", 408 | 503) => true,
         _ => false,
     }
 }

@@ -36,7 +36,7 @@ pub enum Do {
 }
 
 /// A phone's part in a call.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Leg {
     /// The call's number.
     pub call: u32,
@@ -138,35 +138,44 @@ impl Dialog {
 }
 
 impl Agent {
-    /// A call begins.
-    pub fn call(&mut self, c: &mut Context<'_>, number: u32, plan: &CallerPlan) {
-        let leg = self.legs.len();
+    /// A request outside of calls.
+    pub fn message(&mut self, c: &mut Context<'_>, number: u32) {
+        let leg = self.begin(c, number);
+        let sent = Outgoing {
+            method: "MESSAGE",
+            cseq: 1,
+            headers: vec![],
+            body: String::new(),
+        };
+        self.send(c, leg, None, sent);
+    }
+
+    /// A leg of a caller.
+    fn begin(&mut self, c: &mut Context<'_>, number: u32) -> usize {
         let proxy = ours(self.address);
         let transport = if self.stream { ";transport=tcp" } else { "" };
-        let tag = c.ledger.name();
-        let call_id = format!("{}@sim", c.ledger.name());
         self.legs.push(Leg {
             call: number,
             caller: true,
-            tag,
+            tag: c.ledger.name(),
             local: format!("<sip:caller{number}@sim.example>"),
             remote: format!("<sip:{number}@sim.example>"),
-            call_id,
+            call_id: format!("{}@sim", c.ledger.name()),
             target: format!("sip:{number}@{proxy}{transport}"),
-            dialogs: Vec::new(),
-            dead: false,
-            silent: false,
-            invite: None,
-            result: None,
-            delayed: plan.delayed,
-            prack: plan.prack,
-            early_update: plan.early_update,
-            cancelled: false,
-            talk: plan.talk.clone(),
-            plan: None,
-            last_fork: 0,
-            final_tries: 0,
+            ..Leg::default()
         });
+        self.legs.len() - 1
+    }
+
+    /// A call begins.
+    pub fn call(&mut self, c: &mut Context<'_>, number: u32, plan: &CallerPlan) {
+        let leg = self.begin(c, number);
+        if let Some(of) = self.legs.get_mut(leg) {
+            of.delayed = plan.delayed;
+            of.prack = plan.prack;
+            of.early_update = plan.early_update;
+            of.talk = plan.talk.clone();
+        }
         let body = if plan.delayed {
             String::new()
         } else {
@@ -449,25 +458,17 @@ impl Agent {
         let plain = |name| text::uri(request.value(name).unwrap_or_default()).to_owned();
         self.legs.push(Leg {
             call,
-            caller: false,
-            tag: String::new(),
             local: format!("<{}>", plain("To")),
             remote: format!("<{}>", plain("From")),
             call_id: request.value("Call-ID").unwrap_or_default().to_owned(),
-            target: String::new(),
-            dialogs: Vec::new(),
             dead: plan.verdict == Verdict::Silent,
             silent: plan.verdict == Verdict::Silent,
             invite: Some(key.clone()),
-            result: None,
             delayed: request.body.is_empty(),
             prack: request.values("Supported").any(|v| v.contains("100rel")),
-            early_update: false,
-            cancelled: false,
             talk: plan.talk.clone(),
             plan: Some(plan.clone()),
-            last_fork: 0,
-            final_tries: 0,
+            ..Leg::default()
         });
         let sent = request
             .number(crate::ledger::REQUEST)
@@ -660,7 +661,14 @@ impl Agent {
         offers: bool,
     ) {
         let tag = self.dialog(leg, dialog).map(|d| d.local.clone());
-        let text = self.respond(c, key, 200, &tag.unwrap_or_default(), &[], body);
+        // Nobody refreshes it: calls are shorter, unless a phone died.
+        let expires = [("Session-Expires", "90;refresher=uas".to_owned())];
+        let extra = if c.rng.per_mille(200) {
+            &expires[..]
+        } else {
+            &[]
+        };
+        let text = self.respond(c, key, 200, &tag.unwrap_or_default(), extra, body);
         let cseq = self.servers.get(key).map_or(0, |s| s.request.cseq().0);
         if let Some(of) = self.dialog(leg, dialog) {
             of.accept = Some((cseq, text, offers, false));

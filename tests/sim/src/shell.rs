@@ -233,15 +233,19 @@ impl Proxy {
         )
     }
 
-    /// What went to a peer does not arrive.
-    pub fn unreachable(&mut self, now: Duration, stream: bool, peer: SocketAddr) -> Vec<Wish> {
-        let path = path(stream, peer);
+    /// What went to a peer by a stream does not arrive: there was one, or there is none.
+    pub fn unreachable(&mut self, now: Duration, peer: SocketAddr, was: bool) -> Vec<Wish> {
+        let path = path(true, peer);
         self.input(
             now,
             Input::Unreachable {
                 path,
                 destination: peer,
-                error: SendError::PortUnreachable,
+                error: if was {
+                    SendError::Closed
+                } else {
+                    SendError::HostUnreachable
+                },
             },
         )
     }

@@ -36,6 +36,8 @@ enum Event {
     Unreachable(SocketAddr),
     Alarm(usize, Alarm),
     Begin(u32, CallerPlan),
+    /// A MESSAGE outside of calls, by this phone.
+    Message(u32, usize),
     Crash,
     Start,
     Tables,
@@ -114,6 +116,10 @@ impl World {
                 Event::Begin(number, plan),
             );
         }
+        for number in calls..calls + calls / 3 {
+            let agent = self.rng.pick(&[0, 1, 3, 4]).unwrap_or(0);
+            self.after(1_500, 80_000, Event::Message(number, agent));
+        }
         for time in self.weather.crashes.clone() {
             self.at(time, Event::Crash);
         }
@@ -188,7 +194,7 @@ impl World {
             }
             Event::ToStranger(bytes) => self.stranger_hears(&bytes),
             Event::Unreachable(peer) => {
-                let wishes = self.proxy.unreachable(self.now, true, peer);
+                let wishes = self.proxy.unreachable(self.now, peer, false);
                 self.carry_out(wishes);
             }
             Event::Alarm(agent, alarm) => self.with_agent(agent, |a, c| a.alarm(c, alarm)),
@@ -201,6 +207,9 @@ impl World {
                     });
                     self.with_agent(agent, |a, c| a.call(c, number, &plan));
                 }
+            }
+            Event::Message(number, agent) => {
+                self.with_agent(agent, |a, c| a.message(c, number));
             }
             Event::Crash => {
                 let left = self.rng.below(8);
@@ -409,7 +418,7 @@ impl World {
             .note(self.now, || format!("the stream with {peer} breaks"));
         self.connections.remove(&peer);
         if self.proxy.is_up() {
-            let wishes = self.proxy.unreachable(self.now, true, peer);
+            let wishes = self.proxy.unreachable(self.now, peer, true);
             self.carry_out(wishes);
         }
     }

@@ -37,6 +37,7 @@ impl Core {
             servers,
             setups: self.setups.len(),
             relays: self.relays.len(),
+            passages: self.passages.len(),
             lates: self.lates.len() + self.late_relays.len(),
             timers: self.timers.len(),
             commands: self.link.unanswered(),
