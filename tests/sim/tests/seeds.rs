@@ -6,7 +6,7 @@ use tandem_sim::run;
 /// Calls in a run.
 const CALLS: u32 = 36;
 /// Seeds of a test, each of four has its own.
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 120;
 
 fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|v| v.parse().unwrap())
