@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::ledger::{ANSWERS, Ledger, REQUEST, RESPONSE, SentRequest, SentResponse, may_invent};
-use crate::leg::{Do, Leg};
+use crate::leg::{Do, INSIDE_CALL_ID, Leg};
 use crate::rng::Rng;
 use crate::shell::{is_inside, ours};
 use crate::text::{self, Text};
@@ -34,6 +34,8 @@ pub struct Context<'a> {
     pub timer_c: Duration,
     /// Who is reached by streams.
     pub streams: &'a [String],
+    /// Whether the inside's Call-IDs are hidden.
+    pub hides: bool,
 }
 
 impl Context<'_> {
@@ -142,16 +144,16 @@ impl Agent {
             let text = String::from_utf8_lossy(bytes).into_owned();
             return c.ledger.fault(format!("not a message: {text}"));
         };
+        let text = String::from_utf8_lossy(bytes);
         let foreign = if is_inside(self.address) {
-            "203.0.113."
+            text.contains("203.0.113.")
         } else {
-            "10.0.0."
+            text.contains("10.0.0.") || c.hides && text.contains(INSIDE_CALL_ID)
         };
-        if String::from_utf8_lossy(bytes).contains(foreign) {
+        if foreign {
             let who = self.address;
             c.ledger.fault(format!(
-                "{who} is shown an address of the other side:\n{}",
-                String::from_utf8_lossy(bytes)
+                "{who} is shown something of the other side:\n{text}"
             ));
         }
         if message.code().is_some() {

@@ -7,8 +7,11 @@ use crate::agent::{Agent, Alarm, Context, Key, Outgoing, Server, T1, TIMEOUT};
 use crate::ledger::RESPONSE;
 use crate::plan::{Act, CalleePlan, CallerPlan, Talk, Verdict};
 use crate::rng::Rng;
-use crate::shell::{POOL, at, ours};
+use crate::shell::{POOL, at, is_inside, ours};
 use crate::text::{self, Text};
+
+/// What Call-IDs of the inside end with.
+pub const INSIDE_CALL_ID: &str = "inside";
 
 /// What a leg does when a time has come.
 #[derive(Clone, Debug)]
@@ -154,13 +157,18 @@ impl Agent {
     fn begin(&mut self, c: &mut Context<'_>, number: u32) -> usize {
         let proxy = ours(self.address);
         let transport = if self.stream { ";transport=tcp" } else { "" };
+        let side = if is_inside(self.address) {
+            INSIDE_CALL_ID
+        } else {
+            "outside"
+        };
         self.legs.push(Leg {
             call: number,
             caller: true,
             tag: c.ledger.name(),
             local: format!("<sip:caller{number}@sim.example>"),
             remote: format!("<sip:{number}@sim.example>"),
-            call_id: format!("{}@sim", c.ledger.name()),
+            call_id: format!("{}@{side}", c.ledger.name()),
             target: format!("sip:{number}@{proxy}{transport}"),
             ..Leg::default()
         });

@@ -39,6 +39,8 @@ pub struct Weather {
     pub max_duration: Duration,
     /// Whether 3xx are followed.
     pub follow_redirects: bool,
+    /// Whether the inside's Call-IDs are hidden.
+    pub hides: bool,
 }
 
 impl Weather {
@@ -89,6 +91,7 @@ impl Weather {
             timer_c: Duration::from_secs(if rng.per_mille(500) { 185 } else { 60 }),
             max_duration: Duration::from_secs(300),
             follow_redirects: rng.per_mille(500),
+            hides: rng.per_mille(500),
         }
     }
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_call::{
-    Core, CoreConfig, DispatcherConfig, Input, MediaConfig, Now, Output, Path, RealmConfig,
-    RoutingConfig, SendError, Side, StreamConfig, Tables,
+    Core, CoreConfig, DispatcherConfig, HidingConfig, Input, KeyRing, MediaConfig, Now, Output,
+    Path, RealmConfig, RoutingConfig, SendError, Side, StreamConfig, Tables,
 };
 use tandem_link::{Command, DataplaneHello, FromDataplane};
 use tandem_policy::{AddressRow, Cdr, DispatcherRow, Transport};
@@ -97,6 +97,16 @@ fn config(weather: &Weather) -> CoreConfig {
             timeout: Duration::from_secs(60),
             hold_timeout: Duration::from_secs(3600),
             max_duration: weather.max_duration,
+        },
+        hiding: if weather.hides {
+            HidingConfig {
+                enabled: true,
+                keys: Some(KeyRing::generate([7; _])),
+                hide_software: true,
+                ..HidingConfig::off()
+            }
+        } else {
+            HidingConfig::off()
         },
     }
 }

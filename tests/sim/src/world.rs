@@ -322,6 +322,7 @@ impl World {
                 alarms: &mut alarms,
                 timer_c: self.weather.timer_c,
                 streams: &self.weather.streams,
+                hides: self.weather.hides,
             },
         );
         for (time, alarm) in alarms {
