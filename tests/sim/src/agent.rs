@@ -580,11 +580,9 @@ impl Agent {
     fn in_dialog(&mut self, c: &mut Context<'_>, key: Key, mut server: Server, own: bool) {
         let (local, remote) = (server.request.to_tag(), server.request.from_tag());
         let Some((leg, dialog)) = self.find(&local, &remote) else {
-            // The 2xx was lost with the proxy, but not its record of the call.
-            if self.legs.iter().any(|l| l.tag == local && l.dead) {
-                return;
-            }
-            let lost = c.ledger.lives.len() > 1 && self.legs.iter().any(|l| l.tag == local);
+            // The 2xx was lost, and nobody was there to repeat it; the proxy knows the call.
+            let unanswered = |l: &Leg| l.tag == local && !matches!(l.result, Some(200..300));
+            let lost = !c.ledger.calm && self.legs.iter().any(unanswered);
             if lost && key.1 == "BYE" {
                 self.servers.insert(key.clone(), server);
                 self.respond(c, &key, 481, "", &[], "");
