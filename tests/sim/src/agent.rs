@@ -580,6 +580,9 @@ impl Agent {
     fn in_dialog(&mut self, c: &mut Context<'_>, key: Key, mut server: Server, own: bool) {
         let (local, remote) = (server.request.to_tag(), server.request.from_tag());
         let Some((leg, dialog)) = self.find(&local, &remote) else {
+            if self.legs.iter().any(|l| l.tag == local && l.dead) {
+                return;
+            }
             // The 2xx was lost, and nobody was there to repeat it; the proxy knows the call.
             let unanswered = |l: &Leg| l.tag == local && !matches!(l.result, Some(200..300));
             let lost = !c.ledger.calm && self.legs.iter().any(unanswered);
