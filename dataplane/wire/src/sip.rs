@@ -31,6 +31,11 @@ pub enum Error {
     TooManyHeaders,
     /// The first line is neither a request line nor a status line of SIP/2.0.
     StartLine,
+    /// The first line means to be a request line, but has white space where none may be, or
+    /// brackets around its URI (RFC 4475 sections 3.1.2.7 to 3.1.2.10).
+    RequestLine,
+    /// A request of another version of SIP (RFC 3261 section 21.5.6).
+    Version,
     /// A header line without a colon, with an empty or malformed name, with a lone CR, or a fold
     /// before the first.
     HeaderLine,
@@ -51,6 +56,8 @@ impl Error {
             Self::TooLong => "sip_too_long",
             Self::TooManyHeaders => "sip_too_many_headers",
             Self::StartLine => "sip_bad_start_line",
+            Self::RequestLine => "sip_bad_request_line",
+            Self::Version => "sip_bad_version",
             Self::HeaderLine => "sip_bad_header_line",
             Self::NoEnd => "sip_no_end_of_headers",
             Self::ContentLength => "sip_bad_content_length",
@@ -104,11 +111,72 @@ pub struct Index {
     pub body: Range<usize>,
 }
 
+impl Default for Index {
+    /// An index of nothing, for [`parse_into`].
+    fn default() -> Self {
+        Self {
+            start: Start::Response {
+                status: 0,
+                reason: 0..0,
+            },
+            fields: Vec::with_capacity(24),
+            headers_end: 0,
+            body: 0..0,
+        }
+    }
+}
+
 /// Indexes one datagram.
 ///
 /// # Errors
 /// Says what is wrong with the framing.
 pub fn parse(bytes: &[u8]) -> Result<Index, Error> {
+    let mut index = Index::default();
+    parse_into(bytes, &mut index)?;
+    Ok(index)
+}
+
+/// The same into an index that was used before: its allocation is kept, nothing else of it. After an
+/// error it says nothing that is of use.
+///
+/// # Errors
+/// Says what is wrong with the framing.
+pub fn parse_into(bytes: &[u8], index: &mut Index) -> Result<(), Error> {
+    let rest = head(bytes, index, |line| {
+        start_line(bytes, line.clone()).ok_or_else(|| start_line_fault(bytes, line))
+    })?;
+    let available = bytes.len() - rest;
+    let length = content_length(bytes, &index.fields)?.unwrap_or(available);
+    if length > available {
+        return Err(Error::BodyTooShort);
+    }
+    index.body = rest..rest + length;
+    Ok(())
+}
+
+/// Indexes a request that [`parse`] refuses for its request line, its version or its Content-Length,
+/// so that an answer can name the fault: the body is all that is left, and the URI is whatever
+/// stands between the method and the version.
+///
+/// # Errors
+/// It is broken beyond that.
+pub fn salvage(bytes: &[u8]) -> Result<Index, Error> {
+    let mut index = Index::default();
+    let rest = head(bytes, &mut index, |line| {
+        start_line(bytes, line.clone())
+            .or_else(|| loose_request_line(bytes, line))
+            .ok_or(Error::StartLine)
+    })?;
+    index.body = rest..bytes.len();
+    Ok(index)
+}
+
+/// Indexes the start line and the header fields; where the body begins.
+fn head(
+    bytes: &[u8],
+    index: &mut Index,
+    start: impl FnOnce(Range<usize>) -> Result<Start, Error>,
+) -> Result<usize, Error> {
     if bytes.len() > MAX_MESSAGE {
         return Err(Error::TooLong);
     }
@@ -119,9 +187,10 @@ pub fn parse(bytes: &[u8]) -> Result<Index, Error> {
         .ok_or(Error::Keepalive)?;
     let mut lines = Lines { bytes, at: first };
     let (line, _) = lines.next_line().ok_or(Error::StartLine)?;
-    let start = start_line(bytes, line).ok_or(Error::StartLine)?;
-    let mut fields: Vec<Field> = Vec::with_capacity(24);
-    let headers_end = loop {
+    index.start = start(line)?;
+    let fields = &mut index.fields;
+    fields.clear();
+    index.headers_end = loop {
         let (line, whole) = lines.next_line().ok_or(Error::NoEnd)?;
         if line.is_empty() {
             break whole.start;
@@ -147,18 +216,7 @@ pub fn parse(bytes: &[u8]) -> Result<Index, Error> {
         }
         fields.push(field(bytes, line, whole).ok_or(Error::HeaderLine)?);
     };
-    let rest = lines.at;
-    let available = bytes.len() - rest;
-    let length = content_length(bytes, &fields)?.unwrap_or(available);
-    if length > available {
-        return Err(Error::BodyTooShort);
-    }
-    Ok(Index {
-        start,
-        fields,
-        headers_end,
-        body: rest..rest + length,
-    })
+    Ok(lines.at)
 }
 
 /// What a stream's framing needs of a message's start line and header fields.
@@ -280,11 +338,52 @@ fn start_line(bytes: &[u8], line: Range<usize>) -> Option<Start> {
         && !uri.is_empty()
         && !uri
             .iter()
-            .any(|b| b.is_ascii_whitespace() || b.is_ascii_control())
+            .any(|b| b.is_ascii_whitespace() || b.is_ascii_control() || matches!(b, b'<' | b'>'))
         && text.get(last + 1..)?.eq_ignore_ascii_case(version);
     valid.then(|| Start::Request {
         method: line.start..line.start + first,
         uri: line.start + first + 1..line.start + last,
+    })
+}
+
+/// What is wrong with a line that is no start line.
+fn start_line_fault(bytes: &[u8], line: Range<usize>) -> Error {
+    if loose_request_line(bytes, line.clone()).is_none() {
+        return Error::StartLine;
+    }
+    let ours = bytes.get(line).is_some_and(|text| {
+        text.trim_ascii_end()
+            .to_ascii_uppercase()
+            .ends_with(b" SIP/2.0")
+    });
+    if ours {
+        Error::RequestLine
+    } else {
+        Error::Version
+    }
+}
+
+/// A line that begins with a method and ends with a version of SIP.
+fn loose_request_line(bytes: &[u8], line: Range<usize>) -> Option<Start> {
+    let line = trim_end(bytes, line);
+    let text = bytes.get(line.clone())?;
+    let first = text.iter().position(|b| *b == b' ')?;
+    let last = text.iter().rposition(|b| *b == b' ')?;
+    let method = text.get(..first)?;
+    let version = text.get(last + 1..)?;
+    let numbers = version
+        .get(..4)
+        .filter(|name| name.eq_ignore_ascii_case(b"SIP/"))
+        .and_then(|_| version.get(4..))?;
+    let valid = !method.is_empty()
+        && method.iter().all(|b| is_token(*b))
+        && first < last
+        && !numbers.is_empty()
+        && numbers.iter().all(|b| b.is_ascii_digit() || *b == b'.')
+        && !text.contains(&b'\r');
+    valid.then(|| Start::Request {
+        method: line.start..line.start + first,
+        uri: trim(bytes, line.start + first + 1..line.start + last),
     })
 }
 

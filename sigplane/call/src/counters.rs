@@ -56,6 +56,10 @@ counters! {
     OptionsAnswered = "sip_options_answered",
     /// Answered 405: a method that we do not serve outside of a dialog.
     MethodNotAllowed = "sip_method_not_allowed",
+    /// Answered 416: a Request-URI of a scheme that we do not know.
+    SchemeUnsupported = "sip_scheme_unsupported",
+    /// Answered 505: a request of another version of SIP.
+    VersionNotSupported = "sip_version_not_supported",
     /// Answered 420: an extension that we lack.
     BadExtension = "sip_bad_extension",
     /// Answered 481: no such dialog or transaction.

@@ -1,5 +1,6 @@
 //! A message that has everything that decisions are taken from: checked once, then plain values.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use tandem_policy::Transport;
@@ -15,7 +16,7 @@ use crate::record::Hop;
 pub(crate) struct Message<'a> {
     inner: tandem_sip::Message<'a>,
     via: Via<'a>,
-    branch: &'a [u8],
+    branch: Cow<'a, [u8]>,
     call_id: &'a [u8],
     from: &'a [u8],
     to: &'a [u8],
@@ -32,6 +33,8 @@ pub(crate) enum Unreadable {
     NotSip(&'static str),
     /// A broken response.
     Response,
+    /// A request of another version of SIP, which gets 505.
+    Version,
     /// A broken ACK, which is never answered.
     Ack,
     /// A broken request, and the reason phrase of its 400.
@@ -54,7 +57,10 @@ impl<'a> Message<'a> {
     /// Reads and checks a datagram.
     pub(crate) fn read(bytes: &'a [u8]) -> Result<Self, Unreadable> {
         let inner = tandem_sip::Message::parse(bytes).map_err(|error| match error {
-            FramingError::ContentLength | FramingError::BodyTooShort => framing_fault(bytes, error),
+            FramingError::ContentLength
+            | FramingError::BodyTooShort
+            | FramingError::RequestLine
+            | FramingError::Version => framing_fault(bytes, error),
             error => Unreadable::NotSip(error.counter()),
         })?;
         let fault = |reason: String| match inner.method() {
@@ -73,7 +79,7 @@ impl<'a> Message<'a> {
         }
         Ok(Self {
             via,
-            branch: via.branch().ok_or_else(|| missing(Name::Via))?,
+            branch: transaction_id(&inner, &via).ok_or_else(|| missing(Name::Via))?,
             call_id: inner.call_id().ok_or_else(|| missing(Name::CallId))?,
             from: inner
                 .header(Name::From)
@@ -118,8 +124,9 @@ impl<'a> Message<'a> {
         &self.via
     }
 
-    pub(crate) const fn branch(&self) -> &'a [u8] {
-        self.branch
+    /// What tells its transaction from others with the same sent-by (RFC 3261 section 17.2.3).
+    pub(crate) fn branch(&self) -> &[u8] {
+        &self.branch
     }
 
     pub(crate) const fn call_id(&self) -> &'a [u8] {
@@ -205,10 +212,37 @@ pub(crate) fn with_skeleton<T>(bytes: &[u8], answer: impl FnOnce(&Skeleton<'_>) 
     if let Ok(message) = tandem_sip::Message::parse(bytes) {
         return Some(answer(&skeleton(&message)));
     }
-    let bare = without_length(bytes);
-    tandem_sip::Message::parse(&bare)
+    tandem_sip::Message::salvage(bytes)
         .ok()
         .map(|message| answer(&skeleton(&message)))
+}
+
+/// The branch of the topmost Via. A request without one, or with one that RFC 3261 does not vouch
+/// for (RFC 4475 section 3.2.1), is told from others as RFC 2543 did: by all that its
+/// retransmissions, its ACK and its CANCEL have in common with it.
+fn transaction_id<'a>(message: &tandem_sip::Message<'a>, via: &Via<'a>) -> Option<Cow<'a, [u8]>> {
+    const COOKIE: &[u8] = b"z9hG4bK";
+    let branch = via.branch().unwrap_or_default();
+    let vouched = branch.len() > COOKIE.len()
+        && branch
+            .get(..COOKIE.len())
+            .is_some_and(|head| head.eq_ignore_ascii_case(COOKIE));
+    if vouched {
+        return Some(Cow::Borrowed(branch));
+    }
+    if !message.is_request() {
+        // Ours all have one.
+        return None;
+    }
+    let number = message.cseq()?.number.to_string();
+    let parts = [
+        message.request_uri()?,
+        message.call_id()?,
+        message.from_tag().unwrap_or_default(),
+        number.as_bytes(),
+        message.elements(Name::Via).next()?,
+    ];
+    Some(Cow::Owned(parts.join(&b' ')))
 }
 
 fn skeleton<'a>(message: &tandem_sip::Message<'a>) -> Skeleton<'a> {
@@ -222,38 +256,18 @@ fn skeleton<'a>(message: &tandem_sip::Message<'a>) -> Skeleton<'a> {
     }
 }
 
-/// Content-Length is wrong: it is the message's fault, but its headers can be read.
+/// The framing is wrong, but if the headers can be read, the sender is told.
 fn framing_fault(bytes: &[u8], error: FramingError) -> Unreadable {
-    let bare = without_length(bytes);
-    match tandem_sip::Message::parse(&bare) {
-        Err(_) => Unreadable::NotSip(error.counter()),
-        Ok(message) => match message.method() {
-            None => Unreadable::Response,
-            Some(b"ACK") => Unreadable::Ack,
-            Some(_) => Unreadable::Request("Malformed Content-Length Header".into()),
-        },
+    let Ok(message) = tandem_sip::Message::salvage(bytes) else {
+        return Unreadable::NotSip(error.counter());
+    };
+    match (message.method(), error) {
+        (None, _) => Unreadable::Response,
+        (Some(b"ACK"), _) => Unreadable::Ack,
+        (_, FramingError::Version) => Unreadable::Version,
+        (_, FramingError::RequestLine) => Unreadable::Request("Malformed Request-Line".into()),
+        _ => Unreadable::Request("Malformed Content-Length Header".into()),
     }
-}
-
-/// The message without its Content-Length headers and its body.
-fn without_length(bytes: &[u8]) -> Vec<u8> {
-    let mut bare = Vec::with_capacity(bytes.len());
-    for line in bytes.split_inclusive(|b| *b == b'\n') {
-        let name = line
-            .split(|b| *b == b':')
-            .next()
-            .unwrap_or_default()
-            .trim_ascii();
-        let is_length = line.contains(&b':')
-            && (name.eq_ignore_ascii_case(b"Content-Length") || name.eq_ignore_ascii_case(b"l"));
-        if !is_length {
-            bare.extend_from_slice(line);
-        }
-        if line.trim_ascii().is_empty() && bare.len() > line.len() {
-            break;
-        }
-    }
-    bare
 }
 
 /// How a response to a request with this topmost Via goes, which came by `hop`. Over a stream: by
@@ -401,6 +415,11 @@ pub(crate) fn retarget(uri: &[u8], target: SocketAddr) -> Vec<u8> {
     }
 }
 
+/// Whether we know what a URI's scheme means (RFC 3261 section 16.3).
+pub(crate) fn is_known_scheme(uri: &[u8]) -> bool {
+    Uri::parse(uri).is_some_and(|uri| uri.scheme != Scheme::Other)
+}
+
 /// Whether a URI names somebody, and not only a host.
 pub(crate) fn has_user(uri: &[u8]) -> bool {
     Uri::parse(uri).is_some_and(|uri| !uri.user.is_empty())
@@ -465,7 +484,7 @@ mod tests {
         );
         assert_eq!(
             fault("SIP/2.0\r\nVia", "SIP/3.0\r\nVia"),
-            Unreadable::NotSip("sip_bad_start_line")
+            Unreadable::Version
         );
         let ack = GOOD.replace("OPTIONS", "ACK").replace("Call-ID: x\r\n", "");
         assert_eq!(Message::read(ack.as_bytes()).unwrap_err(), Unreadable::Ack);

@@ -26,6 +26,18 @@ impl<'a> Message<'a> {
         })
     }
 
+    /// Indexes a request whose framing is wrong, so that an answer can name the fault: its request
+    /// line, its version or its Content-Length.
+    ///
+    /// # Errors
+    /// It is broken beyond that.
+    pub fn salvage(bytes: &'a [u8]) -> Result<Self, Error> {
+        Ok(Self {
+            bytes,
+            index: sip::salvage(bytes)?,
+        })
+    }
+
     /// The bytes.
     #[must_use]
     pub const fn bytes(&self) -> &'a [u8] {

@@ -3,6 +3,7 @@
 use tandem_wire::sip::Name;
 
 use crate::message::Message;
+use crate::uri::Uri;
 use crate::value::{NameAddr, Via};
 
 /// Why a message is refused: the header that is at fault. The peer broke the protocol; a request gets 400.
@@ -16,15 +17,18 @@ pub enum Invalid {
     Unreadable(Name),
     /// CSeq's method is not the request's.
     CSeqMethod,
+    /// The Request-URI's scheme is one that we know, but the rest cannot be read.
+    RequestUri,
 }
 
 impl Invalid {
-    /// The header at fault.
+    /// The header at fault; `Other` for the request line.
     #[must_use]
     pub const fn header(self) -> Name {
         match self {
             Self::Missing(name) | Self::Repeated(name) | Self::Unreadable(name) => name,
             Self::CSeqMethod => Name::CSeq,
+            Self::RequestUri => Name::Other,
         }
     }
 
@@ -36,6 +40,7 @@ impl Invalid {
             Self::Repeated(name) => format!("More Than One {} Header", name.as_str()),
             Self::Unreadable(name) => format!("Malformed {} Header", name.as_str()),
             Self::CSeqMethod => "CSeq Method Mismatch".to_owned(),
+            Self::RequestUri => "Malformed Request-URI".to_owned(),
         }
     }
 }
@@ -45,11 +50,12 @@ impl Invalid {
 /// # Errors
 /// The first thing that is wrong.
 pub fn validate(message: &Message<'_>) -> Result<(), Invalid> {
-    let mut vias = message.elements(Name::Via).peekable();
+    // All of them: what stands behind a broken element may be anything.
+    let mut vias = message.elements(Name::Via).map(Via::parse).peekable();
     if vias.peek().is_none() {
         return Err(Invalid::Missing(Name::Via));
     }
-    if vias.next().and_then(Via::parse).is_none() {
+    if vias.any(|via| via.is_none()) {
         return Err(Invalid::Unreadable(Name::Via));
     }
     for name in [
@@ -86,8 +92,9 @@ pub fn validate(message: &Message<'_>) -> Result<(), Invalid> {
         return Err(Invalid::Unreadable(Name::MaxForwards));
     }
     let cseq = message.cseq().ok_or(Invalid::Unreadable(Name::CSeq))?;
-    match message.method() {
-        Some(method) if method != cseq.method => Err(Invalid::CSeqMethod),
+    match (message.method(), message.request_uri()) {
+        (Some(method), _) if method != cseq.method => Err(Invalid::CSeqMethod),
+        (_, Some(uri)) if Uri::parse(uri).is_none() => Err(Invalid::RequestUri),
         _ => Ok(()),
     }
 }

@@ -11,6 +11,9 @@ macro_rules! names {
         }
 
         impl Name {
+            /// All names but `Other`.
+            const ALL: &[Self] = &[$(Self::$variant,)*];
+
             /// The name's variant, whatever its case; compact forms included.
             #[must_use]
             pub fn of(name: &[u8]) -> Self {
@@ -20,10 +23,7 @@ macro_rules! names {
                         _ => Self::Other,
                     };
                 }
-                $(if name.eq_ignore_ascii_case($long.as_bytes()) {
-                    return Self::$variant;
-                })*
-                Self::Other
+                Self::find(name)
             }
 
             /// The long form as it is written; empty for `Other`.
@@ -36,6 +36,57 @@ macro_rules! names {
             }
         }
     };
+}
+
+/// Slots of [`TABLE`]: more than three times as many as names, so that most hash to a slot of their own.
+const SLOTS: usize = 256;
+
+/// The names by their hash: in its slot, or in the next free one. Made by the compiler.
+static TABLE: [Name; SLOTS] = table();
+
+impl Name {
+    /// The variant of a long name: its slot tells, and one comparison confirms.
+    fn find(name: &[u8]) -> Self {
+        let mut slot = hash(name);
+        // The table has free slots, so this ends.
+        while let Some(candidate) = TABLE.get(slot).filter(|c| **c != Self::Other) {
+            if name.eq_ignore_ascii_case(candidate.as_str().as_bytes()) {
+                return *candidate;
+            }
+            slot = (slot + 1) % SLOTS;
+        }
+        Self::Other
+    }
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the compiler runs it; a slot is below SLOTS"
+)]
+const fn table() -> [Name; SLOTS] {
+    let mut table = [Name::Other; SLOTS];
+    let mut rest = Name::ALL;
+    while let [name, more @ ..] = rest {
+        let mut slot = hash(name.as_str().as_bytes());
+        while !matches!(table[slot], Name::Other) {
+            slot = (slot + 1) % SLOTS;
+        }
+        table[slot] = *name;
+        rest = more;
+    }
+    table
+}
+
+/// Length, first, middle and last letter tell our names apart; letters in lower case.
+const fn hash(name: &[u8]) -> usize {
+    let [first, .., last] = name else { return 0 };
+    let (_, rest) = name.split_at(name.len() / 2);
+    let middle = match rest {
+        [middle, ..] => *middle | 0x20,
+        [] => 0,
+    };
+    let mixed = name.len() * 7 + (*first | 0x20) as usize * 31;
+    (mixed + (*last | 0x20) as usize * 5 + middle as usize * 3) % SLOTS
 }
 
 names! {
@@ -86,4 +137,36 @@ names! {
     RequestDisposition "Request-Disposition" b'd',
     Identity "Identity" b'y',
     IdentityInfo "Identity-Info" b'n',
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_found_whatever_its_case() {
+        for name in Name::ALL {
+            let text = name.as_str();
+            for spelt in [
+                text.to_owned(),
+                text.to_ascii_lowercase(),
+                text.to_ascii_uppercase(),
+            ] {
+                assert_eq!(Name::of(spelt.as_bytes()), *name);
+            }
+            assert_eq!(Name::of(format!("{text}x").as_bytes()), Name::Other);
+        }
+        for other in ["", "Vix", "X-Via", "Call-IE", "q"] {
+            assert_eq!(Name::of(other.as_bytes()), Name::Other, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_at_most_a_few_slots_from_its_own() {
+        for name in Name::ALL {
+            let text = name.as_str().as_bytes();
+            let steps = (0..SLOTS).find(|n| TABLE[(hash(text) + n) % SLOTS] == *name);
+            assert!(steps < Some(5), "{name:?}: {steps:?}");
+        }
+    }
 }

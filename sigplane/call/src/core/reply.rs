@@ -54,7 +54,12 @@ impl Core {
     }
 
     pub(super) fn reply_to(&mut self, hop: Hop, request: &Skeleton<'_>, answer: &Answer) {
-        let Some(back) = request.vias.first().and_then(|via| response_hop(via, hop)) else {
+        let Some(top) = request.vias.first() else {
+            return;
+        };
+        // The Via of another version cannot be read; its sender is where it came from.
+        let other_version = (answer.code == 505).then_some(hop);
+        let Some(back) = response_hop(top, hop).or(other_version) else {
             return;
         };
         let bytes = self.own_response(&via_block(&request.vias, hop.peer), request, answer);

@@ -55,6 +55,11 @@ impl Core {
                 self.counters.add_named(counter);
             }
             Err(Unreadable::Response) => self.counters.add(Counter::MalformedResponses),
+            Err(Unreadable::Version) => {
+                self.counters.add(Counter::VersionNotSupported);
+                let answer = Answer::new(505, "Version Not Supported");
+                with_skeleton(bytes, |skeleton| self.reply_to(hop, skeleton, &answer));
+            }
             Err(Unreadable::Ack) => self.counters.add(Counter::MalformedAcks),
             Err(Unreadable::Request(reason)) => {
                 self.counters.add(Counter::MalformedRequests);
@@ -95,6 +100,9 @@ impl Core {
             self.ack(now, arrival);
         } else if !message.to_tag().is_empty() {
             self.in_dialog(now, arrival, key);
+        } else if !message::is_known_scheme(message.uri()) {
+            self.counters.add(Counter::SchemeUnsupported);
+            self.reply(arrival, &Answer::new(416, "Unsupported URI Scheme"));
         } else if message.method() == b"INVITE" {
             self.invite(now, arrival, key, bytes);
         } else {

@@ -1,5 +1,8 @@
 //! Messages of RFC 4475 and RFC 5118 that this room has to read or refuse, and properties of any bytes.
 
+mod rfc4475;
+mod rfc5118;
+
 use proptest::prelude::*;
 use tandem_sip::{
     EditList, FramingError, Host, Invalid, Message, Name, NameAddr, Uri, Via, split_list, unfold,
@@ -71,11 +74,11 @@ fn broken_messages_name_what_is_wrong() {
     );
     assert_eq!(
         refused(&PLAIN.replace("SIP/2.0\r\nVia", "SIP/7.0\r\nVia")),
-        FramingError::StartLine
+        FramingError::Version
     );
     assert_eq!(
         refused(&PLAIN.replace("bob@example.com SIP", "bob@ example SIP")),
-        FramingError::StartLine
+        FramingError::RequestLine
     );
     assert_eq!(
         refused(&PLAIN.replace("Contact: ", "Contact ")),
@@ -142,6 +145,43 @@ fn commas_in_quotes_and_brackets_do_not_split() {
     assert!(NameAddr::parse(b"*").is_none());
     assert_eq!(&*unfold(b"one\r\n  two"), b"one two");
 }
+
+/// What becomes of a message before any decision is taken.
+#[derive(Debug, PartialEq, Eq)]
+enum Read {
+    /// It can be worked with, and leaves as it came.
+    Whole,
+    /// Its framing is refused.
+    Refused(FramingError),
+    /// A header that every decision needs is missing or broken.
+    Broken(Invalid),
+}
+
+fn read(bytes: &[u8]) -> Read {
+    match Message::parse(bytes) {
+        Err(error) => Read::Refused(error),
+        Ok(message) => match validate(&message) {
+            Err(invalid) => Read::Broken(invalid),
+            Ok(()) => {
+                let same = EditList::new(&message).apply().unwrap();
+                assert!(bytes.starts_with(&same));
+                Read::Whole
+            }
+        },
+    }
+}
+
+/// A test for each file of a folder: what becomes of the message.
+macro_rules! read_as {
+    ($folder:literal: $($test:ident $file:literal $read:expr;)*) => {
+        $(#[test]
+        fn $test() {
+            let bytes = include_bytes!(concat!($folder, "/", $file, ".dat"));
+            assert_eq!(crate::read(bytes), $read);
+        })*
+    };
+}
+use read_as;
 
 proptest! {
     #[test]
