@@ -142,7 +142,7 @@ pub fn parse(bytes: &[u8]) -> Result<Index, Error> {
 /// # Errors
 /// Says what is wrong with the framing.
 pub fn parse_into(bytes: &[u8], index: &mut Index) -> Result<(), Error> {
-    let rest = head(bytes, index, |line| {
+    let rest = fields(bytes, index, |line| {
         start_line(bytes, line.clone()).ok_or_else(|| start_line_fault(bytes, line))
     })?;
     let available = bytes.len() - rest;
@@ -162,7 +162,7 @@ pub fn parse_into(bytes: &[u8], index: &mut Index) -> Result<(), Error> {
 /// It is broken beyond that.
 pub fn salvage(bytes: &[u8]) -> Result<Index, Error> {
     let mut index = Index::default();
-    let rest = head(bytes, &mut index, |line| {
+    let rest = fields(bytes, &mut index, |line| {
         start_line(bytes, line.clone())
             .or_else(|| loose_request_line(bytes, line))
             .ok_or(Error::StartLine)
@@ -172,7 +172,7 @@ pub fn salvage(bytes: &[u8]) -> Result<Index, Error> {
 }
 
 /// Indexes the start line and the header fields; where the body begins.
-fn head(
+fn fields(
     bytes: &[u8],
     index: &mut Index,
     start: impl FnOnce(Range<usize>) -> Result<Start, Error>,
