@@ -71,7 +71,8 @@ fn ended(world: &World, legs: &[&Leg], leg: &Leg, dialog: &Dialog) -> Option<Str
         .find(|d| d.local == dialog.remote && d.remote == dialog.local);
     // A BYE may be lost with its stream, or with the proxy.
     let broken = !world.weather.breaks.is_empty() && peer.is_some_and(|p| p.bye.is_some());
-    let unknown = crashed && (!dialog.acked || dialog.acked_by_proxy);
+    let by_us = ended_by_us(world, leg.call);
+    let unknown = crashed && (!dialog.acked || dialog.acked_by_proxy || by_us);
     if !dialog.is_over() && !broken && !unknown {
         return Some(format!("{name} does not end"));
     }
@@ -82,26 +83,38 @@ fn ended(world: &World, legs: &[&Leg], leg: &Leg, dialog: &Dialog) -> Option<Str
         return None;
     }
     // The proxy does not know the dialog: only if it has ended otherwise.
+    let by_this = if leg.caller {
+        EndCause::Caller
+    } else {
+        EndCause::Callee
+    };
     let otherwise = dialog.got_bye
         || dialog.proxy_bye
         || peer.is_some_and(Dialog::is_over)
-        || ended_by_us(world, leg.call)
+        || by_us
+        // It did end the call, whose other end was gone; but the answer was lost with the proxy.
+        || crashed && ended_by(world, leg.call, &[by_this])
         || !leg.caller && (!dialog.acked || dialog.acked_by_proxy);
     (!otherwise).then(|| format!("{name}: its BYE got {code} from the proxy"))
 }
 
 fn ended_by_us(world: &World, call: u32) -> bool {
+    ended_by(
+        world,
+        call,
+        &[
+            EndCause::Local,
+            EndCause::MediaTimeout,
+            EndCause::MaxDuration,
+            EndCause::SessionExpired,
+        ],
+    )
+}
+
+fn ended_by(world: &World, call: u32, causes: &[EndCause]) -> bool {
     let uri = format!("sip:{call}@");
-    world.proxy.cdrs.values().any(|cdr| {
-        cdr.to_uri.starts_with(&uri)
-            && matches!(
-                cdr.cause,
-                EndCause::Local
-                    | EndCause::MediaTimeout
-                    | EndCause::MaxDuration
-                    | EndCause::SessionExpired
-            )
-    })
+    let mut cdrs = world.proxy.cdrs.values();
+    cdrs.any(|cdr| cdr.to_uri.starts_with(&uri) && causes.contains(&cdr.cause))
 }
 
 /// Every call has its CDR, and it says what happened.

@@ -182,7 +182,7 @@ pub struct Proxy {
     pub cdrs: BTreeMap<u64, Cdr>,
     /// What the journal was told and must not be.
     pub faults: Vec<String>,
-    /// Die after so many more outputs.
+    /// Die after so many outputs of the next input, or after all of them.
     pub dies_after: Option<usize>,
 }
 
@@ -369,6 +369,9 @@ impl Proxy {
                 Output::Command { seq, command } => wishes.push(Wish::Command(seq, command)),
                 Output::Journal { key, body, cdr } => self.record(key, body, cdr),
             }
+        }
+        if self.dies_after.is_some() {
+            self.core = None;
         }
         wishes
     }
