@@ -27,7 +27,22 @@ impl Baresip {
         address: IpAddr,
         says: &Sound,
     ) -> Result<Self> {
-        let folder = prepare(lab, name, address, says, "auto")?;
+        Self::answering_with(lab, namespace, name, address, says, "")
+    }
+
+    /// The same with further lines of its configuration.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub fn answering_with(
+        lab: &Lab,
+        namespace: &Namespace,
+        name: &str,
+        address: IpAddr,
+        says: &Sound,
+        config: &str,
+    ) -> Result<Self> {
+        let folder = prepare(lab, name, address, says, "auto", config)?;
         Self::start(lab, namespace, name, address, folder, &[])
     }
 
@@ -43,7 +58,23 @@ impl Baresip {
         says: &Sound,
         uri: &str,
     ) -> Result<Self> {
-        let folder = prepare(lab, name, address, says, "manual")?;
+        Self::calling_with(lab, namespace, name, address, says, uri, "")
+    }
+
+    /// The same with further lines of its configuration.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub fn calling_with(
+        lab: &Lab,
+        namespace: &Namespace,
+        name: &str,
+        address: IpAddr,
+        says: &Sound,
+        uri: &str,
+        config: &str,
+    ) -> Result<Self> {
+        let folder = prepare(lab, name, address, says, "manual", config)?;
         let dial = ["-e".to_owned(), format!("/dial {uri}")];
         Self::start(lab, namespace, name, address, folder, &dial)
     }
@@ -110,7 +141,14 @@ impl Baresip {
 }
 
 /// Writes its folder: configuration, account, and the sound that it plays.
-fn prepare(lab: &Lab, name: &str, address: IpAddr, says: &Sound, answer: &str) -> Result<PathBuf> {
+fn prepare(
+    lab: &Lab,
+    name: &str,
+    address: IpAddr,
+    says: &Sound,
+    answer: &str,
+    more: &str,
+) -> Result<PathBuf> {
     let folder = lab.peer_dir(name)?;
     says.write(&folder.join("says.wav"))?;
     let path = folder.display();
@@ -144,7 +182,8 @@ fn prepare(lab: &Lab, name: &str, address: IpAddr, says: &Sound, answer: &str) -
              module_app menu.so\n\
              snd_path {path}\n\
              ringback_disabled yes\n\
-             statmode_default off\n",
+             statmode_default off\n\
+             {more}\n",
             modules = MODULES,
         ),
     )?;

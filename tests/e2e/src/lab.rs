@@ -201,6 +201,17 @@ impl Lab {
         process.wait(READY).map(drop)
     }
 
+    /// Has the signaling plane read its files again (SIGHUP).
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn reload_sigplane(&mut self) -> Result<()> {
+        match self.sigplane.as_mut() {
+            Some(process) => process.signal(Signal::SIGHUP),
+            None => Err(Failure::new("the signaling plane does not run")),
+        }
+    }
+
     /// Puts the rows of the options into the database and has them read.
     ///
     /// # Errors

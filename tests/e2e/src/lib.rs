@@ -16,6 +16,7 @@ mod options;
 mod process;
 pub mod sip;
 pub mod sipp;
+pub mod tls;
 pub mod topology;
 mod trunk;
 pub mod wait;

@@ -29,6 +29,8 @@ pub struct Options {
     pub trunk: Option<std::net::SocketAddr>,
     /// Who may call in.
     pub carriers: Vec<std::net::IpAddr>,
+    /// More of the configuration file.
+    pub more: String,
 }
 
 impl Default for Options {
@@ -45,6 +47,7 @@ impl Default for Options {
             pool: SERVERS.map(sip).to_vec(),
             trunk: Some(sip(TRUNK)),
             carriers: vec![CALLER, CALLER6],
+            more: String::new(),
         }
     }
 }
@@ -120,11 +123,12 @@ timeout = {media_timeout}
 [dispatcher]
 probe_interval = {probe_interval}
 {probing}
-"#,
+{}"#,
             sip(OUTSIDE),
             sip(OUTSIDE6),
             sip(INSIDE),
             sip(INSIDE6),
+            self.more,
         )
     }
 

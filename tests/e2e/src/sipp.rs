@@ -39,6 +39,8 @@ pub struct Calls {
     pub rate: u32,
     /// How long each talks.
     pub talk: Duration,
+    /// sipp's name of the transport: `u1`, `t1`.
+    pub transport: &'static str,
     /// The Call-IDs, in sipp's notation (`%u` is the call's number); its own when empty.
     pub call_id: &'static str,
 }
@@ -54,6 +56,7 @@ impl Default for Calls {
             count: 1,
             rate: 1,
             talk: Duration::from_secs(2),
+            transport: "u1",
             call_id: "",
         }
     }
@@ -90,6 +93,21 @@ impl Server {
         )
     }
 
+    /// The same with sipp's name of a transport: `u1`, `t1`.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn by(
+        lab: &Lab,
+        namespace: &Namespace,
+        name: &str,
+        address: IpAddr,
+        transport: &str,
+    ) -> Result<Self> {
+        let talk = Duration::from_secs(2);
+        Self::start_with(lab, namespace, name, address, "server.xml", talk, transport)
+    }
+
     /// The same with a scenario of one's choice; `talk` is for one that hangs up itself.
     ///
     /// # Errors
@@ -102,12 +120,24 @@ impl Server {
         file: &str,
         talk: Duration,
     ) -> Result<Self> {
+        Self::start_with(lab, namespace, name, address, file, talk, "u1")
+    }
+
+    fn start_with(
+        lab: &Lab,
+        namespace: &Namespace,
+        name: &str,
+        address: IpAddr,
+        file: &str,
+        talk: Duration,
+        transport: &str,
+    ) -> Result<Self> {
         let folder = lab.peer_dir(name)?;
         let arguments = [
             words("-sf"),
             vec![scenario(file).display().to_string()],
             words(&format!(
-                "-i {0} -mi {0} -p 5060 -mp 6000 -rtp_echo -nostdin",
+                "-i {0} -mi {0} -p 5060 -mp 6000 -t {transport} -rtp_echo -nostdin",
                 bare(address)
             )),
             words(&format!(
@@ -120,7 +150,12 @@ impl Server {
         let process = lab.peer(namespace, name, "sipp", &arguments, &folder)?;
         // It prints nothing that says so; its socket does.
         crate::wait::until(format!("{name} listening"), Duration::from_secs(10), || {
-            let sockets = namespace.run("ss -Hlnu").unwrap_or_default();
+            let list = if transport.starts_with('t') {
+                "ss -Hlnt"
+            } else {
+                "ss -Hlnu"
+            };
+            let sockets = namespace.run(list).unwrap_or_default();
             let wanted = std::net::SocketAddr::new(address, 5_060).to_string();
             sockets.contains(&wanted).then_some(())
         })?;
@@ -164,13 +199,14 @@ impl Caller {
             port,
             user,
             call_id,
+            transport,
             ..
         } = calls;
         let arguments = [
             words("-sf"),
             vec![scenario(calls.scenario).display().to_string()],
             words(&format!(
-                "-i {from} -mi {from} -p {port} -mp 6000 -s {user} -nostdin"
+                "-i {from} -mi {from} -p {port} -mp 6000 -s {user} -t {transport} -nostdin"
             )),
             words(&format!(
                 "-m {count} -r {rate} -l {count} -d {}",
