@@ -130,7 +130,7 @@ fn baresip_calls_by_udp_tcp_and_tls_in_every_pairing() {
         world.pool(there);
         for here in ["udp", "tcp", "tls"] {
             let port = if here == "tls" { 5061 } else { 5060 };
-            let uri = format!("sip:service@{OUTSIDE}:{port};transport={here}");
+            let uri = format!("sip:callee@{OUTSIDE}:{port};transport={here}");
             let name = format!("caller-{here}-{there}");
             let mut caller = Baresip::calling_with(
                 &world.lab,
