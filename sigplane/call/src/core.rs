@@ -46,6 +46,7 @@ use crate::media::{Ports, RealmMedia};
 use crate::record::Hop;
 use crate::token::Tokens;
 use dataplane::Link;
+use edge::Neighbours;
 use passage::Passage;
 use probe::Probe;
 use timer::Timer;
@@ -75,6 +76,7 @@ pub struct Core {
     passages: HashMap<ServerId, Passage>,
     access: Access,
     dispatcher: Dispatcher,
+    neighbours: Neighbours,
     bad_rows: Vec<BadRow>,
     /// Whether the tables were read yet. Before, nobody can be told from a stranger.
     has_tables: bool,
@@ -144,6 +146,7 @@ impl Core {
             passages: HashMap::new(),
             access: Access::default(),
             dispatcher,
+            neighbours: Neighbours::default(),
             bad_rows: Vec::new(),
             has_tables: false,
             uncounted: false,
@@ -233,6 +236,7 @@ impl Core {
         let (access, mut bad) = Access::new(&tables.address);
         self.access = access;
         bad.extend(self.dispatcher.load(&tables.dispatcher));
+        self.note_neighbours();
         self.counters.add_many(Counter::BadRows, bad.len() as u64);
         self.bad_rows = bad;
         self.has_tables = true;

@@ -12,6 +12,7 @@
 //! journal's record as they were, tags and all.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use tandem_sip::{FramingError, Index, NameAddr, TOKEN_PREFIX};
@@ -22,6 +23,13 @@ use crate::counters::Counter;
 use crate::hiding::{Change, KeyId, Opened, Others, Outward, in_uris, in_value, refers, splice};
 use crate::message::{Message, Name, is_private};
 use crate::record::{Direction, Hop, Record};
+
+/// Addresses of the dispatcher's targets, for looking them up.
+#[derive(Debug, Default)]
+pub(super) struct Neighbours {
+    pool: HashSet<IpAddr>,
+    trunk: HashSet<IpAddr>,
+}
 
 /// What came in from the carrier side.
 pub(super) enum Inward<'b> {
@@ -106,6 +114,19 @@ impl Core {
     }
 
     fn seen(&self, hop: Hop, bytes: &[u8]) -> Result<Option<Vec<u8>>, Unseen> {
+        let is_inside = |ip: IpAddr| self.is_inside(hop, ip, true);
+        let is_known = |ip: IpAddr| self.is_inside(hop, ip, false);
+        let mut outward = Outward {
+            rules: &self.config.hiding,
+            call_id: None,
+            reference: &mut |call_id| self.shown(call_id, &is_inside),
+            is_inside: &is_inside,
+            is_known: &is_known,
+            shown: hop.local,
+        };
+        if hop.hidden.is_none() && !outward.concerns(bytes) {
+            return Ok(None);
+        }
         // What cannot be read may say anything.
         let index = tandem_sip::index(bytes)?;
         let call_id = match hop.hidden {
@@ -115,18 +136,8 @@ impl Core {
                 Some(self.seal(key, call_id).ok_or(Unseen)?)
             }
         };
-        let is_inside = |ip: IpAddr| self.is_inside(hop, ip, true);
-        let is_known = |ip: IpAddr| self.is_inside(hop, ip, false);
-        let seen = Outward {
-            rules: &self.config.hiding,
-            call_id: call_id.as_deref(),
-            reference: &mut |call_id| self.shown(call_id, &is_inside),
-            is_inside: &is_inside,
-            is_known: &is_known,
-            shown: hop.local,
-        }
-        .apply(bytes, &index);
-        Ok(seen)
+        outward.call_id = call_id.as_deref();
+        Ok(outward.apply(bytes, &index))
     }
 
     /// The key for the Call-ID of what is new to this side, and comes from the other: none when it is
@@ -241,7 +252,6 @@ impl Core {
     /// carrier side does not have itself.
     fn is_inside(&self, hop: Hop, ip: IpAddr, or_private: bool) -> bool {
         let ip = ip.to_canonical();
-        let routing = &self.config.routing;
         let outside = ip == hop.local.ip()
             || ip == hop.peer.ip().to_canonical()
             || self.config.is_at(Side::External, ip);
@@ -249,8 +259,21 @@ impl Core {
             return false;
         }
         self.config.is_at(Side::Internal, ip)
-            || self.dispatcher.is_member(routing.pool_set, ip)
-            || (or_private && is_private(ip) && !self.dispatcher.is_member(routing.trunk_set, ip))
+            || self.neighbours.pool.contains(&ip)
+            || (or_private && is_private(ip) && !self.neighbours.trunk.contains(&ip))
+    }
+
+    /// Keeps who is where, as the tables say.
+    pub(super) fn note_neighbours(&mut self) {
+        let routing = &self.config.routing;
+        let addresses = |set: u32| {
+            let members = self.dispatcher.members(set);
+            members.map(|t| t.address.ip().to_canonical()).collect()
+        };
+        self.neighbours = Neighbours {
+            pool: addresses(routing.pool_set),
+            trunk: addresses(routing.trunk_set),
+        };
     }
 
     fn open(&self, token: &[u8]) -> Opened {

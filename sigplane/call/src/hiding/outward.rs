@@ -43,6 +43,19 @@ impl Outward<'_> {
         })
     }
 
+    /// Whether anything in a message may have to change, Call-ID apart: quick, and at most too careful.
+    pub(crate) fn concerns(&self, bytes: &[u8]) -> bool {
+        self.scrub(false).finds(bytes)
+            || memchr::memchr(b'?', bytes).is_some()
+            || names(bytes).any(|name| {
+                references::refers(name)
+                    || self.rules.strips(name)
+                    || (self.rules.hide_software
+                        && (name.eq_ignore_ascii_case(b"Server")
+                            || name.eq_ignore_ascii_case(b"User-Agent")))
+            })
+    }
+
     fn field(&mut self, name: Name, written: &[u8], value: &[u8]) -> Change {
         if self.rules.strips(written) {
             return Change::Drop;
@@ -120,4 +133,17 @@ impl Outward<'_> {
             is_sdp,
         }
     }
+}
+
+/// The names of a message's header fields, as written.
+fn names(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let end = memchr::memchr(b'\n', rest)?;
+        let (line, after) = rest.split_at(end);
+        rest = after.get(1..)?;
+        let is_end = line.is_empty() || line == b"\r";
+        let colon = line.iter().position(|b| *b == b':').unwrap_or(line.len());
+        (!is_end).then(|| line.get(..colon).unwrap_or_default().trim_ascii())
+    })
 }

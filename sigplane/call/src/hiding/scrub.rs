@@ -26,25 +26,27 @@ impl Scrub<'_> {
     pub(crate) fn apply(&self, text: &[u8]) -> Option<Vec<u8>> {
         let mut out = Vec::new();
         let mut copied = 0;
-        let mut at = 0;
-        // Every address has one of these in it, and every name of a domain that is worth the name.
-        while let Some(mark) = text
-            .get(at..)
-            .and_then(|rest| memchr::memchr2(b'.', b':', rest))
-        {
-            let mark = at + mark;
-            let found = self.found(text, mark, copied);
-            let Some(place) = found else {
-                at = mark + 1;
-                continue;
-            };
+        while let Some((mark, place)) = self.next(text, copied) {
             out.extend_from_slice(text.get(copied..place.start).unwrap_or_default());
-            at = self.put(text, place, &mut out).max(mark + 1);
-            copied = at;
+            copied = self.put(text, place, &mut out).max(mark + 1);
         }
         (copied > 0).then(|| {
             out.extend_from_slice(text.get(copied..).unwrap_or_default());
             out
+        })
+    }
+
+    /// Whether there is anything of the inside in the text.
+    pub(crate) fn finds(&self, text: &[u8]) -> bool {
+        self.next(text, 0).is_some()
+    }
+
+    /// The next host of the inside, and the dot or colon that gave it away.
+    fn next(&self, text: &[u8], from: usize) -> Option<(usize, Range<usize>)> {
+        // Every address has one of these in it, and every name of a domain that is worth the name.
+        memchr::memchr2_iter(b'.', b':', text.get(from..)?).find_map(|mark| {
+            let mark = from + mark;
+            Some((mark, self.found(text, mark, from)?))
         })
     }
 
@@ -156,6 +158,10 @@ fn sextets(text: &[u8], colon: usize, from: usize) -> Option<(Range<usize>, IpAd
         place.start = (place.start + 2).min(colon);
     }
     let word = text.get(place.clone())?;
+    // Most colons are of ports and header fields.
+    if word.iter().filter(|b| **b == b':').count() < 2 {
+        return None;
+    }
     // `sip:fd00::1` and `fd00::1:`: a colon of another meaning on either side.
     let lone = |pair: Option<&[u8]>| pair.is_some_and(|p| p != b"::");
     if word.first() == Some(&b':') && lone(word.get(..2)) {
