@@ -216,9 +216,14 @@ impl CoreConfig {
     /// Whether an address is one of ours on this side.
     #[must_use]
     pub fn is_at(&self, side: Side, ip: IpAddr) -> bool {
-        let realms = self.realms.iter().filter(|r| r.side == side);
-        let kernel = self.kernel.iter().filter(|k| k.side == side);
-        let streams = self.streams.iter().filter(|s| s.side == side);
+        self.addresses(side).any(|ours| ours == ip)
+    }
+
+    /// Our addresses on this side.
+    pub fn addresses(&self, side: Side) -> impl Iterator<Item = IpAddr> + '_ {
+        let realms = self.realms.iter().filter(move |r| r.side == side);
+        let kernel = self.kernel.iter().filter(move |k| k.side == side);
+        let streams = self.streams.iter().filter(move |s| s.side == side);
         realms
             .flat_map(|r| {
                 r.sip
@@ -228,7 +233,6 @@ impl CoreConfig {
             })
             .chain(kernel.map(|k| k.listen.ip()))
             .chain(streams.map(|s| s.listen.ip()))
-            .any(|ours| ours == ip)
     }
 
     /// The realm whose media addresses serve peers that are reached by `path`: the realm itself,

@@ -25,10 +25,22 @@ use crate::message::{Message, Name, is_private};
 use crate::record::{Direction, Hop, Record};
 
 /// Addresses of the dispatcher's targets, for looking them up.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Neighbours {
     pool: HashSet<IpAddr>,
     trunk: HashSet<IpAddr>,
+    /// Whether the inside has addresses that are not private.
+    has_public: bool,
+}
+
+impl Default for Neighbours {
+    fn default() -> Self {
+        Self {
+            pool: HashSet::new(),
+            trunk: HashSet::new(),
+            has_public: true,
+        }
+    }
 }
 
 /// What came in from the carrier side.
@@ -252,6 +264,10 @@ impl Core {
     /// carrier side does not have itself.
     fn is_inside(&self, hop: Hop, ip: IpAddr, or_private: bool) -> bool {
         let ip = ip.to_canonical();
+        let private = is_private(ip);
+        if !private && !self.neighbours.has_public {
+            return false;
+        }
         let outside = ip == hop.local.ip()
             || ip == hop.peer.ip().to_canonical()
             || self.config.is_at(Side::External, ip);
@@ -260,7 +276,7 @@ impl Core {
         }
         self.config.is_at(Side::Internal, ip)
             || self.neighbours.pool.contains(&ip)
-            || (or_private && is_private(ip) && !self.neighbours.trunk.contains(&ip))
+            || (or_private && private && !self.neighbours.trunk.contains(&ip))
     }
 
     /// Keeps who is where, as the tables say.
@@ -270,8 +286,11 @@ impl Core {
             let members = self.dispatcher.members(set);
             members.map(|t| t.address.ip().to_canonical()).collect()
         };
+        let pool: HashSet<IpAddr> = addresses(routing.pool_set);
+        let ours = self.config.addresses(Side::Internal);
         self.neighbours = Neighbours {
-            pool: addresses(routing.pool_set),
+            has_public: ours.chain(pool.iter().copied()).any(|ip| !is_private(ip)),
+            pool,
             trunk: addresses(routing.trunk_set),
         };
     }

@@ -123,6 +123,10 @@ fn port_behind(text: &[u8], at: usize) -> Option<usize> {
 /// An IPv4 address whose first dot is at `dot`. What stands around it may be letters, as in a user
 /// part that was made from an address, but no further digits.
 fn dotted_quad(text: &[u8], dot: usize, from: usize) -> Option<(Range<usize>, IpAddr)> {
+    // Most dots are of other numbers and of sentences.
+    if !text.get(dot + 1)?.is_ascii_digit() {
+        return None;
+    }
     let digits_before = text
         .get(from..dot)?
         .iter()
@@ -141,27 +145,34 @@ fn dotted_quad(text: &[u8], dot: usize, from: usize) -> Option<(Range<usize>, Ip
             (text.get(at) == Some(&b'.')).then_some(())?;
             at += 1;
         }
-        let rest = text.get(at..)?;
-        let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
-        let number = rest.get(..digits).filter(|_| (1..=3).contains(&digits))?;
-        *octet = std::str::from_utf8(number).ok()?.parse().ok()?;
-        at += digits;
+        let first = at;
+        let mut number = 0_u16;
+        while let Some(digit) = text.get(at).filter(|b| b.is_ascii_digit()) {
+            at += 1;
+            (at - first <= 3).then_some(())?;
+            number = number * 10 + u16::from(digit - b'0');
+        }
+        (at > first).then_some(())?;
+        *octet = u8::try_from(number).ok()?;
     }
     Some((start..at, IpAddr::V4(Ipv4Addr::from(octets))))
 }
 
-/// An IPv6 address with this colon in it.
+/// An IPv6 address whose first colon is this.
 fn sextets(text: &[u8], colon: usize, from: usize) -> Option<(Range<usize>, IpAddr)> {
+    // The first colon of an address has another behind its group; most colons are of ports and
+    // header fields.
+    let group = text.get(colon + 1..)?;
+    let digits = group.iter().take(5).take_while(|b| b.is_ascii_hexdigit());
+    if group.get(digits.count()) != Some(&b':') {
+        return None;
+    }
     let of_address = |b: u8| b.is_ascii_hexdigit() || matches!(b, b':' | b'.');
     let mut place = run(text, colon, from, of_address);
     if place.start > from && text.get(place.start - 1) == Some(&b'%') {
         place.start = (place.start + 2).min(colon);
     }
     let word = text.get(place.clone())?;
-    // Most colons are of ports and header fields.
-    if word.iter().filter(|b| **b == b':').count() < 2 {
-        return None;
-    }
     // `sip:fd00::1` and `fd00::1:`: a colon of another meaning on either side.
     let lone = |pair: Option<&[u8]>| pair.is_some_and(|p| p != b"::");
     if word.first() == Some(&b':') && lone(word.get(..2)) {
