@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use tandem_policy::Transport;
-use tandem_sip::{FramingError, NameAddr, Scheme, Uri, split_list, validate};
+use tandem_sip::{FramingError, NameAddr, Scheme, Uri, essentials, split_list};
 
 pub(crate) use tandem_sip::{Name, Via};
 
@@ -68,27 +68,22 @@ impl<'a> Message<'a> {
             Some(b"ACK") => Unreadable::Ack,
             Some(_) => Unreadable::Request(reason),
         };
-        validate(&inner).map_err(|invalid| fault(invalid.reason()))?;
+        let read = essentials(&inner).map_err(|invalid| fault(invalid.reason()))?;
         let missing = |name: Name| fault(format!("Malformed {} Header", name.as_str()));
-        let via = inner.top_via().ok_or_else(|| missing(Name::Via))?;
-        let cseq = inner.cseq().ok_or_else(|| missing(Name::CSeq))?;
-        let from_parts = inner.from().ok_or_else(|| missing(Name::From))?;
         // A dialog's requests and its peer's answers are told apart by this tag.
-        if inner.is_request() && from_parts.tag().is_none() {
+        if inner.is_request() && read.from.tag().is_none() {
             return Err(missing(Name::From));
         }
         Ok(Self {
-            via,
-            branch: transaction_id(&inner, &via).ok_or_else(|| missing(Name::Via))?,
-            call_id: inner.call_id().ok_or_else(|| missing(Name::CallId))?,
-            from: inner
-                .header(Name::From)
-                .ok_or_else(|| missing(Name::From))?,
-            to: inner.header(Name::To).ok_or_else(|| missing(Name::To))?,
-            from_parts,
-            to_parts: inner.to().ok_or_else(|| missing(Name::To))?,
-            cseq: cseq.number,
-            cseq_method: cseq.method,
+            via: read.via,
+            branch: transaction_id(&inner, &read.via).ok_or_else(|| missing(Name::Via))?,
+            call_id: read.call_id,
+            from: read.from_text,
+            to: read.to_text,
+            from_parts: read.from,
+            to_parts: read.to,
+            cseq: read.cseq.number,
+            cseq_method: read.cseq.method,
             inner,
         })
     }

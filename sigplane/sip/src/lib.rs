@@ -23,5 +23,5 @@ pub use tandem_wire::sip::{
     shard_text, token_shard,
 };
 pub use uri::{Host, Scheme, Uri};
-pub use validate::{Invalid, validate};
+pub use validate::{Essentials, Invalid, essentials, validate};
 pub use value::{CSeq, NameAddr, RAck, Via};

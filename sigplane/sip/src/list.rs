@@ -22,6 +22,12 @@ pub fn split_list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Where `wanted` first stands outside of quotes and angle brackets.
 pub(crate) fn find_outside(value: &[u8], wanted: u8) -> Option<usize> {
+    // Most values have neither quotes nor brackets before it, or not even it.
+    let first = memchr::memchr(wanted, value)?;
+    let before = value.get(..first).unwrap_or_default();
+    if memchr::memchr2(b'"', b'<', before).is_none() {
+        return Some(first);
+    }
     let mut quoted = false;
     let mut escaped = false;
     let mut angle = false;

@@ -4,7 +4,7 @@ use tandem_wire::sip::Name;
 
 use crate::message::Message;
 use crate::uri::Uri;
-use crate::value::{NameAddr, Via};
+use crate::value::{CSeq, NameAddr, Via, number};
 
 /// Why a message is refused: the header that is at fault. The peer broke the protocol; a request gets 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,56 +45,103 @@ impl Invalid {
     }
 }
 
+/// What every message has, each value read once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Essentials<'a> {
+    /// The topmost Via.
+    pub via: Via<'a>,
+    /// From, and its text.
+    pub from: NameAddr<'a>,
+    /// From as it stands there.
+    pub from_text: &'a [u8],
+    /// To.
+    pub to: NameAddr<'a>,
+    /// To as it stands there.
+    pub to_text: &'a [u8],
+    /// Call-ID.
+    pub call_id: &'a [u8],
+    /// CSeq.
+    pub cseq: CSeq<'a>,
+    /// Max-Forwards; none when absent.
+    pub max_forwards: Option<u32>,
+}
+
 /// Checks the headers that every message has.
 ///
 /// # Errors
 /// The first thing that is wrong.
 pub fn validate(message: &Message<'_>) -> Result<(), Invalid> {
+    essentials(message).map(drop)
+}
+
+/// The same, and what was read on the way.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn essentials<'a>(message: &Message<'a>) -> Result<Essentials<'a>, Invalid> {
     // All of them: what stands behind a broken element may be anything.
-    let mut vias = message.elements(Name::Via).map(Via::parse).peekable();
-    if vias.peek().is_none() {
-        return Err(Invalid::Missing(Name::Via));
-    }
+    let mut vias = message.elements(Name::Via).map(Via::parse);
+    let via = vias.next().ok_or(Invalid::Missing(Name::Via))?;
+    let via = via.ok_or(Invalid::Unreadable(Name::Via))?;
     if vias.any(|via| via.is_none()) {
         return Err(Invalid::Unreadable(Name::Via));
     }
-    for name in [
-        Name::From,
-        Name::To,
-        Name::CallId,
-        Name::CSeq,
-        Name::MaxForwards,
-    ] {
-        let mut fields = message.headers(name);
-        match fields.next() {
-            None if name == Name::MaxForwards => continue,
+    let bytes = message.bytes();
+    let mut once: [Option<&[u8]>; 5] = [None; 5];
+    let mut repeated = [false; 5];
+    for field in &message.index().fields {
+        let Some(at) = ONCE.iter().position(|name| *name == field.name) else {
+            continue;
+        };
+        if let (Some(value), Some(repeated)) = (once.get_mut(at), repeated.get_mut(at)) {
+            *repeated |= value.is_some();
+            value.get_or_insert(bytes.get(field.value.clone()).unwrap_or_default());
+        }
+    }
+    let [from, to, call_id, cseq, max_forwards] = once;
+    for ((name, value), repeated) in ONCE.into_iter().zip(once).zip(repeated) {
+        match value {
+            None if name == Name::MaxForwards => {}
             None => return Err(Invalid::Missing(name)),
             Some([]) => return Err(Invalid::Unreadable(name)),
+            Some(_) if repeated => return Err(Invalid::Repeated(name)),
             Some(_) => {}
         }
-        if fields.next().is_some() {
-            return Err(Invalid::Repeated(name));
-        }
     }
-    for name in [Name::From, Name::To] {
-        if message.header(name).and_then(NameAddr::parse).is_none() {
-            return Err(Invalid::Unreadable(name));
-        }
-    }
-    if message
-        .header(Name::CallId)
-        .is_some_and(|v| v.iter().any(u8::is_ascii_whitespace))
-    {
+    let (from_text, to_text) = (from.unwrap_or_default(), to.unwrap_or_default());
+    let from = NameAddr::parse(from_text).ok_or(Invalid::Unreadable(Name::From))?;
+    let to = NameAddr::parse(to_text).ok_or(Invalid::Unreadable(Name::To))?;
+    let call_id = call_id.unwrap_or_default();
+    if call_id.iter().any(u8::is_ascii_whitespace) {
         return Err(Invalid::Unreadable(Name::CallId));
     }
-    if message.field(Name::MaxForwards).is_some() && message.max_forwards().is_none_or(|n| n > 255)
-    {
+    let hops = max_forwards.map(|text| number(text).filter(|n| *n <= 255));
+    if hops == Some(None) {
         return Err(Invalid::Unreadable(Name::MaxForwards));
     }
-    let cseq = message.cseq().ok_or(Invalid::Unreadable(Name::CSeq))?;
+    let cseq = CSeq::parse(cseq.unwrap_or_default()).ok_or(Invalid::Unreadable(Name::CSeq))?;
     match (message.method(), message.request_uri()) {
-        (Some(method), _) if method != cseq.method => Err(Invalid::CSeqMethod),
-        (_, Some(uri)) if Uri::parse(uri).is_none() => Err(Invalid::RequestUri),
-        _ => Ok(()),
+        (Some(method), _) if method != cseq.method => return Err(Invalid::CSeqMethod),
+        (_, Some(uri)) if Uri::parse(uri).is_none() => return Err(Invalid::RequestUri),
+        _ => {}
     }
+    Ok(Essentials {
+        via,
+        from,
+        from_text,
+        to,
+        to_text,
+        call_id,
+        cseq,
+        max_forwards: hops.flatten(),
+    })
 }
+
+/// The headers that stand in a message once.
+const ONCE: [Name; 5] = [
+    Name::From,
+    Name::To,
+    Name::CallId,
+    Name::CSeq,
+    Name::MaxForwards,
+];
