@@ -5,10 +5,14 @@ use std::net::SocketAddr;
 use tandem_policy::Transport;
 
 use crate::message::{self, Message, Name};
+use crate::text::{push_address, push_number};
 
 /// The methods that we serve, for Allow.
 pub(crate) const ALLOW: &str =
     "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, NOTIFY, REFER";
+
+/// What most messages need, in bytes: the memory is asked for once.
+const ROOM: usize = 1_024;
 
 /// A message in the making.
 #[derive(Debug)]
@@ -29,22 +33,21 @@ pub(crate) enum Body {
 
 impl Draft {
     pub(crate) fn request(method: &[u8], uri: &[u8]) -> Self {
-        Self {
-            out: [method, b" ", uri, b" SIP/2.0\r\n"].concat(),
+        let mut out = Vec::with_capacity(ROOM);
+        for part in [method, b" ", uri, b" SIP/2.0\r\n"] {
+            out.extend_from_slice(part);
         }
+        Self { out }
     }
 
     pub(crate) fn response(code: u16, reason: &[u8]) -> Self {
-        Self {
-            out: [
-                b"SIP/2.0 ",
-                code.to_string().as_bytes(),
-                b" ",
-                reason,
-                b"\r\n",
-            ]
-            .concat(),
+        let mut out = Vec::with_capacity(ROOM);
+        out.extend_from_slice(b"SIP/2.0 ");
+        push_number(&mut out, code.into());
+        for part in [b" ", reason, b"\r\n"] {
+            out.extend_from_slice(part);
         }
+        Self { out }
     }
 
     #[must_use]
@@ -178,28 +181,45 @@ pub(crate) fn hop_by_hop(method: &str, invite: &Message<'_>, onward: &Onward<'_>
 
 /// Our Via's value.
 pub(crate) fn via(transport: Transport, local: SocketAddr, branch: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(96);
+    for part in ["SIP/2.0/", transport.via(), " "] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    push_address(&mut out, local);
     // RFC 3581 is about datagrams: a stream's responses come back by the stream.
-    let rport = if transport.is_reliable() {
-        ""
-    } else {
-        ";rport"
-    };
-    format!("SIP/2.0/{} {local}{rport};branch={branch}", transport.via()).into_bytes()
+    if !transport.is_reliable() {
+        out.extend_from_slice(b";rport");
+    }
+    out.extend_from_slice(b";branch=");
+    out.extend_from_slice(branch.as_bytes());
+    out
 }
 
 /// Our Record-Route's value.
 pub(crate) fn record_route(transport: Transport, local: SocketAddr) -> Vec<u8> {
-    format!("<sip:{local}{};lr>", transport_parameter(transport)).into_bytes()
+    let mut out = Vec::with_capacity(64);
+    out.extend_from_slice(b"<sip:");
+    push_address(&mut out, local);
+    push_transport(&mut out, transport);
+    out.extend_from_slice(b";lr>");
+    out
 }
 
 /// Our Contact's value.
 pub(crate) fn contact(alias: &[u8], transport: Transport, local: SocketAddr) -> Vec<u8> {
-    let host = format!("{local}{}", transport_parameter(transport));
-    [b"<sip:", alias, b"@", host.as_bytes(), b">"].concat()
+    let mut out = Vec::with_capacity(64 + alias.len());
+    out.extend_from_slice(b"<sip:");
+    out.extend_from_slice(alias);
+    out.push(b'@');
+    push_address(&mut out, local);
+    push_transport(&mut out, transport);
+    out.push(b'>');
+    out
 }
 
-fn transport_parameter(transport: Transport) -> String {
-    transport
-        .parameter()
-        .map_or_else(String::new, |value| format!(";transport={value}"))
+fn push_transport(out: &mut Vec<u8>, transport: Transport) {
+    if let Some(value) = transport.parameter() {
+        out.extend_from_slice(b";transport=");
+        out.extend_from_slice(value.as_bytes());
+    }
 }

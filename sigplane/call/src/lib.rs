@@ -18,6 +18,7 @@ mod journal;
 pub mod media;
 mod message;
 mod record;
+mod text;
 mod token;
 mod views;
 

@@ -10,6 +10,7 @@ pub(crate) use tandem_sip::{Name, Via};
 
 use crate::io::Path;
 use crate::record::Hop;
+use crate::text::push_address;
 
 /// A message, its mandatory headers checked.
 #[derive(Clone, Debug)]
@@ -402,12 +403,14 @@ pub(crate) fn plain_user(uri: &[u8]) -> Option<&[u8]> {
 /// A Request-URI with its host replaced by the target's.
 pub(crate) fn retarget(uri: &[u8], target: SocketAddr) -> Vec<u8> {
     let user = Uri::parse(uri).map(|u| u.user).unwrap_or_default();
-    let host = target.to_string();
-    if user.is_empty() {
-        [b"sip:", host.as_bytes()].concat()
-    } else {
-        [b"sip:", user, b"@", host.as_bytes()].concat()
+    let mut out = Vec::with_capacity(32 + user.len());
+    out.extend_from_slice(b"sip:");
+    if !user.is_empty() {
+        out.extend_from_slice(user);
+        out.push(b'@');
     }
+    push_address(&mut out, target);
+    out
 }
 
 /// Whether we know what a URI's scheme means (RFC 3261 section 16.3).
