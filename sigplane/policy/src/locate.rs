@@ -3,13 +3,14 @@
 //! Sans-IO. [`Locate`] is the search for one URI's servers: ask it for questions until it has none
 //! more, give it each answer, and ask again, until [`Locate::outcome`] is there. It knows no DNS
 //! packets, no names' search lists and no clock. [`Cache`] keeps answers as long as they may be
-//! kept, and longer while no server answers.
+//! kept, and longer while no server answers. [`Locator`] runs many searches over one cache.
 //!
 //! What is found is an unordered [`Located`]: each call draws its own order of [`Candidate`]s from it
 //! (RFC 2782 wants the weights to count for each contact), the same for the same seed.
 
 mod cache;
 mod domain;
+mod locator;
 mod order;
 mod question;
 mod search;
@@ -17,6 +18,7 @@ mod wanted;
 
 pub use cache::{Cache, Lookup};
 pub use domain::Domain;
+pub use locator::{Errand, Finding, Locator};
 pub use order::{Candidate, Located, Place};
 pub use question::{Answer, Kind, Naptr, NoAnswer, Question, Record, Srv};
 pub use search::{Locate, MAX_QUESTIONS, NotLocated, Why};
