@@ -30,6 +30,8 @@ pub struct Config {
     pub routing: Routing,
     /// `[dispatcher]`
     pub dispatcher: Dispatcher,
+    /// `[dns]`
+    pub dns: Dns,
     /// `[database]`
     pub database: Database,
     /// `[admin]`
@@ -331,6 +333,20 @@ pub struct Dispatcher {
     /// `first_response` in milliseconds: silence after which the next target is tried.
     /// Default 2,000.
     pub first_response: Duration,
+}
+
+/// `[dns]`: how names are looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dns {
+    /// `servers`: addresses, with a port where it is not 53. Default none: those of
+    /// `/etc/resolv.conf`.
+    pub servers: Vec<SocketAddr>,
+    /// `timeout` in milliseconds: how long a question waits for its answer, repetitions
+    /// included. Default 2,000.
+    pub timeout: Duration,
+    /// `stale` in seconds: how long an answer serves beyond its time while DNS fails (RFC 8767).
+    /// Default 86,400.
+    pub stale: Duration,
 }
 
 /// `[database]`

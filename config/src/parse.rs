@@ -1,6 +1,7 @@
 //! The file's sections, one function each. Keys, defaults and ranges are documented in
 //! [`crate::Config`].
 
+mod dns;
 mod hiding;
 mod streams;
 
@@ -12,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 use crate::check;
 use crate::mistake::{Mistake, Report};
 use crate::model::{
-    Admin, Config, Database, Dataplane, Dispatcher, Hiding, Idle, KernelListen, Listen, Media,
+    Admin, Config, Database, Dataplane, Dispatcher, Dns, Hiding, Idle, KernelListen, Listen, Media,
     Node, Port, Realm, Routing, Side, Sip, Streams, Tls,
 };
 use crate::section::{Section, integer, string, wrong_type};
@@ -73,6 +74,7 @@ pub(crate) struct Draft<'d> {
     pub(crate) hiding: Hiding,
     pub(crate) routing: Read<'d, Routing>,
     pub(crate) dispatcher: Read<'d, Dispatcher>,
+    pub(crate) dns: Read<'d, Dns>,
     pub(crate) database: Read<'d, Database>,
     pub(crate) admin: Read<'d, Admin>,
 }
@@ -114,6 +116,8 @@ impl<'d> Draft<'d> {
         let routing = routing(report, section);
         let section = table(report, &mut root, "dispatcher", "dispatcher");
         let dispatcher = dispatcher(report, section);
+        let section = table(report, &mut root, "dns", "dns");
+        let dns = dns::dns(report, section);
         let section = table(report, &mut root, "database", "database");
         let database = database(report, section, &node);
         let section = table(report, &mut root, "admin", "admin");
@@ -133,6 +137,7 @@ impl<'d> Draft<'d> {
             hiding,
             routing,
             dispatcher,
+            dns,
             database,
             admin,
         }
@@ -155,6 +160,7 @@ impl<'d> Draft<'d> {
             hiding: self.hiding,
             routing: self.routing.value,
             dispatcher: self.dispatcher.value,
+            dns: self.dns.value,
             database: self.database.value,
             admin: self.admin.value,
         }

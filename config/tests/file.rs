@@ -103,6 +103,9 @@ fn every_default_is_as_documented() {
     assert_eq!(c.dispatcher.probe_failures, 3);
     assert_eq!(c.dispatcher.probe_successes, 3);
     assert_eq!(c.dispatcher.first_response, Duration::from_millis(2_000));
+    assert!(c.dns.servers.is_empty());
+    assert_eq!(c.dns.timeout, Duration::from_millis(2_000));
+    assert_eq!(c.dns.stale, Duration::from_secs(86_400));
     assert_eq!(c.database.url, "sqlite:/var/lib/tandem/tandem.db");
     assert_eq!(c.database.reload_interval, Duration::from_secs(30));
     assert_eq!(c.admin.socket.to_str(), Some("/run/tandem/admin.sock"));
@@ -129,6 +132,7 @@ fn the_example_is_a_configuration_and_shows_the_defaults() {
     assert_eq!(full.routing, config.routing);
     assert_eq!(full.hiding, config.hiding);
     assert_eq!(full.dispatcher, config.dispatcher);
+    assert_eq!(full.dns, config.dns);
     assert_eq!(full.database, config.database);
     assert_eq!(full.admin, config.admin);
     assert_eq!(full.node, config.node);
@@ -166,6 +170,14 @@ fn everything_that_can_be_written_is_read() {
         side: Side::Internal,
     };
     assert_eq!(config.sip.kernel, [kernel]);
+}
+
+#[test]
+fn dns_servers_have_a_port() {
+    let text = format!("{SMALL}[dns]\nservers = [\"192.0.2.53\", \"[2001:db8::53]:5353\"]\n");
+    let servers = parse(&text).unwrap().dns.servers;
+    let written: Vec<String> = servers.iter().map(ToString::to_string).collect();
+    assert_eq!(written, ["192.0.2.53:53", "[2001:db8::53]:5353"]);
 }
 
 #[test]
@@ -329,6 +341,14 @@ fn each_cross_check_is_said_once() {
         (
             "[dispatcher]\nprobe_interval = 3\n",
             "`dispatcher.probe_interval`: a probe would wait 4 s",
+        ),
+        (
+            "[dns]\nservers = [\"ns.example\"]\n",
+            "`ns.example` is not the address of a DNS server",
+        ),
+        (
+            "[dns]\nservers = [\"0.0.0.0\"]\n",
+            "`0.0.0.0` cannot be a server",
         ),
         (
             "[database]\nurl = \"mysql://x\"\n",
