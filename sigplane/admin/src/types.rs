@@ -68,6 +68,9 @@ pub struct Target {
     pub set: u32,
     /// Its SIP URI.
     pub uri: String,
+    /// The addresses and ports where that is now; empty for a name that DNS does not know.
+    #[serde(default)]
+    pub addresses: Vec<String>,
     /// `active`, `inactive`, `disabled` or `probing`.
     pub state: String,
     /// The row's priority.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use tandem_policy::locate::Server;
 use tandem_transaction::{ClientId, ServerId};
 
 use crate::media::Party;
@@ -62,7 +63,12 @@ pub(crate) struct Setup {
 pub(crate) enum Candidate {
     /// A dispatcher target: any that serves the call will do, so the next one is asked only when
     /// this one is out of order.
-    Target(i64),
+    Target {
+        /// Its row.
+        id: i64,
+        /// Which of its servers: the others are asked after it (RFC 3263 section 4.3).
+        server: Server,
+    },
     /// A contact of a redirection (RFC 3261 section 16.5): each stands for somebody else.
     Contact {
         /// Its URI.
@@ -75,7 +81,7 @@ pub(crate) enum Candidate {
 impl Candidate {
     pub(crate) const fn target(&self) -> Option<i64> {
         match self {
-            Self::Target(id) => Some(*id),
+            Self::Target { id, .. } => Some(*id),
             Self::Contact { .. } => None,
         }
     }

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use tandem_policy::Transport;
+use tandem_policy::locate::Means;
 
 use crate::hiding::HidingConfig;
 use crate::io::Path;
@@ -203,6 +204,25 @@ impl CoreConfig {
                 .filter(|(_, k)| k.side == side && fits(&k.listen))
                 .find_map(|(i, k)| Some((Path::Kernel(u16::try_from(i).ok()?), k.listen)))
         })
+    }
+
+    /// What we can use towards a side, the liked ones first: the order in which the services of a
+    /// name without NAPTR records are looked for (RFC 3263 section 4.1).
+    #[must_use]
+    pub fn means(&self, side: Side) -> Means {
+        let some = [
+            SocketAddr::from(([0, 0, 0, 0], 0)),
+            SocketAddr::from(([0; 16], 0)),
+        ];
+        let reaches = |t: Transport, to: SocketAddr| self.way(side, t, to).is_some();
+        let all = [Transport::Udp, Transport::Tcp, Transport::Tls];
+        let [ipv4, ipv6] = some.map(|to| all.iter().any(|t| reaches(*t, to)));
+        let can = |t: &Transport| some.iter().any(|to| reaches(*t, *to));
+        Means {
+            transports: all.into_iter().filter(can).collect(),
+            ipv4,
+            ipv6,
+        }
     }
 
     /// Whether an address is one of ours.

@@ -3,7 +3,7 @@
 //! The rooms of this module, each a part of [`Core`]'s behaviour: `request` and `response` sort
 //! what comes in, `source` knows who may, `edge` hides one side from the other; `invite`, `branch` and `answer` set a call up; `in_dialog` and `ack` serve
 //! it; `cancel`, `bye` and `end` end it; `dataplane` keeps the other plane in step; `passage` has what is no call; `probe` watches the
-//! targets; `own` makes requests of our own.
+//! targets and `names` knows where they are; `own` makes requests of our own.
 
 mod ack;
 mod answer;
@@ -17,6 +17,7 @@ mod end;
 mod in_dialog;
 mod invite;
 mod media;
+mod names;
 mod own;
 mod passage;
 mod probe;
@@ -47,6 +48,7 @@ use crate::record::Hop;
 use crate::token::Tokens;
 use dataplane::Link;
 use edge::Neighbours;
+use names::Names;
 use passage::Passage;
 use probe::Probe;
 use timer::Timer;
@@ -83,6 +85,7 @@ pub struct Core {
     /// Calls from the journal are not counted among their targets' yet: the tables come later.
     uncounted: bool,
     probes: HashMap<i64, Probe>,
+    names: Names,
     ports: Ports,
     link: Link,
     outputs: VecDeque<Output>,
@@ -151,6 +154,7 @@ impl Core {
             has_tables: false,
             uncounted: false,
             probes: HashMap::new(),
+            names: Names::default(),
             ports,
             link: Link::default(),
             outputs: VecDeque::new(),
@@ -195,6 +199,7 @@ impl Core {
             Input::DataplaneDown => self.dataplane_down(now),
             Input::Dataplane(message) => self.dataplane_message(now, message),
             Input::Tables(tables) => self.tables(now, &tables),
+            Input::Located(finding) => self.located(now, finding),
         }
         self.settle(now);
     }
@@ -245,6 +250,7 @@ impl Core {
                 self.dispatcher.call_begins(target);
             }
         }
+        self.locate_targets(now);
         self.schedule_probes(now);
     }
 
@@ -284,6 +290,7 @@ impl Core {
             local: hop.local,
             destination: hop.peer,
             connect: hop.connect,
+            server_name: self.server_name(hop),
             bytes,
         });
     }

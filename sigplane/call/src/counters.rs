@@ -202,6 +202,26 @@ counters! {
     TargetsActivated = "targets_activated",
     /// Targets that became inactive.
     TargetsDeactivated = "targets_deactivated",
+    /// Names that the resolver was asked for.
+    NamesAsked = "names_asked",
+    /// Names that were found.
+    NamesLocated = "names_located",
+    /// Names that were found only in answers that are past their time, since DNS fails.
+    NamesStale = "names_stale",
+    /// Names that DNS does not know, or that lead nowhere that we could reach.
+    NamesNotFound = "names_not_found",
+    /// Names that DNS said nothing of in time.
+    NamesUnanswered = "names_unanswered",
+    /// Requests in dialogs that waited for a name.
+    Held = "in_dialog_held_for_name",
+    /// Of these, those that waited too long and went to where the peer was last seen.
+    HeldTooLong = "in_dialog_held_too_long",
+    /// Requests in dialogs that did not wait for a name, since too many did.
+    HeldOverLimit = "in_dialog_held_over_limit",
+    /// Probes that were not sent, since DNS does not say where the target is.
+    ProbesUnlocated = "probes_without_address",
+    /// Calls that passed over a target, since DNS does not say where it is.
+    TargetsUnlocated = "targets_without_address",
     /// Rows of the database's tables that could not be used.
     BadRows = "table_rows_refused",
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tandem_link::{Command, DataplaneHello, FromDataplane};
+use tandem_policy::locate::{Errand, Finding};
 use tandem_policy::{AddressRow, DispatcherRow};
 
 /// The time of one input.
@@ -70,6 +71,8 @@ pub enum Input<'a> {
     Dataplane(FromDataplane),
     /// The database's tables were read: they replace those before.
     Tables(Arc<Tables>),
+    /// What came of an [`Output::Locate`].
+    Located(Finding),
 }
 
 /// Why a datagram could not be delivered.
@@ -121,6 +124,9 @@ pub enum Output {
         /// Over a stream: where to connect to, if there is no such connection; none for
         /// `destination` itself.
         connect: Option<SocketAddr>,
+        /// Over TLS: whose certificate a server there must show, if a name led to it; none for the
+        /// address itself.
+        server_name: Option<Arc<str>>,
         /// The payload.
         bytes: Vec<u8>,
     },
@@ -132,4 +138,6 @@ pub enum Output {
         /// The command.
         command: Command,
     },
+    /// Look up where this leads; the finding is an [`Input::Located`].
+    Locate(Errand),
 }

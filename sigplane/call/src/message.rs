@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use tandem_policy::Transport;
+use tandem_policy::locate::{Domain, Host, Wanted};
 use tandem_sip::{FramingError, NameAddr, Scheme, Uri, essentials, split_list};
 
 pub(crate) use tandem_sip::{Name, Via};
@@ -334,6 +335,30 @@ pub(crate) fn address_of(text: &[u8]) -> Option<SocketAddr> {
     uri_of(text)?.socket_address()
 }
 
+/// Whom a URI or name-addr names; none when its host is an address, when it can lead to no server, or
+/// when it is made up: what ends in `invalid` is (RFC 6761 section 6.4; RFC 7118 has clients write
+/// that).
+pub(crate) fn named_host(text: &[u8]) -> Option<Wanted> {
+    let uri = uri_of(text)?;
+    let secure = match uri.scheme {
+        Scheme::Sip => false,
+        Scheme::Sips => true,
+        Scheme::Tel | Scheme::Other => return None,
+    };
+    let Some(tandem_sip::Host::Name(name)) = uri.host else {
+        return None;
+    };
+    let name = Domain::parse(name)?;
+    if name.as_str() == "invalid" || name.as_str().ends_with(".invalid") {
+        return None;
+    }
+    let transport = match uri.parameter("transport") {
+        Some(text) => Some(Transport::parse(text)?),
+        None => None,
+    };
+    Wanted::new(secure, Host::Name(name), uri.port, transport).ok()
+}
+
 /// The transport that a URI or name-addr asks for; none when it leaves it open.
 pub(crate) fn transport_of(text: &[u8]) -> Option<Transport> {
     let uri = uri_of(text)?;
@@ -400,8 +425,8 @@ pub(crate) fn plain_user(uri: &[u8]) -> Option<&[u8]> {
     (!user.is_empty() && user.len() <= 64 && user.iter().all(plain)).then_some(user)
 }
 
-/// A Request-URI with its host replaced by the target's.
-pub(crate) fn retarget(uri: &[u8], target: SocketAddr) -> Vec<u8> {
+/// A Request-URI with its host and port replaced by the target's: its name, or else its address.
+pub(crate) fn retarget(uri: &[u8], named: Option<&str>, target: SocketAddr) -> Vec<u8> {
     let user = Uri::parse(uri).map(|u| u.user).unwrap_or_default();
     let mut out = Vec::with_capacity(32 + user.len());
     out.extend_from_slice(b"sip:");
@@ -409,7 +434,10 @@ pub(crate) fn retarget(uri: &[u8], target: SocketAddr) -> Vec<u8> {
         out.extend_from_slice(user);
         out.push(b'@');
     }
-    push_address(&mut out, target);
+    match named {
+        Some(name) => out.extend_from_slice(name.as_bytes()),
+        None => push_address(&mut out, target),
+    }
     out
 }
 
@@ -518,15 +546,19 @@ mod tests {
 
     #[test]
     fn a_request_uri_gets_the_targets_host() {
-        let target = "10.0.0.5:5080".parse().unwrap();
+        let to = |uri: &str, named| {
+            let target = "10.0.0.5:5080".parse().unwrap();
+            String::from_utf8(retarget(uri.as_bytes(), named, target)).unwrap()
+        };
         assert_eq!(
-            retarget(b"sip:100@198.51.100.1;x=y", target),
-            b"sip:100@10.0.0.5:5080"
+            to("sip:100@198.51.100.1;x=y", None),
+            "sip:100@10.0.0.5:5080"
         );
+        assert_eq!(to("tel:+491234", None), "sip:+491234@10.0.0.5:5080");
+        assert_eq!(to("sip:198.51.100.1", None), "sip:10.0.0.5:5080");
         assert_eq!(
-            retarget(b"tel:+491234", target),
-            b"sip:+491234@10.0.0.5:5080"
+            to("sip:1@198.51.100.1", Some("a.example:5070")),
+            "sip:1@a.example:5070"
         );
-        assert_eq!(retarget(b"sip:198.51.100.1", target), b"sip:10.0.0.5:5080");
     }
 }

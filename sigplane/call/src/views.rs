@@ -63,6 +63,8 @@ pub struct TargetView {
     pub set: u32,
     /// The row's `destination`.
     pub destination: String,
+    /// Where that is now.
+    pub addresses: Vec<SocketAddr>,
     /// `active`, `inactive`, `disabled` or `probing`.
     pub state: &'static str,
     /// The row's `priority`.

@@ -109,7 +109,7 @@ fn a_target_that_leaves_the_table_is_not_asked_any_more() {
     world.wait(Duration::from_millis(1));
     let mut fewer = tables();
     fewer.dispatcher.truncate(1);
-    fewer.dispatcher[0].destination = "sip:fs.example.net".into();
+    fewer.dispatcher[0].destination = "sip:fs example net".into();
     world.input(tandem_call::Input::Tables(fewer.into()));
     assert_eq!(world.core.bad_rows().len(), 1);
     assert_eq!(world.counter("table_rows_refused"), 1);

@@ -66,6 +66,7 @@ pub(crate) fn targets(client: &mut Client, json: bool) -> Result<(), Failure> {
                 vec![
                     t.set.to_string(),
                     t.uri.clone(),
+                    t.addresses.join(" "),
                     t.state.clone(),
                     t.priority.to_string(),
                     t.calls.to_string(),
@@ -82,6 +83,7 @@ pub(crate) fn targets(client: &mut Client, json: bool) -> Result<(), Failure> {
             &[
                 ">set",
                 "uri",
+                "addresses",
                 "state",
                 ">priority",
                 ">calls",

@@ -7,12 +7,15 @@ use tandem_admin::{
     Target,
 };
 use tandem_call::Tables;
+use tandem_policy::locate::Finding;
 use tokio::sync::{mpsc, oneshot};
 
 /// A letter to the SIP worker.
 pub(crate) enum ToWorker {
     /// The database's tables, for the first time or changed.
     Tables(Arc<Tables>),
+    /// What came out of looking for a URI's servers.
+    Located(Box<Finding>),
     /// A question of the management API.
     Ask(Ask),
 }

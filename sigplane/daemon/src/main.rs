@@ -2,8 +2,8 @@
 //!
 //! The main thread is the SIP worker: it owns the core, the journal, the sockets and the link to
 //! the dataplane, and waits for nothing but its descriptors. The threads around it: the database's,
-//! the management API's, and one that synchronises the journal's files. They speak with it
-//! through its mailbox. A fourth serves the connections (see `streams`).
+//! the resolver's, the management API's, and one that synchronises the journal's files. They speak
+//! with it through its mailbox. One more serves the connections (see `streams`).
 //!
 //! Exit codes: 0 stopped by SIGTERM or SIGINT, 1 it could not start or go on, 2 wrong usage or a
 //! mistake in the configuration.
@@ -16,6 +16,7 @@ mod database;
 mod disk;
 mod hiding;
 mod mailbox;
+mod resolver;
 mod startup;
 mod streams;
 mod worker;

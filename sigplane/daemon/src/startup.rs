@@ -21,6 +21,7 @@ use crate::database::{self, First};
 use crate::disk::Disk;
 use crate::hiding::{self, KeysError};
 use crate::mailbox::mailbox;
+use crate::resolver;
 use crate::streams;
 use crate::worker::{Parts, Sockets, Worker};
 
@@ -121,6 +122,12 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
         First::Never(error) => return Err(error.into()),
     };
     let (sockets, listeners) = Sockets::bind(&config)?;
+    let resolver = resolver::start(resolver::Settings {
+        servers: config.dns.servers.clone(),
+        timeout: config.dns.timeout,
+        stale: config.dns.stale,
+        mailbox: mailbox.clone(),
+    })?;
     let (streams, stream_listeners) = streams::start(&config)?;
     let hiding = hiding::settings(&config.hiding)?;
     let mut worker = Worker::new(Parts {
@@ -136,6 +143,7 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
         inbox,
         signals,
         database: database.clone(),
+        resolver,
     });
     // First the calls: the tables then find whose they are.
     worker.restore(&replay.live);

@@ -21,6 +21,8 @@ use tandem_net::{
     StreamsError, TlsCertificate, TlsClient, TlsFiles, TlsTrunk,
 };
 
+use crate::worker::Way;
+
 /// Messages that may wait on either way.
 const MESSAGES: usize = 4_096;
 
@@ -46,8 +48,7 @@ pub(crate) enum FromStreams {
 enum Order {
     Send {
         listener: u16,
-        destination: SocketAddr,
-        connect: Option<SocketAddr>,
+        way: Way,
         bytes: Vec<u8>,
     },
     Reload,
@@ -146,18 +147,11 @@ impl Handle {
     }
 
     /// Sends a message; false when there is no room.
-    pub(crate) fn send(
-        &mut self,
-        listener: u16,
-        destination: SocketAddr,
-        connect: Option<SocketAddr>,
-        bytes: Vec<u8>,
-    ) -> bool {
+    pub(crate) fn send(&mut self, listener: u16, way: Way, bytes: Vec<u8>) -> bool {
         self.rung = true;
         let order = Order::Send {
             listener,
-            destination,
-            connect,
+            way,
             bytes,
         };
         self.orders.try_send(order).is_ok()
@@ -251,15 +245,15 @@ impl Server {
             match self.ordered.try_recv() {
                 Ok(Order::Send {
                     listener,
-                    destination,
-                    connect,
+                    way,
                     bytes,
                 }) => {
+                    let peer = (listener, way.destination);
                     let order = StreamSend {
-                        connection: self.connections.get(&(listener, destination)).copied(),
+                        connection: self.connections.get(&peer).copied(),
                         listener,
-                        destination: connect.unwrap_or(destination),
-                        server_name: None,
+                        destination: way.connect.unwrap_or(way.destination),
+                        server_name: way.server_name.map(|name| name.to_string()),
                         bytes,
                         tag: 0,
                     };

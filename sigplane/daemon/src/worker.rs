@@ -22,6 +22,7 @@ use nix::sys::time::TimeSpec;
 use tandem_call::{Core, Input, Now, Output, Path, SendError, Tables};
 use tandem_config::Config;
 use tandem_link::{Command, FromDataplane};
+use tandem_policy::locate::{Errand, Finding};
 use tandem_store::{Entry, Journal, JournalError, LiveCall};
 
 use crate::ask::ToWorker;
@@ -29,13 +30,14 @@ use crate::database;
 use crate::disk::Disk;
 use crate::hiding;
 use crate::mailbox::Inbox;
+use crate::resolver;
 use crate::streams::{self, FromStreams};
 use counters::{Count, Counters};
 use link::{Link, Step};
 use order::Held;
 use requests::Requests;
 pub(crate) use sockets::Sockets;
-use sockets::Way;
+pub(crate) use sockets::Way;
 
 /// Datagrams taken from one source in one turn, so that the others and the journal get theirs.
 const BATCH: usize = 128;
@@ -53,6 +55,7 @@ pub(crate) struct Parts {
     pub(crate) inbox: Inbox,
     pub(crate) signals: SignalFd,
     pub(crate) database: database::Handle,
+    pub(crate) resolver: resolver::Handle,
 }
 
 /// The worker.
@@ -74,6 +77,7 @@ pub(crate) struct Worker {
     inbox: Inbox,
     signals: SignalFd,
     database: database::Handle,
+    resolver: resolver::Handle,
     buffer: Vec<u8>,
     /// Kept for its memory between two turns.
     entries: Vec<Entry>,
@@ -122,6 +126,7 @@ impl Worker {
             inbox,
             signals,
             database,
+            resolver,
         } = parts;
         Self {
             clock: Clock {
@@ -145,6 +150,7 @@ impl Worker {
             inbox,
             signals,
             database,
+            resolver,
         }
     }
 
@@ -289,6 +295,9 @@ impl Worker {
         while let Some(letter) = self.inbox.next() {
             match letter {
                 ToWorker::Tables(tables) => self.tables(tables),
+                ToWorker::Located(finding) => {
+                    self.core.input(self.clock.now(), Input::Located(*finding));
+                }
                 ToWorker::Ask(ask) => self.ask(ask),
             }
         }
@@ -498,6 +507,7 @@ impl Worker {
                         local,
                         destination,
                         connect,
+                        server_name,
                         bytes,
                     } => {
                         let way = Way {
@@ -505,6 +515,7 @@ impl Worker {
                             local,
                             destination,
                             connect,
+                            server_name,
                         };
                         if let Some((way, bytes)) = self.held.hold(self.clock.mono(), (way, bytes))
                         {
@@ -519,6 +530,7 @@ impl Worker {
                             self.held.asked(seq);
                         }
                     }
+                    Output::Locate(errand) => self.locate(errand),
                     // Sorted out above.
                     Output::Journal { .. } => {}
                 }
@@ -537,17 +549,24 @@ impl Worker {
         }
     }
 
+    /// Has a name looked up.
+    fn locate(&mut self, errand: Errand) {
+        if let Err(errand) = self.resolver.search(errand) {
+            self.counters.add(Count::ResolverBusy);
+            let finding = Finding::unanswered(errand);
+            self.core.input(self.clock.now(), Input::Located(finding));
+        }
+    }
+
     fn send(&mut self, way: Way, bytes: Vec<u8>) {
-        let sent = if let Path::Stream(listener) = way.path {
+        let (path, destination) = (way.path, way.destination);
+        let sent = if let Path::Stream(listener) = path {
             self.send_by_stream(listener, way, bytes)
         } else {
             let rings = self.link.session().map(|session| &mut session.rings);
-            self.sockets.send(way, &bytes, rings, &mut self.counters)
+            self.sockets.send(&way, &bytes, rings, &mut self.counters)
         };
         if let Some(error) = sent {
-            let Way {
-                path, destination, ..
-            } = way;
             let unreachable = Input::Unreachable {
                 path,
                 destination,
@@ -559,7 +578,7 @@ impl Worker {
 
     fn send_by_stream(&mut self, listener: u16, way: Way, bytes: Vec<u8>) -> Option<SendError> {
         let streams = self.streams.as_mut()?;
-        if streams.send(listener, way.destination, way.connect, bytes) {
+        if streams.send(listener, way, bytes) {
             self.counters.add(Count::SentByStream);
             None
         } else {

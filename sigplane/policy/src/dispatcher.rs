@@ -6,11 +6,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hasher;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use siphasher::sip::SipHasher13;
 
+use crate::locate::{Host, Located, NotLocated, Wanted};
 use crate::rows::{BadRow, DispatcherRow};
 use crate::target::{StateChange, Target};
 
@@ -87,7 +88,7 @@ impl Dispatcher {
         let mut candidates: Vec<(u64, &Target)> = self
             .members(set)
             .filter(|t| t.state.takes_calls())
-            .map(|t| (weight(call_id, t.address), t))
+            .map(|t| (weight(call_id, &t.wanted), t))
             .collect();
         candidates.sort_by_key(|(weight, target)| (std::cmp::Reverse(*weight), target.row.id));
         if let Some((_, others)) = candidates.split_first_mut() {
@@ -101,7 +102,7 @@ impl Dispatcher {
     #[must_use]
     pub fn is_member(&self, set: u32, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
-        self.members(set).any(|t| t.address.ip() == ip)
+        self.members(set).any(|t| t.has(ip))
     }
 
     /// The targets of `set`.
@@ -122,6 +123,13 @@ impl Dispatcher {
     /// All targets, by row id.
     pub fn targets(&self) -> impl Iterator<Item = &Target> {
         self.targets.values()
+    }
+
+    /// What DNS says of where a target is.
+    pub fn locate(&mut self, id: i64, outcome: Result<Located, NotLocated>) {
+        if let Some(target) = self.targets.get_mut(&id) {
+            target.locate(outcome);
+        }
     }
 
     /// A call was given to the target.
@@ -151,22 +159,25 @@ impl Dispatcher {
     }
 }
 
-/// A target's weight for a call. Over its address, not its row id: the same pool written down
-/// anew decides the same.
-fn weight(call_id: &[u8], target: SocketAddr) -> u64 {
+/// A target's weight for a call. Over its host and port, not its row id: the same pool written down
+/// anew decides the same, and so it does whatever DNS says.
+fn weight(call_id: &[u8], target: &Wanted) -> u64 {
     let mut hasher = SipHasher13::new_with_keys(KEY.0, KEY.1);
     hasher.write(call_id);
-    match target.ip() {
-        IpAddr::V4(ip) => hasher.write(&ip.octets()),
-        IpAddr::V6(ip) => hasher.write(&ip.octets()),
+    match target.host() {
+        Host::Address(IpAddr::V4(ip)) => hasher.write(&ip.octets()),
+        Host::Address(IpAddr::V6(ip)) => hasher.write(&ip.octets()),
+        Host::Name(name) => hasher.write(name.as_str().as_bytes()),
     }
-    hasher.write(&target.port().to_be_bytes());
+    let default = target.default_transport().default_port();
+    hasher.write(&target.port().unwrap_or(default).to_be_bytes());
     hasher.finish()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::locate::Why;
     use crate::target::TargetState;
     use proptest::prelude::*;
 
@@ -204,7 +215,7 @@ mod tests {
     fn bad_rows_are_named_and_skipped() {
         let mut dispatcher = Dispatcher::new(THRESHOLDS);
         let bad = dispatcher.load(&[
-            row(1, 1, "sip:fs1.example.net"),
+            row(1, 1, "sip:fs1 example.net"),
             row(2, 1, "sip:10.0.0.2"),
             row(2, 1, "sip:10.0.0.3"),
         ]);
@@ -214,6 +225,33 @@ mod tests {
             bad[0].to_string().split(':').next(),
             Some("table dispatcher, id 1")
         );
+    }
+
+    #[test]
+    fn a_name_has_servers_when_it_was_looked_up() {
+        let mut d = dispatcher(&[row(1, 1, "sip:pool.example"), row(2, 1, "sip:10.0.0.2")]);
+        let ip = |last: u8| IpAddr::from([10, 0, 0, last]);
+        assert!(d.target(1).unwrap().servers(0).is_empty() && d.is_member(1, ip(2)));
+        let located = |last: u8| {
+            let host = Host::Address(ip(last));
+            let wanted = Wanted::new(false, host, None, None).unwrap();
+            Located::known(&wanted).unwrap()
+        };
+        let failure = |why| NotLocated {
+            why,
+            ttl: Duration::from_secs(1),
+        };
+        let has = |d: &Dispatcher, last: u8| d.is_member(1, ip(last));
+        d.locate(1, Ok(located(7)));
+        assert!(has(&d, 7) && d.target(1).unwrap().servers(0).len() == 1);
+        d.locate(1, Ok(located(8)));
+        assert!(has(&d, 8) && !has(&d, 7));
+        // A silent DNS takes nothing away, one that says so does; a reload keeps what is known.
+        d.locate(1, Err(failure(Why::Unanswered)));
+        d.load(&[row(1, 1, "sip:pool.example")]);
+        assert!(has(&d, 8) && !has(&d, 2));
+        d.locate(1, Err(failure(Why::NoAddress)));
+        assert!(!has(&d, 8));
     }
 
     #[test]

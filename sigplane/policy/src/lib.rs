@@ -12,5 +12,5 @@ mod transport;
 pub use access::Access;
 pub use dispatcher::{Dispatcher, Thresholds};
 pub use rows::{AddressRow, BadRow, Cdr, CdrMedia, DispatcherRow, EndCause};
-pub use target::{Destination, Latency, StateChange, Target, TargetState, parse_destination};
+pub use target::{Latency, StateChange, Target, TargetState, parse_destination};
 pub use transport::Transport;

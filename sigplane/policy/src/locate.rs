@@ -5,7 +5,7 @@
 //! packets, no names' search lists and no clock. [`Cache`] keeps answers as long as they may be
 //! kept, and longer while no server answers. [`Locator`] runs many searches over one cache.
 //!
-//! What is found is an unordered [`Located`]: each call draws its own order of [`Candidate`]s from it
+//! What is found is an unordered [`Located`]: each call draws its own order of [`Server`]s from it
 //! (RFC 2782 wants the weights to count for each contact), the same for the same seed.
 
 mod cache;
@@ -19,7 +19,7 @@ mod wanted;
 pub use cache::{Cache, Lookup};
 pub use domain::Domain;
 pub use locator::{Errand, Finding, Locator};
-pub use order::{Candidate, Located, Place};
+pub use order::{Located, Place, Server};
 pub use question::{Answer, Kind, Naptr, NoAnswer, Question, Record, Srv};
 pub use search::{Locate, MAX_QUESTIONS, NotLocated, Why};
 pub use wanted::{Host, Means, Unwanted, Wanted};

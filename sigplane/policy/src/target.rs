@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::dispatcher::Thresholds;
+use crate::locate::{Domain, Host, Located, NotLocated, Server, Unwanted, Wanted, Why};
 use crate::rows::DispatcherRow;
 use crate::transport::Transport;
 
@@ -104,10 +105,10 @@ impl Latency {
 pub struct Target {
     /// Its row.
     pub row: DispatcherRow,
-    /// Where it is.
-    pub address: SocketAddr,
-    /// How it is reached.
-    pub transport: Transport,
+    /// What its row says of where it is.
+    pub wanted: Wanted,
+    /// Where that leads; none for a name that was not looked up yet.
+    pub located: Option<Result<Located, NotLocated>>,
     /// Whether it takes calls.
     pub state: TargetState,
     /// Failures in a row.
@@ -122,12 +123,12 @@ pub struct Target {
 
 impl Target {
     pub(crate) fn new(row: DispatcherRow) -> Result<Self, String> {
-        let Destination { transport, address } = parse_destination(&row.destination)?;
+        let wanted = parse_destination(&row.destination)?;
         let state = TargetState::of_flags(row.flags);
         Ok(Self {
             row,
-            address,
-            transport,
+            located: Located::known(&wanted).map(Ok),
+            wanted,
             state,
             failures: 0,
             successes: 0,
@@ -140,13 +141,54 @@ impl Target {
     /// changed the row's place or flags.
     pub(crate) fn inherit(&mut self, earlier: &Self) {
         self.calls = earlier.calls;
-        if (earlier.address, earlier.transport) == (self.address, self.transport) {
+        if earlier.wanted == self.wanted {
+            self.located.clone_from(&earlier.located);
             self.latency = earlier.latency;
             if earlier.row.flags == self.row.flags {
                 self.state = earlier.state;
                 self.failures = earlier.failures;
                 self.successes = earlier.successes;
             }
+        }
+    }
+
+    /// Its servers in the order that this seed draws; none while it is not known where it is.
+    #[must_use]
+    pub fn servers(&self, seed: u64) -> Vec<Server> {
+        match &self.located {
+            Some(Ok(located)) => located.servers(seed),
+            Some(Err(_)) | None => Vec::new(),
+        }
+    }
+
+    /// Whether it is known where it is.
+    #[must_use]
+    pub const fn is_located(&self) -> bool {
+        matches!(self.located, Some(Ok(_)))
+    }
+
+    /// Its servers' addresses; none while it is not known where it is.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        match &self.located {
+            Some(Ok(located)) => located.addresses().collect(),
+            Some(Err(_)) | None => Vec::new(),
+        }
+    }
+
+    /// Whether this is an address of its.
+    pub(crate) fn has(&self, ip: IpAddr) -> bool {
+        match &self.located {
+            Some(Ok(located)) => located.addresses().any(|a| a.ip() == ip),
+            Some(Err(_)) | None => false,
+        }
+    }
+
+    /// What DNS says now. While it says nothing, what it said before stands.
+    pub(crate) fn locate(&mut self, outcome: Result<Located, NotLocated>) {
+        let unanswered = matches!(&outcome, Err(not) if not.why == Why::Unanswered);
+        if !(unanswered && matches!(self.located, Some(Ok(_)))) {
+            self.located = Some(outcome);
         }
     }
 
@@ -195,50 +237,28 @@ impl Target {
     }
 }
 
-/// Where a target is, and how it is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Destination {
-    /// How.
-    pub transport: Transport,
-    /// Where.
-    pub address: SocketAddr,
-}
-
-/// Reads a `destination`: `sip:ADDRESS[:port][;transport=udp|tcp|tls]`, or `sips:` for TLS.
+/// Reads a `destination`: `sip:HOST[:port][;transport=udp|tcp|tls]`, or `sips:` for TLS. The host is an
+/// address (IPv6 in brackets) or a name.
 ///
 /// # Errors
 /// Says what is wrong and what would be right.
-pub fn parse_destination(text: &str) -> Result<Destination, String> {
+pub fn parse_destination(text: &str) -> Result<Wanted, String> {
     let wrong = |what: &str| Err(format!("destination {text:?} {what}"));
-    let trimmed = text.trim();
-    let (scheme, rest) = trimmed.split_once(':').unwrap_or_default();
-    let mut transport = if scheme.eq_ignore_ascii_case("sip") {
-        Transport::Udp
-    } else if scheme.eq_ignore_ascii_case("sips") {
-        Transport::Tls
-    } else {
+    let (scheme, rest) = text.trim().split_once(':').unwrap_or_default();
+    let secure = scheme.eq_ignore_ascii_case("sips");
+    if !secure && !scheme.eq_ignore_ascii_case("sip") {
         return wrong("is not a sip: URI: write it as sip:192.0.2.10:5060");
-    };
+    }
     let mut parts = rest.split(';');
     let authority = parts.next().unwrap_or_default();
+    let mut transport = None;
     for parameter in parts {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         if name.trim().eq_ignore_ascii_case("transport") {
-            let named = Transport::parse(value.trim().as_bytes());
-            transport = match (transport, named) {
-                // A sips: URI means TLS, also where TCP is named (RFC 3261 section 26.2.2).
-                (Transport::Tls, Some(Transport::Tcp | Transport::Tls)) => Transport::Tls,
-                (Transport::Tls, _) => {
-                    return wrong("is a sips: URI with a transport other than tls");
-                }
-                (_, Some(named @ (Transport::Udp | Transport::Tcp | Transport::Tls))) => named,
-                (_, Some(Transport::Ws | Transport::Wss)) => {
-                    return wrong("asks for WebSocket, which a server does not open");
-                }
-                (_, None) => {
-                    return wrong("asks for an unknown transport: udp, tcp and tls are known");
-                }
-            };
+            transport = Transport::parse(value.trim().as_bytes());
+            if transport.is_none() {
+                return wrong("asks for an unknown transport: udp, tcp and tls are known");
+            }
         }
     }
     // A user part is of no use here, but Kamailio accepts one.
@@ -258,21 +278,17 @@ pub fn parse_destination(text: &str) -> Result<Destination, String> {
             None => (host_port, None),
         }
     };
-    let Ok(ip) = host.parse::<IpAddr>() else {
-        return wrong("names a host: only IP addresses are supported yet (IPv6 in brackets)");
+    let host = match host.parse::<IpAddr>() {
+        Ok(ip) => Host::Address(ip),
+        Err(_) => match Domain::parse(host.as_bytes()) {
+            Some(name) => Host::Name(name),
+            None => return wrong("has neither an IP address (IPv6 in brackets) nor a host name"),
+        },
     };
-    let port = match port.map(str::parse::<u16>) {
-        None => transport.default_port(),
-        Some(Ok(port)) if port != 0 => port,
-        Some(_) => return wrong("has a port that is not between 1 and 65535"),
+    let Ok(port) = port.map(str::parse::<u16>).transpose() else {
+        return wrong(Unwanted::Port.reason());
     };
-    if ip.is_unspecified() || ip.is_multicast() {
-        return wrong("is not the address of one host");
-    }
-    Ok(Destination {
-        transport,
-        address: SocketAddr::new(ip.to_canonical(), port),
-    })
+    Wanted::new(secure, host, port, transport).or_else(|unwanted| wrong(unwanted.reason()))
 }
 
 #[cfg(test)]
@@ -283,9 +299,11 @@ mod tests {
     #[test]
     fn destinations_are_read() {
         let at = |t: &str| {
-            parse_destination(t).map(|d| match d.transport {
-                Transport::Udp => d.address.to_string(),
-                other => format!("{} {}", d.address, other.via()),
+            let server = |w| Located::known(&w).map(|l| l.servers(0).remove(0));
+            parse_destination(t).map(|w| match server(w.clone()) {
+                Some(s) if s.transport == Transport::Udp => s.address.to_string(),
+                Some(s) => format!("{} {}", s.address, s.transport.via()),
+                None => format!("{w:?}"),
             })
         };
         assert_eq!(at("sip:10.0.0.1"), Ok("10.0.0.1:5060".into()));
@@ -297,11 +315,13 @@ mod tests {
             at("sip:any@[2001:db8::1]:5070"),
             Ok("[2001:db8::1]:5070".into())
         );
+        let named = at("sip:FS1.example.net;transport=tcp").unwrap();
         assert!(
-            at("sip:fs1.example.net")
-                .unwrap_err()
-                .contains("names a host")
+            named.contains("fs1.example.net") && named.contains("Tcp"),
+            "{named}"
         );
+        assert!(at("sip:fs1/2").unwrap_err().contains("nor a host name"));
+        assert!(at("sip:10.0.0").is_err());
         assert_eq!(at("sips:10.0.0.1"), Ok("10.0.0.1:5061 TLS".into()));
         assert_eq!(
             at("sip:10.0.0.1:5080;transport=TCP"),

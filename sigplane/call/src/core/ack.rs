@@ -27,7 +27,7 @@ impl Core {
         if self.note_source(place, arrival) && self.is_going_on(place.key) {
             self.journal(place.key);
         }
-        if self.ack_again(place, message) {
+        if self.ack_again(place, message) || self.waits_for_name(now, place, arrival) {
             return;
         }
         let (body, refused) = self.ack_body(place, message);

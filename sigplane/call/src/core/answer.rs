@@ -173,6 +173,7 @@ impl Core {
         self.note_session(now, key, message);
         self.journal(key);
         self.limit_duration(now, key);
+        self.look_ahead(now, key);
         let response = self.pass_back(now, key, message, &body);
         if let Some(call) = self.calls.get_mut(&key)
             && let Some(setup) = call.setup.take()
@@ -272,11 +273,10 @@ impl Core {
         let cancelled = self.setup(key).is_some_and(|s| s.cancelled);
         match (&branch.candidate, code) {
             // A media server that is out of order; the next one does as well.
-            (Candidate::Target(target), 408 | 500..600) => {
+            (candidate @ Candidate::Target { .. }, 408 | 500..600) => {
                 // Any other 5xx may be the callee's fault alone.
                 if matches!(code, 408 | 503) {
-                    let change = self.dispatcher.failed(*target, false);
-                    self.note_change(change);
+                    self.call_failed_at(now, key, candidate, false);
                 }
                 if !cancelled {
                     self.counters.add(Counter::FailoverResponse);

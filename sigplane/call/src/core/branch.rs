@@ -1,6 +1,8 @@
 //! Whom a call is offered to: one set of candidates after the other, those of a set at the same time
 //! (RFC 3261 sections 16.6 and 16.7).
 
+use std::collections::VecDeque;
+
 use tandem_link::Cookie;
 use tandem_policy::{EndCause, StateChange};
 use tandem_transaction::{ClientId, InviteRequest, Method};
@@ -84,14 +86,39 @@ impl Core {
         Some((hop, self.config.media_realm(hop.path)?))
     }
 
+    /// The servers of a set's targets, in the order in which a request with this Call-ID tries them.
+    pub(super) fn candidates(&mut self, now: Now, set: u32, call_id: &[u8]) -> VecDeque<Candidate> {
+        let mut candidates = VecDeque::new();
+        for id in self.dispatcher.order(set, call_id) {
+            let servers = self.servers_of(now, id, call_id);
+            if servers.is_empty() {
+                self.counters.add(Counter::TargetsUnlocated);
+            }
+            let candidate = |server| Candidate::Target { id, server };
+            candidates.extend(servers.into_iter().map(candidate));
+        }
+        candidates
+    }
+
+    /// The Request-URI of a request for a candidate: the target's host in the place of ours, by its
+    /// name if it has one.
+    pub(super) fn uri_for(&self, candidate: &Candidate, uri: &[u8]) -> Vec<u8> {
+        match candidate {
+            Candidate::Contact { uri, .. } => uri.clone(),
+            Candidate::Target { id, server } => {
+                let named = self.dispatcher.target(*id).and_then(|t| t.wanted.named());
+                retarget(uri, named.as_deref(), server.address)
+            }
+        }
+    }
+
     /// How a candidate on this side is reached.
     pub(super) fn hop_of(&self, candidate: &Candidate, side: Side) -> Option<Hop> {
         Some(match candidate {
             Candidate::Contact { hop, .. } => *hop,
-            Candidate::Target(id) => {
-                let target = self.dispatcher.target(*id)?;
-                let peer = target.address;
-                let (path, local) = self.config.way(side, target.transport, peer)?;
+            Candidate::Target { server, .. } => {
+                let peer = server.address;
+                let (path, local) = self.config.way(side, server.transport, peer)?;
                 Hop {
                     path,
                     local,
@@ -149,10 +176,7 @@ impl Core {
         };
         let caller = call.record.caller.clone();
         let branch = self.tokens.branch();
-        let uri = match &candidate {
-            Candidate::Target(_) => retarget(message.uri(), hop.peer),
-            Candidate::Contact { uri, .. } => uri.clone(),
-        };
+        let uri = self.uri_for(&candidate, message.uri());
         let onward = Onward {
             uri: &uri,
             via: &self.via(hop, &branch),
@@ -225,15 +249,45 @@ impl Core {
             Failure::Silence => Counter::FailoverSilence,
             Failure::Unreachable => Counter::FailoverUnreachable,
         });
-        if let Some(target) = branch.candidate.target() {
-            let silent = failure == Failure::Silence;
-            let change = self.dispatcher.failed(target, silent);
-            self.note_change(change);
-        }
+        let silent = failure == Failure::Silence;
+        self.call_failed_at(now, key, &branch.candidate, silent);
         if failure == Failure::Silence {
             self.make_late(now, branch);
         }
         self.go_on(now, key);
+    }
+
+    /// A server failed for this call.
+    pub(super) fn call_failed_at(
+        &mut self,
+        now: Now,
+        key: u64,
+        candidate: &Candidate,
+        silent: bool,
+    ) {
+        let others = self.setup(key).is_some_and(|s| {
+            let mut rest = s.sets.iter().flatten();
+            rest.any(|c| c.target() == candidate.target())
+        });
+        self.server_failed(now, candidate, others, silent);
+    }
+
+    /// A server of a target failed; if no others of it are left, the target has.
+    pub(super) fn server_failed(
+        &mut self,
+        now: Now,
+        candidate: &Candidate,
+        others: bool,
+        silent: bool,
+    ) {
+        let Candidate::Target { id, server } = candidate else {
+            return;
+        };
+        self.note_ailing(now, server.address);
+        if !others {
+            let change = self.dispatcher.failed(*id, silent);
+            self.note_change(change);
+        }
     }
 
     /// After a target failed: when all of its set have, the next set, unless the caller gave up.

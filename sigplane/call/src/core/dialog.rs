@@ -13,7 +13,7 @@ use crate::record::{Dialog, Hop, Peer};
 
 impl Core {
     /// Where a request to a peer goes: its first route, else its remote target (RFC 3261 section
-    /// 12.2.1.1). Names are not looked up, and an address that cannot be meant (a private one of
+    /// 12.2.1.1). A name counts as far as it is known (see `names`), and an address that cannot be meant (a private one of
     /// a peer that is seen with a public one, one of our own) is not believed: then it goes to
     /// where the peer was last seen.
     ///
@@ -31,10 +31,14 @@ impl Core {
                 && (!message::is_private(address.ip()) || message::is_private(seen.ip()))
                 && (!address.ip().is_loopback() || seen.ip().is_loopback())
         };
-        let Some(address) = message::address_of(next).filter(believable) else {
-            return peer.hop;
+        let (address, asked) = match message::address_of(next).filter(believable) {
+            Some(address) => (address, message::transport_of(next)),
+            None => match self.named_server(peer, believable) {
+                Some(server) => (server.address, Some(server.transport)),
+                None => return peer.hop,
+            },
         };
-        let asked = message::transport_of(next).filter(|asked| {
+        let asked = asked.filter(|asked| {
             // A secure WebSocket calls itself `ws` too.
             *asked != spoken && (*asked, spoken) != (Transport::Ws, Transport::Wss)
         });

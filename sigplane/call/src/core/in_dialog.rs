@@ -71,6 +71,9 @@ impl Core {
                     .is_some_and(|c| c.record.ending.is_none())
         });
         if let Some(place) = place {
+            if self.waits_for_name(now, place, arrival) {
+                return;
+            }
             self.note_source(place, arrival);
         }
         let way = place.and_then(|p| Some((p, self.way(p)?)));

@@ -8,7 +8,7 @@ use super::Core;
 use super::dialog::{alias, foreign};
 use super::reply::{Answer, via_block};
 use super::request::Arrival;
-use crate::call::{Call, Candidate, Exchange, Setup};
+use crate::call::{Call, Exchange, Setup};
 use crate::config::Side;
 use crate::counters::Counter;
 use crate::io::Now;
@@ -112,13 +112,11 @@ impl Core {
             let answer = Answer::unavailable().with("Retry-After", b"5");
             return self.reject(now, key, &answer, EndCause::Local);
         }
-        let targets = self.dispatcher.order(decision.set, message.call_id());
+        let candidates = self.candidates(now, decision.set, message.call_id());
         if let Some(setup) = self.setup_mut(key) {
-            setup.sets = targets
-                .into_iter()
-                .map(|id| vec![Candidate::Target(id)])
-                .collect();
+            setup.sets = candidates.into_iter().map(|c| vec![c]).collect();
         }
+        self.look_ahead(now, key);
         self.next_set(now, key);
     }
 

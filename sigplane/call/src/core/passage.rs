@@ -16,7 +16,7 @@ use crate::compose::{self, Body, Onward};
 use crate::config::Side;
 use crate::counters::Counter;
 use crate::io::Now;
-use crate::message::{Message, Name, response_hop, retarget};
+use crate::message::{Message, Name, response_hop};
 use crate::record::Hop;
 
 /// A request on its way to the other side.
@@ -47,12 +47,7 @@ impl Core {
             self.counters.add(Counter::Forbidden);
             return self.reply(arrival, &Answer::new(403, "Forbidden"));
         };
-        let candidates = self
-            .dispatcher
-            .order(decision.set, arrival.message.call_id())
-            .into_iter()
-            .map(Candidate::Target)
-            .collect();
+        let candidates = self.candidates(now, decision.set, arrival.message.call_id());
         self.begin_passage(now, arrival, server_key, candidates);
     }
 
@@ -90,10 +85,7 @@ impl Core {
                 self.counters.add(Counter::TargetsWithoutWay);
                 continue;
             };
-            let uri = match &candidate {
-                Candidate::Target(_) => retarget(message.uri(), hop.peer),
-                Candidate::Contact { uri, .. } => uri.clone(),
-            };
+            let uri = self.uri_for(&candidate, message.uri());
             let branch = self.tokens.branch();
             let user = crate::message::plain_user(message.contact_uri().unwrap_or_default());
             let onward = Onward {
@@ -139,9 +131,8 @@ impl Core {
         let Some(passage) = self.passages.get(&server) else {
             return;
         };
-        if let (Some(target), 408 | 503) = (passage.candidate.target(), code) {
-            let change = self.dispatcher.failed(target, false);
-            self.note_change(change);
+        if matches!(code, 408 | 503) && passage.candidate.target().is_some() {
+            self.passage_failed_at(now, server, false);
             if self
                 .passages
                 .get(&server)
@@ -178,13 +169,14 @@ impl Core {
         client: ClientId,
         failure: Failure,
     ) {
-        let Some(passage) = self.passages.get(&server).filter(|p| p.client == client) else {
+        if self
+            .passages
+            .get(&server)
+            .is_none_or(|p| p.client != client)
+        {
             return;
-        };
-        if let Some(target) = passage.candidate.target() {
-            let change = self.dispatcher.failed(target, failure == Failure::Silence);
-            self.note_change(change);
         }
+        self.passage_failed_at(now, server, failure == Failure::Silence);
         self.counters.add(match failure {
             Failure::Silence => Counter::FailoverSilence,
             Failure::Unreachable => Counter::FailoverUnreachable,
@@ -194,6 +186,18 @@ impl Core {
             self.passage_goes_on(now, server);
         } else {
             self.layer.forget(server);
+        }
+    }
+
+    /// The server that it is at failed.
+    fn passage_failed_at(&mut self, now: Now, server: ServerId, silent: bool) {
+        if let Some(passage) = self.passages.get(&server) {
+            let candidate = passage.candidate.clone();
+            let others = passage
+                .rest
+                .iter()
+                .any(|c| c.target() == candidate.target());
+            self.server_failed(now, &candidate, others, silent);
         }
     }
 

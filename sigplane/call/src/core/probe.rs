@@ -3,6 +3,7 @@
 //! Any final answer but 408 and 5xx counts as a success: a target that answers 404 or 405 to an
 //! OPTIONS that it does not know is there all the same.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tandem_transaction::{ClientId, Method};
@@ -19,6 +20,7 @@ use crate::record::Hop;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Probe {
     client: ClientId,
+    server: SocketAddr,
     sent: Duration,
 }
 
@@ -65,13 +67,11 @@ impl Core {
         if self.probes.contains_key(&target) {
             return;
         }
-        let found = self
-            .dispatcher
-            .target(target)
-            .map(|t| (t.transport, t.address));
-        let Some((transport, peer)) = found else {
-            return;
+        // The first server stands for all; if it fails, another is first the next time.
+        let Some(server) = self.servers_of(now, target, b"").into_iter().next() else {
+            return self.counters.add(Counter::ProbesUnlocated);
         };
+        let (transport, peer) = (server.transport, server.address);
         let Some((path, local)) = self.config.way(side, transport, peer) else {
             return self.counters.add(Counter::TargetsWithoutWay);
         };
@@ -111,6 +111,7 @@ impl Core {
             target,
             Probe {
                 client,
+                server: peer,
                 sent: now.mono,
             },
         );
@@ -130,9 +131,11 @@ impl Core {
         self.timers.clear(Timer::ProbeTimeout(target));
         let change = if code == 408 || (500..600).contains(&code) {
             self.counters.add(Counter::ProbesFailed);
+            self.note_ailing(now, probe.server);
             self.dispatcher.failed(target, false)
         } else {
             self.counters.add(Counter::ProbesAnswered);
+            self.note_well(probe.server);
             self.dispatcher
                 .succeeded(target, now.mono.saturating_sub(probe.sent))
         };
@@ -149,10 +152,11 @@ impl Core {
     }
 
     /// No answer, and none to be expected.
-    pub(super) fn probe_failed(&mut self, _now: Now, target: i64) {
-        if self.probes.remove(&target).is_none() {
+    pub(super) fn probe_failed(&mut self, now: Now, target: i64) {
+        let Some(probe) = self.probes.remove(&target) else {
             return;
-        }
+        };
+        self.note_ailing(now, probe.server);
         self.timers.clear(Timer::ProbeTimeout(target));
         self.counters.add(Counter::ProbesTimedOut);
         let change = self.dispatcher.failed(target, true);

@@ -84,7 +84,7 @@ impl Core {
         }
     }
 
-    fn request(&mut self, now: Now, arrival: Arrival<'_, '_>, bytes: &[u8]) {
+    pub(super) fn request(&mut self, now: Now, arrival: Arrival<'_, '_>, bytes: &[u8]) {
         let message = arrival.message;
         let key = server_key(message);
         if message.method() == b"CANCEL" {

@@ -28,6 +28,10 @@ pub(super) enum Timer {
     Passage(ServerId),
     /// The target is to be probed.
     Probe(i64),
+    /// A target's name is to be looked up.
+    Locate(i64),
+    /// A request has waited for a name for too long.
+    Held,
     /// The target's answer to a probe does not come.
     ProbeTimeout(i64),
 }
@@ -50,6 +54,8 @@ impl Core {
                 Timer::RelayC(server) => self.relay_rang_out(now, server),
                 Timer::Passage(server) => self.passage_silent(now, server),
                 Timer::Probe(target) => self.probe(now, target),
+                Timer::Locate(target) => self.locate_target(now, target),
+                Timer::Held => self.held_too_long(now),
                 Timer::ProbeTimeout(target) => self.probe_silent(now, target),
             }
             self.settle(now);

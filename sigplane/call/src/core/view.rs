@@ -101,6 +101,7 @@ fn target_view(target: &Target) -> TargetView {
         id: target.row.id,
         set: target.row.setid,
         destination: target.row.destination.clone(),
+        addresses: target.addresses(),
         state: target.state.as_str(),
         priority: target.row.priority,
         calls: target.calls,

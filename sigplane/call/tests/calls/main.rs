@@ -11,6 +11,7 @@ mod dialogs;
 mod forks;
 mod hiding;
 mod media;
+mod names;
 mod ourselves;
 mod passages;
 mod setup;

@@ -24,6 +24,7 @@ use tandem_link::{
     Command, DataplaneHello, DirectionStats, Event, FlowId, FlowReport, FlowSpec, FromDataplane,
     LegStats, SlotTable, VERSION,
 };
+use tandem_policy::locate::Errand;
 use tandem_policy::{AddressRow, Cdr, DispatcherRow};
 
 pub const CARRIER: &str = "203.0.113.10:5060";
@@ -109,6 +110,7 @@ pub struct Packet {
     pub path: Path,
     pub to: SocketAddr,
     pub connect: Option<SocketAddr>,
+    pub server_name: Option<Arc<str>>,
     pub text: String,
 }
 
@@ -126,6 +128,8 @@ pub struct World {
     pub put_error: Option<tandem_link::CommandError>,
     pub latched: BTreeMap<FlowId, SocketAddr>,
     pub commands: Vec<Command>,
+    /// What the resolver was asked.
+    pub errands: Vec<Errand>,
     boot: u64,
 }
 
@@ -176,6 +180,7 @@ impl World {
             put_error: None,
             latched: BTreeMap::new(),
             commands: Vec::new(),
+            errands: Vec::new(),
             boot: 1,
         }
     }
@@ -249,6 +254,7 @@ impl World {
                     path,
                     destination,
                     connect,
+                    server_name,
                     bytes,
                     local: _,
                 } => {
@@ -257,6 +263,7 @@ impl World {
                         path,
                         to: destination,
                         connect,
+                        server_name,
                         text,
                     });
                 }
@@ -268,6 +275,7 @@ impl World {
                     self.cdrs.extend(cdr.map(|c| *c));
                 }
                 Output::Command { seq, command } => self.command(seq, command),
+                Output::Locate(errand) => self.errands.push(errand),
             }
         }
     }

@@ -35,6 +35,8 @@ counters! {
     SendFailed = "net_send_failed",
     /// Datagrams to be sent from an address that no socket has.
     NoSocket = "net_no_socket",
+    /// Names that the resolver had no room for.
+    ResolverBusy = "resolver_busy",
     /// ICMP errors that quote a datagram of ours.
     IcmpErrors = "net_icmp_errors",
     /// Receive errors of the kernel's sockets.

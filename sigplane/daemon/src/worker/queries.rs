@@ -129,6 +129,7 @@ fn target(view: TargetView, description: String) -> Target {
     Target {
         set: view.set,
         uri: view.destination,
+        addresses: view.addresses.iter().map(ToString::to_string).collect(),
         state: view.state.to_owned(),
         priority: view.priority,
         calls: view.calls,

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 
 use tandem_call::{Path, SendError};
 use tandem_config::Config;
@@ -21,13 +22,15 @@ pub(crate) struct Sockets {
 }
 
 /// How a datagram goes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Way {
-    pub(super) path: Path,
-    pub(super) local: SocketAddr,
-    pub(super) destination: SocketAddr,
+#[derive(Clone, Debug)]
+pub(crate) struct Way {
+    pub(crate) path: Path,
+    pub(crate) local: SocketAddr,
+    pub(crate) destination: SocketAddr,
     /// Of a stream, where to connect to when there is no connection with the destination.
-    pub(super) connect: Option<SocketAddr>,
+    pub(crate) connect: Option<SocketAddr>,
+    /// Over TLS, whose certificate a server must show; none for the address itself.
+    pub(crate) server_name: Option<Arc<str>>,
 }
 
 impl Sockets {
@@ -75,7 +78,7 @@ impl Sockets {
     /// anything else is counted, and retransmission makes it good.
     pub(super) fn send(
         &self,
-        way: Way,
+        way: &Way,
         bytes: &[u8],
         rings: Option<&mut Rings>,
         counters: &mut Counters,
@@ -101,7 +104,12 @@ impl Sockets {
         self.send_by_kernel(way, bytes, counters)
     }
 
-    fn send_by_kernel(&self, way: Way, bytes: &[u8], counters: &mut Counters) -> Option<SendError> {
+    fn send_by_kernel(
+        &self,
+        way: &Way,
+        bytes: &[u8],
+        counters: &mut Counters,
+    ) -> Option<SendError> {
         let socket = self
             .iter()
             .find(|(path, s)| *path == way.path && s.local() == way.local);

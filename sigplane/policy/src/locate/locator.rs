@@ -30,6 +30,21 @@ pub struct Finding {
     pub stale: bool,
 }
 
+impl Finding {
+    /// That nobody answers.
+    #[must_use]
+    pub const fn unanswered(errand: Errand) -> Self {
+        Self {
+            errand,
+            outcome: Err(NotLocated {
+                why: Why::Unanswered,
+                ttl: FAILURE_TTL,
+            }),
+            stale: false,
+        }
+    }
+}
+
 /// The searches. Sans-IO: after each input drain [`Self::question`] and [`Self::finding`]. A question
 /// that several searches have is asked once, and so is an errand that several have.
 #[derive(Debug)]
@@ -72,15 +87,7 @@ impl Locator {
             return;
         }
         if self.searches.len() >= MAX_SEARCHES {
-            let outcome = Err(NotLocated {
-                why: Why::Unanswered,
-                ttl: FAILURE_TTL,
-            });
-            self.findings.push_back(Finding {
-                errand,
-                outcome,
-                stale: false,
-            });
+            self.findings.push_back(Finding::unanswered(errand));
             return;
         }
         self.last += 1;
@@ -209,7 +216,7 @@ mod tests {
         assert_eq!(locator.finding(), None);
         locator.answer(s(1), &asked[0], found(1));
         let ports: Vec<u16> = std::iter::from_fn(|| locator.finding())
-            .map(|f| f.outcome.unwrap().candidates(0)[0].address.port())
+            .map(|f| f.outcome.unwrap().servers(0)[0].address.port())
             .collect();
         assert_eq!(ports, [5070, 5080]);
         // And not again while the answer counts.

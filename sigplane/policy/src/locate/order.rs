@@ -3,14 +3,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::{Host, MAX_TTL, Wanted};
 use crate::transport::Transport;
 
 /// A call tries no more servers of one URI than this.
-const MAX_CANDIDATES: usize = 16;
+const MAX_SERVERS: usize = 16;
 
 /// One server to try.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Candidate {
+pub struct Server {
     /// How it is reached.
     pub transport: Transport,
     /// Where it is.
@@ -45,23 +46,43 @@ pub struct Place {
 }
 
 impl Located {
+    /// Where a URI leads that names an address: nobody has to be asked. None for a name.
+    #[must_use]
+    pub fn known(wanted: &Wanted) -> Option<Self> {
+        let Host::Address(ip) = wanted.host() else {
+            return None;
+        };
+        let transport = wanted.default_transport();
+        let port = wanted.port().unwrap_or(transport.default_port());
+        Some(Self {
+            transport,
+            server_name: ip.to_string().into(),
+            places: vec![Place {
+                priority: 0,
+                weight: 0,
+                addresses: vec![SocketAddr::new(*ip, port)],
+            }],
+            ttl: MAX_TTL,
+        })
+    }
+
     /// The servers in the order in which a call tries them. The seed draws it: by the priorities,
     /// among equals by the weights (RFC 2782), and of one server the addresses of both families
     /// in turn (RFC 7984 leads us to both; RFC 8305 section 4 for the order). No address occurs
     /// twice, and there are at most 16.
     #[must_use]
-    pub fn candidates(&self, seed: u64) -> Vec<Candidate> {
+    pub fn servers(&self, seed: u64) -> Vec<Server> {
         let mut draw = Draw(seed);
         let mut places: Vec<&Place> = self.places.iter().collect();
         // Weights of zero first: RFC 2782 gives them their small chance that way.
         places.sort_by_key(|p| (p.priority, p.weight));
-        let mut candidates: Vec<Candidate> = Vec::new();
+        let mut servers: Vec<Server> = Vec::new();
         for group in places.chunk_by(|a, b| a.priority == b.priority) {
             let mut group = group.to_vec();
             while let Some(place) = draw.by_weight(&mut group) {
                 for address in alternate(&place.addresses, &mut draw) {
-                    if candidates.iter().all(|c| c.address != address) {
-                        candidates.push(Candidate {
+                    if servers.iter().all(|c| c.address != address) {
+                        servers.push(Server {
                             transport: self.transport,
                             address,
                             server_name: self.server_name.clone(),
@@ -70,8 +91,8 @@ impl Located {
                 }
             }
         }
-        candidates.truncate(MAX_CANDIDATES);
-        candidates
+        servers.truncate(MAX_SERVERS);
+        servers
     }
 
     /// Every address.
@@ -159,8 +180,8 @@ mod tests {
     }
 
     fn order(located: &Located, seed: u64) -> Vec<String> {
-        let candidates = located.candidates(seed);
-        candidates.iter().map(|c| c.address.to_string()).collect()
+        let servers = located.servers(seed);
+        servers.iter().map(|c| c.address.to_string()).collect()
     }
 
     #[test]
@@ -184,7 +205,7 @@ mod tests {
         ]);
         let mut firsts = [0_u32; 3];
         for seed in 0..10_000 {
-            let first = located.candidates(seed)[0].address.ip().to_string();
+            let first = located.servers(seed)[0].address.ip().to_string();
             firsts[usize::from(first.as_bytes()[8] - b'1')] += 1;
         }
         // Of 41 numbers the first has 10, the second 30, and that without a weight one.
@@ -233,17 +254,17 @@ mod tests {
         #[test]
         fn the_order_keeps_priorities_and_repeats_nothing(places in places(), seed: u64) {
             let located = located(places);
-            let candidates = located.candidates(seed);
-            prop_assert!(!candidates.is_empty() && candidates.len() <= MAX_CANDIDATES);
+            let servers = located.servers(seed);
+            prop_assert!(!servers.is_empty() && servers.len() <= MAX_SERVERS);
             let best = |a: SocketAddr| located.places.iter()
                 .filter(|p| p.addresses.contains(&a)).map(|p| p.priority).min().unwrap();
-            let priorities: Vec<u16> = candidates.iter().map(|c| best(c.address)).collect();
+            let priorities: Vec<u16> = servers.iter().map(|c| best(c.address)).collect();
             prop_assert!(priorities.is_sorted(), "{priorities:?}");
-            let mut addresses: Vec<_> = candidates.iter().map(|c| c.address).collect();
+            let mut addresses: Vec<_> = servers.iter().map(|c| c.address).collect();
             addresses.sort_unstable();
             addresses.dedup();
-            prop_assert_eq!(addresses.len(), candidates.len());
-            prop_assert_eq!(located.candidates(seed), candidates);
+            prop_assert_eq!(addresses.len(), servers.len());
+            prop_assert_eq!(located.servers(seed), servers);
         }
     }
 }

@@ -105,6 +105,18 @@ impl Wanted {
         &self.host
     }
 
+    /// The name and port as a URI has them; none for an address.
+    #[must_use]
+    pub fn named(&self) -> Option<String> {
+        let Host::Name(name) = &self.host else {
+            return None;
+        };
+        Some(match self.port {
+            Some(port) => format!("{name}:{port}"),
+            None => name.to_string(),
+        })
+    }
+
     /// The port that it names.
     #[must_use]
     pub const fn port(&self) -> Option<u16> {

@@ -97,7 +97,7 @@ impl Zone {
         let (outcome, _) = self.search(wanted, &means());
         match outcome {
             Ok(located) => located
-                .candidates(1)
+                .servers(1)
                 .iter()
                 .map(|c| format!("{} {}", c.transport.via(), c.address))
                 .collect::<Vec<_>>()
@@ -500,7 +500,7 @@ proptest! {
                 prop_assert!(located.places.iter().all(|p| !p.addresses.is_empty()));
                 prop_assert!(located.addresses().all(|a| means.reaches(a.ip()) && a.port() != 0));
                 prop_assert!(located.ttl >= Duration::from_secs(1) && located.ttl <= MAX_TTL);
-                prop_assert!(!located.candidates(7).is_empty());
+                prop_assert!(!located.servers(7).is_empty());
             }
             Err(not) => prop_assert!(not.ttl >= Duration::from_secs(1) && not.ttl <= MAX_TTL),
         }

@@ -1,0 +1,140 @@
+//! The resolver's thread: errands in by a channel, findings out to the SIP worker's mailbox. It
+//! has a thread and a runtime of its own, so that neither a slow database delays a name nor a slow
+//! DNS server anything else.
+
+mod dns;
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tandem_policy::locate::{Answer, Cache, Errand, Finding, Locator, NoAnswer, Question};
+use tokio::sync::mpsc;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::sleep;
+
+use crate::ask::ToWorker;
+use crate::mailbox::Mailbox;
+use dns::Dns;
+
+/// Errands that may wait for the thread.
+const ERRANDS: usize = 1_024;
+/// Answers in the cache: some 300 bytes each.
+const CACHE: usize = 8_192;
+/// When a full mailbox is tried again.
+const RETRY: Duration = Duration::from_millis(5);
+
+/// What the thread needs to know.
+pub(crate) struct Settings {
+    /// The servers; none for those of the system.
+    pub(crate) servers: Vec<SocketAddr>,
+    /// For one question, repetitions included.
+    pub(crate) timeout: Duration,
+    /// How long an answer serves beyond its time while DNS fails.
+    pub(crate) stale: Duration,
+    pub(crate) mailbox: Mailbox,
+}
+
+/// Hold on the thread; it ends with the last one.
+#[derive(Clone)]
+pub(crate) struct Handle {
+    errands: mpsc::Sender<Errand>,
+}
+
+impl Handle {
+    /// Has something looked up. Gives the errand back when too many wait.
+    pub(crate) fn search(&self, errand: Errand) -> Result<(), Errand> {
+        self.errands.try_send(errand).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(errand) | mpsc::error::TrySendError::Closed(errand) => {
+                errand
+            }
+        })
+    }
+}
+
+/// Starts the thread.
+pub(crate) fn start(settings: Settings) -> std::io::Result<Handle> {
+    let (errands, received) = mpsc::channel(ERRANDS);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    std::thread::Builder::new()
+        .name("resolver".into())
+        .spawn(move || runtime.block_on(Desk::new(settings).serve(received)))?;
+    Ok(Handle { errands })
+}
+
+/// The thread's state.
+struct Desk {
+    origin: Instant,
+    locator: Locator,
+    dns: Dns,
+    /// Questions under way.
+    open: JoinSet<Answer>,
+    asked: HashMap<Id, Question>,
+    mailbox: Mailbox,
+    /// What the mailbox had no room for.
+    unsent: VecDeque<Box<Finding>>,
+}
+
+impl Desk {
+    fn new(settings: Settings) -> Self {
+        Self {
+            origin: Instant::now(),
+            locator: Locator::new(Cache::new(CACHE, settings.stale)),
+            dns: Dns::new(settings.servers, settings.timeout),
+            open: JoinSet::new(),
+            asked: HashMap::new(),
+            mailbox: settings.mailbox,
+            unsent: VecDeque::new(),
+        }
+    }
+
+    async fn serve(mut self, mut errands: mpsc::Receiver<Errand>) {
+        loop {
+            tokio::select! {
+                errand = errands.recv() => match errand {
+                    Some(errand) => self.locator.search(self.origin.elapsed(), errand),
+                    None => return,
+                },
+                Some(done) = self.open.join_next_with_id() => self.answered(done),
+                () = sleep(RETRY), if !self.unsent.is_empty() => {}
+            }
+            while let Some(question) = self.locator.question() {
+                let task = self.open.spawn(self.dns.ask(&question));
+                self.asked.insert(task.id(), question);
+            }
+            while let Some(finding) = self.locator.finding() {
+                self.unsent.push_back(Box::new(finding));
+            }
+            self.send();
+        }
+    }
+
+    fn answered(&mut self, done: Result<(Id, Answer), JoinError>) {
+        let (id, answer) = match done {
+            Ok(done) => done,
+            // The library's task died: its question is not left open for that.
+            Err(error) => (error.id(), Answer::Failed(NoAnswer::Refused)),
+        };
+        if let Some(question) = self.asked.remove(&id) {
+            if let Answer::Failed(why) = &answer {
+                tracing::debug!("{:?} {}: no answer ({why:?})", question.kind, question.name);
+            }
+            let now = self.origin.elapsed();
+            self.locator.answer(now, &question, answer);
+        }
+    }
+
+    fn send(&mut self) {
+        while let Some(finding) = self.unsent.pop_front() {
+            if let Err(ToWorker::Located(finding)) = self.mailbox.send(ToWorker::Located(finding)) {
+                self.unsent.push_front(finding);
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
