@@ -8,6 +8,7 @@
 pub mod baresip;
 pub mod capture;
 pub mod ctl;
+pub mod dns;
 mod failure;
 pub mod frame;
 mod lab;
