@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::{Failure, Lab, Namespace, Process, Result};
 
 /// How long its records count, in seconds.
-pub const TTL: u32 = 2;
+const TTL: u32 = 2;
 
 /// A running dnsmasq.
 pub struct Dns {

@@ -358,6 +358,7 @@ impl Proxy {
                     local,
                     destination,
                     connect,
+                    server_name: _,
                     bytes,
                 } => wishes.push(Wish::Send {
                     stream: matches!(path, Path::Stream(_)),
@@ -368,6 +369,8 @@ impl Proxy {
                 }),
                 Output::Command { seq, command } => wishes.push(Wish::Command(seq, command)),
                 Output::Journal { key, body, cdr } => self.record(key, body, cdr),
+                // Nobody here has a name.
+                Output::Locate(errand) => self.faults.push(format!("{errand:?} was looked up")),
             }
         }
         if self.dies_after.is_some() {

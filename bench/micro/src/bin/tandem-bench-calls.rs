@@ -277,6 +277,8 @@ impl Bench {
                     self.journal_bytes += body.map_or(0, |b| b.len() as u64);
                 }
                 Output::Command { seq, command } => self.command(seq, command),
+                // The targets are addresses.
+                Output::Locate(_) => {}
             }
         }
     }

@@ -279,12 +279,13 @@ impl Core {
             || (or_private && private && !self.neighbours.trunk.contains(&ip))
     }
 
-    /// Keeps who is where, as the tables say.
+    /// Keeps who is where, as the tables and DNS say.
     pub(super) fn note_neighbours(&mut self) {
         let routing = &self.config.routing;
         let addresses = |set: u32| {
             let members = self.dispatcher.members(set);
-            members.map(|t| t.address.ip().to_canonical()).collect()
+            let all = members.flat_map(tandem_policy::Target::addresses);
+            all.map(|a| a.ip().to_canonical()).collect()
         };
         let pool: HashSet<IpAddr> = addresses(routing.pool_set);
         let ours = self.config.addresses(Side::Internal);

@@ -116,7 +116,6 @@ impl Core {
         if let Some(setup) = self.setup_mut(key) {
             setup.sets = candidates.into_iter().map(|c| vec![c]).collect();
         }
-        self.look_ahead(now, key);
         self.next_set(now, key);
     }
 

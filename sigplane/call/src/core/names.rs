@@ -16,10 +16,11 @@ use std::time::Duration;
 
 use tandem_policy::Transport;
 use tandem_policy::locate::{Errand, Finding, Host, Located, NotLocated, Server, Wanted, Why};
+use tandem_transaction::{Method, ServerKey};
 
 use super::Core;
 use super::in_dialog::Place;
-use super::request::Arrival;
+use super::request::{Arrival, server_key};
 use super::timer::Timer;
 use crate::config::Side;
 use crate::counters::Counter;
@@ -145,9 +146,12 @@ impl Core {
             .filter(|(_, of)| *of == errand)
             .map(|(id, _)| id)
             .collect();
-        for id in targets {
-            self.timers.set(Timer::Locate(id), until);
-            self.target_located(now, id, outcome.clone());
+        for id in &targets {
+            self.timers.set(Timer::Locate(*id), until);
+            self.target_located(now, *id, outcome.clone());
+        }
+        if !targets.is_empty() {
+            self.note_neighbours();
         }
         if let Some(known) = self.names.known.get_mut(&errand) {
             known.asked = None;
@@ -314,13 +318,35 @@ impl Core {
     /// Requests that have waited long enough go to where the peer was last seen.
     pub(super) fn held_too_long(&mut self, now: Now) {
         while let Some(held) = self.names.held.pop_front_if(|h| h.until <= now.mono) {
-            self.counters.add(Counter::HeldTooLong);
-            if let Some(known) = self.names.known.get_mut(&held.errand) {
-                known.until = known.until.max(now.mono + SLOW);
-            }
-            self.again(now, held.hop, &held.bytes);
+            self.go_without(now, &held);
         }
         self.set_held_timer();
+    }
+
+    /// An INVITE that waits goes on at once, since it is to be cancelled.
+    pub(super) fn hurry(&mut self, now: Now, cancel: &ServerKey) {
+        let is_it = |held: &Held| {
+            Message::read(&held.bytes).is_ok_and(|m| {
+                let key = server_key(&m);
+                key.method == Method::Invite
+                    && (key.branch, key.sent_by) == (cancel.branch.clone(), cancel.sent_by.clone())
+            })
+        };
+        if let Some(at) = self.names.held.iter().position(is_it)
+            && let Some(held) = self.names.held.remove(at)
+        {
+            self.go_without(now, &held);
+            self.set_held_timer();
+        }
+    }
+
+    /// A request goes to where the peer was last seen.
+    fn go_without(&mut self, now: Now, held: &Held) {
+        self.counters.add(Counter::HeldTooLong);
+        if let Some(known) = self.names.known.get_mut(&held.errand) {
+            known.until = known.until.max(now.mono + SLOW);
+        }
+        self.again(now, held.hop, &held.bytes);
     }
 
     /// What waited for this goes on, in order.

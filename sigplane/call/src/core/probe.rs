@@ -77,7 +77,9 @@ impl Core {
         };
         let branch = self.tokens.branch();
         let (tag, call_id) = (self.tokens.token(), self.tokens.token());
-        let uri = format!("sip:{peer}");
+        let row = self.dispatcher.target(target);
+        let named = row.and_then(|t| t.wanted.named());
+        let uri = format!("sip:{}", named.unwrap_or_else(|| peer.to_string()));
         let contact = compose::contact(b"tandem", transport, local);
         let own = format!("<sip:tandem@{local}>");
         let request = Draft::request(b"OPTIONS", uri.as_bytes())

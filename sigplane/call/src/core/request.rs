@@ -185,7 +185,7 @@ impl Core {
 }
 
 /// The key of the server transaction that a request belongs to (RFC 3261 section 17.2.3).
-fn server_key(message: &Message<'_>) -> ServerKey {
+pub(super) fn server_key(message: &Message<'_>) -> ServerKey {
     let method = match message.method() {
         b"INVITE" | b"ACK" => Method::Invite,
         b"CANCEL" => Method::Cancel,

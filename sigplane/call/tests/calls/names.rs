@@ -237,7 +237,8 @@ fn probes_go_to_another_server_when_the_first_fails() {
     let pool = errand(&mut world, "pool.example");
     found(&mut world, &pool, &POOL);
     world.wait(Duration::ZERO);
-    assert!(world.one_to(POOL[0]).starts_with("OPTIONS "));
+    let probe = world.one_to(POOL[0]);
+    assert_eq!(start(&probe), "OPTIONS sip:pool.example SIP/2.0");
     world.unreachable(POOL[0]);
     for _ in 0..5 {
         world.sent.clear();
@@ -366,6 +367,29 @@ fn a_name_that_is_too_slow_or_leads_nowhere_holds_nobody_up() {
         find(&mut world, &fs, nothing(why));
         assert_eq!(methods(&world.sent_to(&pool)), ["UPDATE"]);
     }
+}
+
+#[test]
+fn an_invite_that_waits_can_be_cancelled() {
+    let mut world = World::new();
+    let dialog = with_contact(&mut world, "sip:media@fs.example");
+    world.from(CARRIER, &dialog.by_caller("ACK", "a", 1, "", ""));
+    let offer = sdp("203.0.113.10", 40_002);
+    let invite = dialog.by_caller("INVITE", "re", 2, "", &offer);
+    world.from(CARRIER, &invite);
+    assert!(world.sent.is_empty());
+    world.from(CARRIER, &dialog.by_caller("CANCEL", "re", 2, "", ""));
+    let said = world.sent_to(CARRIER);
+    assert!(
+        said.iter()
+            .any(|m| m.starts_with("SIP/2.0 200") && m.contains("CANCEL"))
+    );
+    // A CANCEL may not go before a provisional response.
+    let onward = world.sent_to(&dialog.pool);
+    assert_eq!(methods(&onward), ["INVITE"]);
+    let trying = answer(&onward[0], &dialog.pool, "100 Trying", "", "", "");
+    world.from(&dialog.pool, &trying);
+    assert_eq!(methods(&world.sent_to(&dialog.pool)), ["CANCEL"]);
 }
 
 #[test]
