@@ -1,4 +1,4 @@
-//! Every message of RFC 4475 and RFC 5118 from a carrier to the core: what is said, what is passed on,
+//! Messages like those of RFC 4475 and RFC 5118 from a carrier to the core: what is said, what is passed on,
 //! and which counters move.
 #![allow(
     clippy::unwrap_used,
@@ -8,6 +8,8 @@
     reason = "a test"
 )]
 
+#[path = "../../../sip/tests/torture/messages/mod.rs"]
+mod messages;
 mod rfc4475;
 mod rfc5118;
 mod survive;
@@ -106,15 +108,12 @@ fn fate(bytes: &[u8]) -> Fate {
     }
 }
 
-/// A test for each file of a folder.
+/// A test for each message.
 macro_rules! fate_is {
-    ($folder:literal: $($test:ident $file:literal $fate:expr;)*) => {
+    ($($test:ident $message:path => $fate:expr;)*) => {
         $(#[test]
         fn $test() {
-            let bytes = include_bytes!(concat!(
-                "../../../sip/tests/torture/", $folder, "/", $file, ".dat"
-            ));
-            assert_eq!(crate::fate(bytes), $fate);
+            assert_eq!(crate::fate($message), $fate);
         })*
     };
 }

@@ -1,5 +1,6 @@
 //! Messages of RFC 4475 and RFC 5118 that this room has to read or refuse, and properties of any bytes.
 
+mod messages;
 mod rfc4475;
 mod rfc5118;
 
@@ -15,48 +16,37 @@ const PLAIN: &str = "INVITE sip:bob@example.com SIP/2.0\r\n\
     Call-ID: c1@192.0.2.1\r\nCSeq: 1 INVITE\r\nContact: <sip:a@192.0.2.1>\r\n\
     Content-Type: application/sdp\r\nContent-Length: 4\r\n\r\nv=0\n";
 
-/// RFC 4475 section 3.1.1.1: a short tortuous INVITE, in its essence.
+/// RFC 4475 section 3.1.1.1: what is read through white space, folds and compact forms.
 #[test]
 fn tortuous_white_space_folds_and_compact_forms() {
-    let text = "INVITE sip:vivekg@chair-dnrc.example.com;unknownparam SIP/2.0\r\n\
-        TO :\r\n sip:vivekg@chair-dnrc.example.com ;   tag    = 1918181833n\r\n\
-        from   : \"J Rosenberg \\\\\\\"\"       <sip:jdrosen@example.com>\r\n  ;\r\n  tag = 98asjd8\r\n\
-        MaX-fOrWaRdS: 0068\r\n\
-        Call-ID: wsinv.ndaksdj@192.0.2.1\r\n\
-        Content-Length   : 150\r\n\
-        cseq: 0009\r\n  INVITE\r\n\
-        Via  : SIP  /   2.0\r\n /UDP\r\n    192.0.2.2;branch=390skdjuw\r\n\
-        s :\r\n\
-        NewFangledHeader:   newfangled value\r\n continued newfangled value\r\n\
-        Route:\r\n <sip:services.example.com;lr;unknownwith=value;unknown-no-value>\r\n\
-        v:  SIP  / 2.0  / TCP     spindle.example.com   ;\r\n  branch  =   z9hG4bK9ikj8  ,\r\n\
-        \x20SIP  /    2.0   / UDP  192.168.255.111   ; branch=\r\n z9hG4bK30239\r\n\
-        m:\"Quoted string \\\"\\\"\" <sip:jdrosen@example.com> ; newparam =\r\n      newvalue ;\r\n\
-        \x20 secondparam ; q = 0.33\r\n\r\n";
-    let text = format!("{text}{}", "x".repeat(150));
-    let message = Message::parse(text.as_bytes()).unwrap();
-    assert_eq!(message.call_id(), Some(&b"wsinv.ndaksdj@192.0.2.1"[..]));
-    assert_eq!(message.max_forwards(), Some(68));
-    assert_eq!(message.from_tag(), Some(&b"98asjd8"[..]));
-    assert_eq!(message.to_tag(), Some(&b"1918181833n"[..]));
-    assert_eq!(message.cseq().unwrap().number, 9);
-    assert_eq!(message.elements(Name::Via).count(), 3);
-    assert_eq!(message.top_via().unwrap().branch(), Some(&b"390skdjuw"[..]));
-    assert_eq!(message.contact().unwrap().uri, b"sip:jdrosen@example.com");
-    assert_eq!(message.body().len(), 150);
+    let message = Message::parse(messages::valid::WSINV).unwrap();
+    assert_eq!(message.call_id(), Some(&b"folded.0815@198.51.100.20"[..]));
+    assert_eq!(message.max_forwards(), Some(42));
+    assert_eq!(message.from_tag(), Some(&b"55of9"[..]));
+    assert_eq!(message.to_tag(), Some(&b"7Tq0021"[..]));
+    let cseq = message.cseq().unwrap();
+    assert_eq!((cseq.number, cseq.method), (17, &b"INVITE"[..]));
+    let vias: Vec<_> = message.elements(Name::Via).filter_map(Via::parse).collect();
+    let branches: Vec<_> = vias.iter().filter_map(Via::branch).collect();
+    assert_eq!(
+        branches,
+        [&b"first20"[..], b"z9hG4bKsecond", b"z9hG4bKthird"]
+    );
+    assert_eq!(message.contact().unwrap().uri, b"sip:oskar@example.net");
+    assert_eq!(message.body(), b"body");
     assert_eq!(validate(&message), Ok(()));
 }
 
 /// RFC 4475 sections 3.1.1.2 and 3.3.2: odd methods, unknown schemes.
 #[test]
 fn odd_but_valid_methods_and_schemes_pass() {
-    let method = "!interesting-Method0123456789_*+`.%indeed'~";
+    let method = "z-9.Q!~*_+`'%";
     let text = PLAIN
         .replace("INVITE", method)
-        .replacen("sip:bob@example.com", "nobody:x?y", 1);
+        .replacen("sip:bob@example.com", "pigeon:x?y", 1);
     let message = Message::parse(text.as_bytes()).unwrap();
     assert_eq!(message.method(), Some(method.as_bytes()));
-    assert_eq!(message.request_uri(), Some(&b"nobody:x?y"[..]));
+    assert_eq!(message.request_uri(), Some(&b"pigeon:x?y"[..]));
     assert_eq!(validate(&message), Ok(()));
 }
 
@@ -69,7 +59,7 @@ fn broken_messages_name_what_is_wrong() {
         FramingError::BodyTooShort
     );
     assert_eq!(
-        refused(&PLAIN.replace("Length: 4", "Length: -999")),
+        refused(&PLAIN.replace("Length: 4", "Length: -12")),
         FramingError::ContentLength
     );
     assert_eq!(
@@ -86,7 +76,7 @@ fn broken_messages_name_what_is_wrong() {
     );
     assert_eq!(refused("\r\n\r\n"), FramingError::Keepalive);
     assert_eq!(
-        refused("SIP/2.0 4294967301 better\r\n\r\n"),
+        refused("SIP/2.0 4294968496 Fine\r\n\r\n"),
         FramingError::StartLine
     );
 
@@ -95,7 +85,7 @@ fn broken_messages_name_what_is_wrong() {
         invalid(&PLAIN.replace("CSeq: 1 INVITE", "CSeq: 1 OPTIONS")),
         Invalid::CSeqMethod
     );
-    let huge = PLAIN.replace("CSeq: 1 ", "CSeq: 36893488147419103232 ");
+    let huge = PLAIN.replace("CSeq: 1 ", "CSeq: 99999999999999999999 ");
     assert_eq!(invalid(&huge), Invalid::Unreadable(Name::CSeq));
     let twice = PLAIN.replace("Call-ID: c1", "Call-ID: c0\r\nCall-ID: c1");
     assert_eq!(invalid(&twice), Invalid::Repeated(Name::CallId));
@@ -151,6 +141,10 @@ fn commas_in_quotes_and_brackets_do_not_split() {
 enum Read {
     /// It can be worked with, and leaves as it came.
     Whole,
+    /// The same, and behind it stand bytes that do not belong to it.
+    First,
+    /// It leaves otherwise than it came.
+    Changed,
     /// Its framing is refused.
     Refused(FramingError),
     /// A header that every decision needs is missing or broken.
@@ -164,20 +158,23 @@ fn read(bytes: &[u8]) -> Read {
             Err(invalid) => Read::Broken(invalid),
             Ok(()) => {
                 let same = EditList::new(&message).apply();
-                assert!(same.is_ok_and(|same| bytes.starts_with(&same)));
-                Read::Whole
+                let rest = same.ok().and_then(|same| bytes.strip_prefix(&same[..]));
+                match rest {
+                    Some([]) => Read::Whole,
+                    Some(_) => Read::First,
+                    None => Read::Changed,
+                }
             }
         },
     }
 }
 
-/// A test for each file of a folder: what becomes of the message.
+/// A test for each message: what becomes of it.
 macro_rules! read_as {
-    ($folder:literal: $($test:ident $file:literal $read:expr;)*) => {
+    ($($test:ident $message:path => $read:expr;)*) => {
         $(#[test]
         fn $test() {
-            let bytes = include_bytes!(concat!($folder, "/", $file, ".dat"));
-            assert_eq!(crate::read(bytes), $read);
+            assert_eq!(crate::read($message), $read);
         })*
     };
 }
@@ -229,15 +226,15 @@ proptest! {
 /// empty one).
 #[test]
 fn valid_oddities_pass_byte_for_byte() {
-    let escaped = PLAIN.replacen("sip:bob@", "sip:sips%3Auser%40example.com@", 1);
+    let escaped = PLAIN.replacen("sip:bob@", "sip:tel%3A15550100%40example.org@", 1);
     let message = Message::parse(escaped.as_bytes()).unwrap();
     let uri = Uri::parse(message.request_uri().unwrap()).unwrap();
-    assert_eq!(uri.user, b"sips%3Auser%40example.com");
+    assert_eq!(uri.user, b"tel%3A15550100%40example.org");
     assert_eq!(uri.host, Some(Host::Name(b"example.com")));
 
-    let close = PLAIN.replace("\"A\" <sip:a@", "caller<sip:a@");
+    let close = PLAIN.replace("\"A\" <sip:a@", "Oskar<sip:a@");
     let message = Message::parse(close.as_bytes()).unwrap();
-    assert_eq!(message.from().unwrap().display, b"caller");
+    assert_eq!(message.from().unwrap().display, b"Oskar");
     assert_eq!(validate(&message), Ok(()));
 
     let body = "--7a\r\nContent-Type: text/plain\r\n\r\na\0\r\n\r\n--7a--";
@@ -252,7 +249,7 @@ fn valid_oddities_pass_byte_for_byte() {
     assert_eq!(message.body(), body.as_bytes());
 
     let headers = PLAIN.split_once("\r\n").unwrap().1;
-    for reason in ["= 2**3 * 5**2 \u{43d}\u{43e} \u{441}\u{442}", ""] {
+    for reason in ["3<4 & \u{43d}\u{430}", ""] {
         let text = format!("SIP/2.0 200 {reason}\r\n{headers}");
         let message = Message::parse(text.as_bytes()).unwrap();
         assert_eq!(message.reason(), Some(reason.as_bytes()));
