@@ -158,6 +158,12 @@ pub struct Sip {
     pub t1: Duration,
     /// `timer_c` in seconds, above 180 (RFC 3261 section 16.6). Default 185.
     pub timer_c: Duration,
+    /// `max_message`: the longest message in bytes, 1,300 to 65,535. Default 65,535.
+    pub max_message: usize,
+    /// `max_headers`: the most header fields of a message, 16 to 256. Default 256.
+    pub max_headers: usize,
+    /// `max_vias`: the most Via elements of a request, 1 to 256. Default 70.
+    pub max_vias: usize,
     /// `server`: the Server header of our own answers. Default `tandem`.
     pub server: String,
     /// `[[sip.kernel]]`: SIP sockets on the kernel's own stack, for a management network.

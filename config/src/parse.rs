@@ -415,6 +415,9 @@ fn sip<'d>(
 ) {
     let t1 = millis(report, &mut s, "t1", 50..=10_000, 500);
     let timer_c = seconds(report, &mut s, "timer_c", 181..=3_600, 185);
+    let max_message = s.integer(report, "max_message", 1_300..=65_535_usize, 65_535);
+    let max_headers = s.integer(report, "max_headers", 16..=256_usize, 256);
+    let max_vias = s.integer(report, "max_vias", 1..=256_usize, 70);
     let server = s.string(report, "server", "tandem");
     // It stands in a header line.
     if server.len() > 64 || !server.chars().all(|c| c.is_ascii_graphic() || c == ' ') {
@@ -432,6 +435,9 @@ fn sip<'d>(
     let value = Sip {
         t1,
         timer_c,
+        max_message,
+        max_headers,
+        max_vias,
         server,
         kernel: Vec::new(),
         listen: Vec::new(),

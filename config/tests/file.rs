@@ -88,6 +88,8 @@ fn every_default_is_as_documented() {
     assert_eq!(c.media.learning, Duration::from_secs(3));
     assert_eq!(c.sip.t1, Duration::from_millis(500));
     assert_eq!(c.sip.timer_c, Duration::from_secs(185));
+    assert_eq!((c.sip.max_message, c.sip.max_headers), (65_535, 256));
+    assert_eq!(c.sip.max_vias, 70);
     assert_eq!(c.sip.server, "tandem");
     assert!(c.sip.kernel.is_empty());
     assert!(c.hiding.enabled);
@@ -142,6 +144,8 @@ fn the_example_is_a_configuration_and_shows_the_defaults() {
         (full.sip.t1, full.sip.timer_c),
         (config.sip.t1, config.sip.timer_c)
     );
+    let limits = |c: &Config| (c.sip.max_message, c.sip.max_headers, c.sip.max_vias);
+    assert_eq!(limits(&full), limits(&config));
     assert_eq!(full.sip.kernel.len(), 1);
     assert_eq!(full.sip.listen.len(), 1);
     assert_eq!(full.streams, config.streams);
@@ -325,6 +329,18 @@ fn each_cross_check_is_said_once() {
         (
             "[media]\nrelay_workers = [0, 9]\n",
             "`media.relay_workers`: there is no worker 9",
+        ),
+        (
+            "[sip]\nmax_message = 65536\n",
+            "65536 is out of range; write a whole number from 1300 to 65535",
+        ),
+        (
+            "[sip]\nmax_headers = 257\n",
+            "257 is out of range; write a whole number from 16 to 256",
+        ),
+        (
+            "[sip]\nmax_vias = 0\n",
+            "0 is out of range; write a whole number from 1 to 256",
         ),
         (
             "[sip]\ntimer_c = 180\n",

@@ -154,9 +154,10 @@ pub fn parse_into(bytes: &[u8], index: &mut Index) -> Result<(), Error> {
     Ok(())
 }
 
-/// Indexes a request that [`parse`] refuses for its request line, its version or its Content-Length,
-/// so that an answer can name the fault: the body is all that is left, and the URI is whatever
-/// stands between the method and the version.
+/// Indexes a request that [`parse`] refuses for its request line, its version, its Content-Length or
+/// too many header fields, so that an answer can name the fault: the body is all that is left, the
+/// URI is whatever stands between the method and the version, and of the header fields there are
+/// the first [`MAX_HEADERS`] (then the body is empty).
 ///
 /// # Errors
 /// It is broken beyond that.
@@ -166,7 +167,14 @@ pub fn salvage(bytes: &[u8]) -> Result<Index, Error> {
         start_line(bytes, line.clone())
             .or_else(|| loose_request_line(bytes, line))
             .ok_or(Error::StartLine)
-    })?;
+    });
+    let rest = match rest {
+        Err(Error::TooManyHeaders) => {
+            index.headers_end = bytes.len();
+            bytes.len()
+        }
+        other => other?,
+    };
     index.body = rest..bytes.len();
     Ok(index)
 }
@@ -511,6 +519,9 @@ mod tests {
         };
         assert_eq!(with(MAX_HEADERS), Ok(MAX_HEADERS));
         assert_eq!(with(MAX_HEADERS + 1), Err(Error::TooManyHeaders));
+        let text = format!("A sip:b SIP/2.0\r\n{}\r\nbody", "A: b\r\n".repeat(300));
+        let first = salvage(text.as_bytes()).unwrap();
+        assert_eq!((first.fields.len(), first.body.len()), (MAX_HEADERS, 0));
         assert_eq!(parse(b"\r\n\r\n").unwrap_err(), Error::Keepalive);
         assert_eq!(parse(b"").unwrap_err(), Error::Keepalive);
         assert_eq!(

@@ -30,6 +30,8 @@ pub struct CoreConfig {
     pub timer_c: Duration,
     /// How many calls may be in progress at a time; above it an INVITE is answered with 503.
     pub max_calls: usize,
+    /// What a message may bring.
+    pub limits: MessageLimits,
     /// Who is routed where.
     pub routing: RoutingConfig,
     /// Probing and failover.
@@ -38,6 +40,27 @@ pub struct CoreConfig {
     pub media: MediaConfig,
     /// What is hidden from the carrier side.
     pub hiding: HidingConfig,
+}
+
+/// What a message may bring, so that none costs more than a carrier's messages do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessageLimits {
+    /// The longest message, in bytes. A longer request gets 513.
+    pub bytes: usize,
+    /// The most header fields, 256 at most. A request with more gets 400.
+    pub headers: usize,
+    /// The most Via elements of a request. One with more gets 483.
+    pub vias: usize,
+}
+
+impl Default for MessageLimits {
+    fn default() -> Self {
+        Self {
+            bytes: 65_535,
+            headers: 256,
+            vias: 70,
+        }
+    }
 }
 
 /// Which side of the appliance something is on.

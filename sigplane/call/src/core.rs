@@ -16,6 +16,7 @@ mod edge;
 mod end;
 mod in_dialog;
 mod invite;
+mod limits;
 mod media;
 mod names;
 mod own;

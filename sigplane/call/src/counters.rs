@@ -60,6 +60,12 @@ counters! {
     SchemeUnsupported = "sip_scheme_unsupported",
     /// Answered 505: a request of another version of SIP.
     VersionNotSupported = "sip_version_not_supported",
+    /// Messages longer than allowed: requests answered with 513, others dropped.
+    MessageTooLarge = "sip_message_too_large",
+    /// Messages with more header fields than allowed: requests answered with 400, others dropped.
+    HeadersOverLimit = "sip_headers_over_limit",
+    /// Requests with more Vias than allowed: answered with 483, ACKs dropped.
+    ViasOverLimit = "sip_vias_over_limit",
     /// Answered 420: an extension that we lack.
     BadExtension = "sip_bad_extension",
     /// Answered 481: no such dialog or transaction.

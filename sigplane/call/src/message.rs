@@ -37,6 +37,8 @@ pub(crate) enum Unreadable {
     Response,
     /// A request of another version of SIP, which gets 505.
     Version,
+    /// More header fields than anybody reads.
+    TooManyHeaders,
     /// A broken ACK, which is never answered.
     Ack,
     /// A broken request, and the reason phrase of its 400.
@@ -63,6 +65,7 @@ impl<'a> Message<'a> {
             | FramingError::BodyTooShort
             | FramingError::RequestLine
             | FramingError::Version => framing_fault(bytes, error),
+            FramingError::TooManyHeaders => Unreadable::TooManyHeaders,
             error => Unreadable::NotSip(error.counter()),
         })?;
         let fault = |reason: String| match inner.method() {
@@ -175,6 +178,16 @@ impl<'a> Message<'a> {
         self.inner.contact().map(|c| c.uri)
     }
 
+    /// How many header fields it has.
+    pub(crate) fn field_count(&self) -> usize {
+        self.inner.index().fields.len()
+    }
+
+    /// How many elements a list header has.
+    pub(crate) fn count(&self, name: Name) -> usize {
+        self.inner.elements(name).count()
+    }
+
     /// Every element of a list header.
     pub(crate) fn list(&self, name: Name) -> Vec<&'a [u8]> {
         self.inner.elements(name).collect()
@@ -204,14 +217,13 @@ impl<'a> Message<'a> {
 }
 
 /// What an answer to these bytes repeats, even if they are broken; none when even that cannot be
-/// read.
+/// read, or when nothing answers them: they are a response or an ACK.
 pub(crate) fn with_skeleton<T>(bytes: &[u8], answer: impl FnOnce(&Skeleton<'_>) -> T) -> Option<T> {
-    if let Ok(message) = tandem_sip::Message::parse(bytes) {
-        return Some(answer(&skeleton(&message)));
-    }
-    tandem_sip::Message::salvage(bytes)
+    let message = tandem_sip::Message::parse(bytes)
+        .or_else(|_| tandem_sip::Message::salvage(bytes))
         .ok()
-        .map(|message| answer(&skeleton(&message)))
+        .filter(|message| message.method().is_some_and(|method| method != b"ACK"))?;
+    Some(answer(&skeleton(&message)))
 }
 
 /// The branch of the topmost Via. A request without one, or with one that RFC 3261 does not vouch

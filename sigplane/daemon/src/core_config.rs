@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use tandem_call::{
-    CoreConfig, DispatcherConfig, HidingConfig, KernelConfig, MediaConfig, RealmConfig,
-    RoutingConfig, Side, StreamConfig,
+    CoreConfig, DispatcherConfig, HidingConfig, KernelConfig, MediaConfig, MessageLimits,
+    RealmConfig, RoutingConfig, Side, StreamConfig,
 };
 use tandem_config::{Config, StreamTransport};
 use tandem_policy::Transport;
@@ -65,6 +65,11 @@ pub(crate) fn core_config(
         t1: config.sip.t1,
         timer_c: config.sip.timer_c,
         max_calls: MAX_CALLS,
+        limits: MessageLimits {
+            bytes: config.sip.max_message,
+            headers: config.sip.max_headers,
+            vias: config.sip.max_vias,
+        },
         routing: RoutingConfig {
             pool_set: config.routing.pool_set,
             trunk_set: config.routing.trunk_set,

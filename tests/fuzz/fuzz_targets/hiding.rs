@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use tandem_call::{
-    Core, CoreConfig, DispatcherConfig, HidingConfig, Input, KeyRing, MediaConfig, Now, Opened,
-    Output, Path, RealmConfig, RoutingConfig, Side, Tables,
+    Core, CoreConfig, DispatcherConfig, HidingConfig, Input, KeyRing, MediaConfig, MessageLimits,
+    Now, Opened, Output, Path, RealmConfig, RoutingConfig, Side, Tables,
 };
 use tandem_policy::DispatcherRow;
 
@@ -84,6 +84,7 @@ fn config(keys: KeyRing) -> CoreConfig {
         t1: Duration::from_millis(500),
         timer_c: Duration::from_secs(185),
         max_calls: 10,
+        limits: MessageLimits::default(),
         routing: RoutingConfig {
             pool_set: 1,
             trunk_set: 100,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_call::{
-    Core, CoreConfig, DispatcherConfig, HidingConfig, Input, KeyRing, MediaConfig, Now, Output,
-    Path, RealmConfig, RoutingConfig, SendError, Side, StreamConfig, Tables,
+    Core, CoreConfig, DispatcherConfig, HidingConfig, Input, KeyRing, MediaConfig, MessageLimits,
+    Now, Output, Path, RealmConfig, RoutingConfig, SendError, Side, StreamConfig, Tables,
 };
 use tandem_link::{Command, DataplaneHello, FromDataplane};
 use tandem_policy::{AddressRow, Cdr, DispatcherRow, Transport};
@@ -79,6 +79,7 @@ fn config(weather: &Weather) -> CoreConfig {
         t1: Duration::from_millis(500),
         timer_c: weather.timer_c,
         max_calls: 10_000,
+        limits: MessageLimits::default(),
         routing: RoutingConfig {
             pool_set: 1,
             trunk_set: 100,

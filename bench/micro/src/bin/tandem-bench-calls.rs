@@ -19,8 +19,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tandem_call::{
-    Core, CoreConfig, DispatcherConfig, HidingConfig, Input, KeyRing, MediaConfig, Now, Output,
-    Path, RealmConfig, RoutingConfig, Side, Tables,
+    Core, CoreConfig, DispatcherConfig, HidingConfig, Input, KeyRing, MediaConfig, MessageLimits,
+    Now, Output, Path, RealmConfig, RoutingConfig, Side, Tables,
 };
 use tandem_link::{Command, DataplaneHello, FlowReport, FlowSpec, FromDataplane, LegStats};
 use tandem_link::{SlotTable, VERSION};
@@ -436,6 +436,7 @@ fn config() -> Result<CoreConfig, Box<dyn Error>> {
         t1: Duration::from_millis(500),
         timer_c: Duration::from_secs(185),
         max_calls: 1_000_000,
+        limits: MessageLimits::default(),
         routing: RoutingConfig {
             pool_set: 1,
             trunk_set: 100,

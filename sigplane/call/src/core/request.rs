@@ -8,7 +8,7 @@ use super::reply::{Answer, via_block};
 use crate::compose::ALLOW;
 use crate::counters::Counter;
 use crate::io::Now;
-use crate::message::{self, Message, Name, Unreadable, with_skeleton};
+use crate::message::{self, Message, Name, Unreadable};
 use crate::record::Hop;
 
 /// A request, and how it came.
@@ -29,6 +29,9 @@ impl Core {
             self.counters.add(Counter::Keepalives);
             return;
         }
+        if self.is_too_long(hop, bytes) {
+            return;
+        }
         let (bytes, hop) = match self.inward(hop, bytes) {
             Inward::Read(bytes, hidden) => (bytes, Hop { hidden, ..hop }),
             Inward::Forged => return self.forged(hop, bytes),
@@ -37,6 +40,10 @@ impl Core {
         match Message::read(bytes) {
             Ok(message) if message.is_request() => {
                 self.counters.add(Counter::RequestsReceived);
+                if self.has_too_many_headers(hop, &message) || self.has_too_many_vias(hop, &message)
+                {
+                    return;
+                }
                 self.request(
                     now,
                     Arrival {
@@ -48,7 +55,9 @@ impl Core {
             }
             Ok(message) => {
                 self.counters.add(Counter::ResponsesReceived);
-                self.response(now, hop, &message);
+                if !self.has_too_many_headers(hop, &message) {
+                    self.response(now, hop, &message);
+                }
             }
             Err(Unreadable::NotSip(counter)) => {
                 self.counters.add(Counter::NotSip);
@@ -57,14 +66,13 @@ impl Core {
             Err(Unreadable::Response) => self.counters.add(Counter::MalformedResponses),
             Err(Unreadable::Version) => {
                 self.counters.add(Counter::VersionNotSupported);
-                let answer = Answer::new(505, "Version Not Supported");
-                with_skeleton(bytes, |skeleton| self.reply_to(hop, skeleton, &answer));
+                self.refuse(hop, bytes, &Answer::new(505, "Version Not Supported"));
             }
+            Err(Unreadable::TooManyHeaders) => self.too_many_headers(hop, bytes),
             Err(Unreadable::Ack) => self.counters.add(Counter::MalformedAcks),
             Err(Unreadable::Request(reason)) => {
                 self.counters.add(Counter::MalformedRequests);
-                let answer = Answer::new(400, &reason);
-                with_skeleton(bytes, |skeleton| self.reply_to(hop, skeleton, &answer));
+                self.refuse(hop, bytes, &Answer::new(400, &reason));
             }
         }
     }

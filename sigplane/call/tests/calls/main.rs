@@ -10,6 +10,7 @@
 mod dialogs;
 mod forks;
 mod hiding;
+mod limits;
 mod media;
 mod names;
 mod ourselves;

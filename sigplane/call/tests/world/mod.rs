@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_call::{
-    Core, CoreConfig, DispatcherConfig, HidingConfig, Input, MediaConfig, Now, Output, Path,
-    RealmConfig, RoutingConfig, SendError, Side, Tables,
+    Core, CoreConfig, DispatcherConfig, HidingConfig, Input, MediaConfig, MessageLimits, Now,
+    Output, Path, RealmConfig, RoutingConfig, SendError, Side, Tables,
 };
 use tandem_link::{
     Command, DataplaneHello, DirectionStats, Event, FlowId, FlowReport, FlowSpec, FromDataplane,
@@ -54,6 +54,7 @@ pub fn config() -> CoreConfig {
         t1: Duration::from_millis(500),
         timer_c: Duration::from_secs(185),
         max_calls: 1000,
+        limits: MessageLimits::default(),
         routing: RoutingConfig {
             pool_set: 1,
             trunk_set: 100,
