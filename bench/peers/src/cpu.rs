@@ -1,5 +1,6 @@
 //! CPU time and memory of processes, from `/proc`.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use tandem_e2e::{Failure, Namespace, Result};
@@ -18,38 +19,38 @@ pub(crate) fn processes(namespace: &Namespace, program: &str) -> Result<Vec<u32>
         .collect())
 }
 
-/// Nanoseconds on a core so far, of all threads of these processes.
-pub(crate) fn nanoseconds(processes: &[u32]) -> Result<u64> {
-    let mut sum = 0;
-    for pid in processes {
-        let tasks = fs::read_dir(format!("/proc/{pid}/task")).map_err(Failure::while_(format!(
-            "reading the threads of process {pid}"
-        )))?;
-        for task in tasks.flatten() {
-            let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-            let first = text.split_whitespace().next();
-            sum += first.and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
-        }
-    }
-    Ok(sum)
-}
+/// Nanoseconds that each thread had a core so far, by process and thread.
+pub(crate) struct Times(BTreeMap<(u32, String), (String, u64)>);
 
-/// Nanoseconds so far by the threads' names.
-pub(crate) fn by_thread(processes: &[u32]) -> std::collections::BTreeMap<String, u64> {
-    let mut all = std::collections::BTreeMap::new();
-    for pid in processes {
-        let tasks = fs::read_dir(format!("/proc/{pid}/task"))
-            .into_iter()
-            .flatten();
-        for task in tasks.flatten() {
-            let name = fs::read_to_string(task.path().join("comm")).unwrap_or_default();
-            let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-            let first = text.split_whitespace().next();
-            let spent = first.and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
-            *all.entry(name.trim().to_owned()).or_default() += spent;
+impl Times {
+    /// Those of all threads of these processes.
+    pub(crate) fn of(processes: &[u32]) -> Result<Self> {
+        let mut all = BTreeMap::new();
+        for pid in processes {
+            let tasks = fs::read_dir(format!("/proc/{pid}/task")).map_err(Failure::while_(
+                format!("reading the threads of process {pid}"),
+            ))?;
+            for task in tasks.flatten() {
+                let read = |file| fs::read_to_string(task.path().join(file)).unwrap_or_default();
+                let text = read("schedstat");
+                let spent = text.split_whitespace().next().and_then(|n| n.parse().ok());
+                let id = task.file_name().to_string_lossy().into_owned();
+                let name = read("comm").trim().to_owned();
+                all.insert((*pid, id), (name, spent.unwrap_or(0)));
+            }
         }
+        Ok(Self(all))
     }
-    all
+
+    /// What they had since `before`, by name; threads of one name are summed.
+    pub(crate) fn since(&self, before: &Self) -> BTreeMap<String, u64> {
+        let mut sums = BTreeMap::new();
+        for (id, (name, now)) in &self.0 {
+            let then = before.0.get(id).map_or(0, |(_, ns)| *ns);
+            *sums.entry(name.clone()).or_default() += now.saturating_sub(then);
+        }
+        sums
+    }
 }
 
 /// Resident bytes of these processes, shared pages counted once each (proportional set size).

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use tandem_e2e::{Failure, Lab, Namespace, Process, Result, wait};
 
+/// Lines of sipp's complaints that are shown.
+const ERROR_LINES: usize = 12;
+
 /// What is offered.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Load {
@@ -68,7 +71,7 @@ impl Caller {
         } = load;
         let line = format!(
             "-i {from} -mi {from} -p 5060 -t {transport} -r {rate} -m {count} -l {count} -d {} -nostdin -trace_stat -fd 1 \
-             -stf stat.csv -recv_timeout 30000 -buff_size 1048576 {to}",
+             -stf stat.csv -trace_err -error_file errors.log -recv_timeout 30000 -buff_size 1048576 {to}",
             talk.as_millis()
         );
         let process = sipp(lab, &lab.carrier, "caller", scenario, &line, &folder)?;
@@ -81,7 +84,18 @@ impl Caller {
 
     pub(crate) fn finish(mut self, limit: Duration) -> Result<Tally> {
         self.process.wait(limit)?;
-        Ok(self.tally())
+        let tally = self.tally();
+        if tally.failed > 0 {
+            let file = self.stat.with_file_name("errors.log");
+            let text = fs::read_to_string(file).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().take(ERROR_LINES).collect();
+            eprintln!(
+                "{} calls failed; sipp says:\n{}",
+                tally.failed,
+                lines.join("\n")
+            );
+        }
+        Ok(tally)
     }
 
     pub(crate) fn kill(mut self) {
