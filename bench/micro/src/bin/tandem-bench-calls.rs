@@ -8,7 +8,10 @@
 //! Time depends on the machine; instructions do not. For these:
 //!
 //!     valgrind --tool=callgrind --callgrind-out-file=callgrind.out \
-//!         target/release/tandem-bench-calls 2000
+//!         target/release/tandem-bench-calls 2000 0
+//!
+//! The second number is how many dialogs are held to see what each keeps; 0 leaves that out. `--toggle-collect=` with the
+//! name of `Core::input` leaves the peers' part out of the instructions.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::error::Error;
@@ -80,11 +83,18 @@ fn run() -> Result<(), Box<dyn Error>> {
             .map_err(|_| format!("{text:?} is not a number of calls"))?,
         None => 20_000,
     };
+    let held: u64 = match std::env::args().nth(2) {
+        Some(text) => text
+            .parse()
+            .map_err(|_| format!("{text:?} is not a number of dialogs"))?,
+        None => calls.min(20_000),
+    };
     let mut bench = Bench::new()?;
     // Tables grow to their size.
     for call in 0..calls.min(1_000) {
         bench.call(call)?;
     }
+    (bench.journal_bytes, bench.journal_records) = (0, 0);
     let (allocations, bytes) = counted();
     let begin = Instant::now();
     for call in 0..calls {
@@ -103,10 +113,12 @@ fn run() -> Result<(), Box<dyn Error>> {
         per(bench.journal_records),
     );
     // Established and left standing: what a dialog keeps.
-    let held = calls.min(20_000);
+    if held == 0 {
+        return Ok(());
+    }
     let live = bench.live_bytes(held)?;
     println!(
-        "{held} dialogs held: {live} bytes live a dialog (by the allocator's count, tables included)"
+        "{held} dialogs held: {live} bytes of resident memory a dialog, its share of the tables included"
     );
     Ok(())
 }
