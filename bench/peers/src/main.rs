@@ -89,7 +89,9 @@ fn run(cli: &Cli) -> Result<()> {
         }
     }
     let bests = report::bests(&rounds);
-    report::print(&bests);
+    if !bests.is_empty() {
+        report::print(&bests);
+    }
     let mut memory = Vec::new();
     if cli.dialogs > 0 {
         for system in [System::Kamailio, System::Rings] {
