@@ -264,8 +264,7 @@ fn session_descriptions_that_are_wrong_are_refused() {
     let flows = lab.ctl().counters().unwrap().value("flows");
     assert_eq!(flows, 1, "only the call in progress has a flow");
     // A refused call is written down too.
-    let written = lab.cdr_count().unwrap();
-    scene.end(written + 1);
+    scene.end(4 + 1);
 }
 
 #[test]
@@ -325,6 +324,10 @@ fn a_thousand_mutated_datagrams_do_no_harm() {
         "sip_malformed_requests",
         "sip_malformed_responses",
         "sip_malformed_acks",
+        "sip_version_not_supported",
+        "sip_headers_over_limit",
+        "sip_message_too_large",
+        "hiding_tokens_forged",
     ];
     let sum: u64 = outcomes
         .iter()
