@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+pub mod defence;
 mod dispatcher;
 pub mod locate;
 mod rows;
