@@ -95,17 +95,9 @@ impl Core {
 
     /// The targets that calls go to whose destination is a name.
     fn named_targets(&self) -> impl Iterator<Item = (i64, Errand)> + '_ {
-        let routing = &self.config.routing;
-        let sides = [
-            (routing.pool_set, Side::Internal),
-            (routing.trunk_set, Side::External),
-        ];
-        sides.into_iter().flat_map(move |(set, side)| {
-            self.dispatcher
-                .members(set)
-                .filter(|t| matches!(t.wanted.host(), Host::Name(_)))
-                .map(move |t| (t.row.id, self.errand(t.wanted.clone(), side)))
-        })
+        self.routed()
+            .filter(|(target, _)| matches!(target.wanted.host(), Host::Name(_)))
+            .map(|(target, side)| (target.row.id, self.errand(target.wanted.clone(), side)))
     }
 
     fn errand(&self, wanted: Wanted, side: Side) -> Errand {

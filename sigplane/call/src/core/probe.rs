@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tandem_policy::Target;
 use tandem_transaction::{ClientId, Method};
 
 use super::timer::Timer;
@@ -42,17 +43,21 @@ impl Core {
 
     /// The targets that are probed, with their side.
     fn probed(&self) -> impl Iterator<Item = (i64, Side)> + '_ {
+        self.routed()
+            .filter(|(target, _)| target.is_probed())
+            .map(|(target, side)| (target.row.id, side))
+    }
+
+    /// The targets that calls go to, with their side.
+    pub(super) fn routed(&self) -> impl Iterator<Item = (&Target, Side)> + '_ {
         let routing = &self.config.routing;
         let sides = [
             (routing.pool_set, Side::Internal),
             (routing.trunk_set, Side::External),
         ];
-        sides.into_iter().flat_map(move |(set, side)| {
-            self.dispatcher
-                .members(set)
-                .filter(|t| t.is_probed())
-                .map(move |t| (t.row.id, side))
-        })
+        sides
+            .into_iter()
+            .flat_map(move |(set, side)| self.dispatcher.members(set).map(move |t| (t, side)))
     }
 
     pub(super) fn probe(&mut self, now: Now, target: i64) {

@@ -173,24 +173,11 @@ fn a_web_page_is_reached_by_its_connection_alone() {
     );
 }
 
-#[test]
-fn a_contact_may_ask_for_another_transport() {
-    let mut world = World::with(stream_config());
-    let text = invite("c1", &sdp("203.0.113.10", 40_000)).replace(
-        "Contact: <sip:user@203.0.113.10:5060>",
-        "Contact: <sip:user@203.0.113.10:5070;transport=tcp>",
-    );
-    world.from(CARRIER, &text);
-    let (pool, inside) = at_pool(&mut world);
-    let ok = answer(
-        &inside,
-        &pool,
-        "200 OK",
-        "bob",
-        "",
-        &sdp("10.0.0.11", 20_000),
-    );
-    world.from(&pool, &ok);
+/// The pool answers the call `c1` and ends it: its BYE alone is left in what was sent.
+fn callee_hangs_up(world: &mut World) {
+    let (pool, inside) = at_pool(world);
+    let media = sdp("10.0.0.11", 20_000);
+    world.from(&pool, &answer(&inside, &pool, "200 OK", "bob", "", &media));
     world.sent.clear();
     let dialog = Dialog {
         call_id: "c1".into(),
@@ -200,6 +187,17 @@ fn a_contact_may_ask_for_another_transport() {
         seen_by_callee: uri(header(&inside, "Contact")).into(),
     };
     world.from(&pool, &dialog.by_callee("BYE", "bye", 1, "", ""));
+}
+
+#[test]
+fn a_contact_may_ask_for_another_transport() {
+    let mut world = World::with(stream_config());
+    let text = invite("c1", &sdp("203.0.113.10", 40_000)).replace(
+        "Contact: <sip:user@203.0.113.10:5060>",
+        "Contact: <sip:user@203.0.113.10:5070;transport=tcp>",
+    );
+    world.from(CARRIER, &text);
+    callee_hangs_up(&mut world);
     let packet = world.sent.pop().unwrap();
     assert_eq!(packet.path, Path::Stream(TCP_OUTSIDE));
     assert_eq!(packet.to, "203.0.113.10:5070".parse().unwrap());
@@ -214,25 +212,7 @@ fn a_strict_router_gets_its_own_uri() {
         "Record-Route: <sip:203.0.113.7>, <sip:203.0.113.8;lr>\r\n",
     );
     world.from(CARRIER, &text);
-    let (pool, inside) = at_pool(&mut world);
-    let ok = answer(
-        &inside,
-        &pool,
-        "200 OK",
-        "bob",
-        "",
-        &sdp("10.0.0.11", 20_000),
-    );
-    world.from(&pool, &ok);
-    world.sent.clear();
-    let dialog = Dialog {
-        call_id: "c1".into(),
-        tag: "bob".into(),
-        pool: pool.clone(),
-        seen_by_caller: String::new(),
-        seen_by_callee: uri(header(&inside, "Contact")).into(),
-    };
-    world.from(&pool, &dialog.by_callee("BYE", "bye", 1, "", ""));
+    callee_hangs_up(&mut world);
     let bye = world.one_to("203.0.113.7:5060");
     assert_eq!(start(&bye), "BYE sip:203.0.113.7 SIP/2.0");
     assert_eq!(
