@@ -131,6 +131,7 @@ impl Bench {
             sip_dscp: 24,
             learning_ns: 3_000_000_000,
             max_flows: FLOWS.into(),
+            seed: [0; 16],
         })?;
         let mut forwarding = Forwarding::builder(1, 2);
         for (index, peer) in (0u16..).zip(PEERS) {

@@ -18,6 +18,7 @@ use tandem_relay::Forwarding;
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{debug, info, warn};
 
+use crate::blocked::Blocked;
 use crate::capture::Capture;
 use crate::clock;
 use crate::counters::{ControlCounters, WorkerCounters};
@@ -40,6 +41,12 @@ const HELLO_WITHIN: u64 = 5_000_000_000;
 
 /// How long the start waits for the kernel's tables.
 const FIRST_TABLES: Duration = Duration::from_secs(5);
+
+/// Blocked sources in one message: some 20 KB.
+const BLOCKED_A_MESSAGE: usize = 1024;
+
+/// Blocks that are ended in one turn.
+const ENDED_BLOCKS: usize = 64;
 
 /// Connections that may be waiting to say hello.
 const CANDIDATES: usize = 8;
@@ -80,6 +87,7 @@ pub(crate) struct State {
     last_epoch: u32,
     /// Which worker has a flow.
     flows: HashMap<FlowId, u16>,
+    blocked: Blocked,
     /// Snapshots given out.
     generation: u64,
     /// Snapshots that a worker may still have.
@@ -95,6 +103,7 @@ impl State {
             candidates: Vec::new(),
             last_epoch: 0,
             flows: HashMap::new(),
+            blocked: Blocked::default(),
             generation: 0,
             snapshots: Vec::new(),
             receive: Vec::new(),
@@ -123,6 +132,7 @@ impl Control {
             self.take_commands(now);
             self.take_connections(now);
             self.take_captured(now);
+            self.end_blocks(now);
             if self.sleep() {
                 return;
             }
@@ -225,12 +235,16 @@ impl Control {
     }
 
     fn take_counts(&mut self, tag: Tag, counts: &RelayCounts, now: u64) -> Result<(), Ended> {
-        let flows = self.state.flows.len();
-        let Some(session) = self.state.session.as_mut().filter(|s| s.epoch == tag.epoch) else {
+        let state = &mut self.state;
+        let gauges = [
+            ("flows", state.flows.len()),
+            ("blocked_sources", state.blocked.len()),
+        ];
+        let Some(session) = state.session.as_mut().filter(|s| s.epoch == tag.epoch) else {
             return Ok(());
         };
         if let Some(all) = self.reporter.add(tag.seq, counts, self.workers.len()) {
-            let values = self.reporter.values(&all, &self.workers, flows);
+            let values = self.reporter.values(&all, &self.workers, &gauges);
             session.connection.send(
                 &FromDataplane::Counters {
                     seq: tag.seq,
@@ -416,6 +430,22 @@ impl Control {
                 self.stop_capture();
                 return self.done(seq, Ok(()), now);
             }
+            Command::Block { source, left_ms } => {
+                let source = *source;
+                let Some(until) = self.state.blocked.block(now, source, *left_ms) else {
+                    return self.done(seq, Err(CommandError::BlockedFull), now);
+                };
+                self.every_worker(|| ToWorker::Block { tag, source, until })
+            }
+            Command::Unblock(source) => {
+                self.state.blocked.unblock(*source);
+                let (tag, source) = (Some(tag), *source);
+                self.every_worker(|| ToWorker::Unblock { tag, source })
+            }
+            Command::ListBlocked => {
+                self.list_blocked(seq, now)?;
+                return self.done(seq, Ok(()), now);
+            }
         };
         if let Some(session) = &mut self.state.session {
             session.expect(seq, &command, orders.len());
@@ -428,6 +458,38 @@ impl Control {
             }
         }
         Ok(())
+    }
+
+    /// The same order for each.
+    fn every_worker(&self, order: impl Fn() -> ToWorker) -> Vec<(usize, ToWorker)> {
+        (0..self.workers.len()).map(|w| (w, order())).collect()
+    }
+
+    fn list_blocked(&mut self, seq: u64, now: u64) -> Result<(), Ended> {
+        let Some(session) = &mut self.state.session else {
+            return Ok(());
+        };
+        let all: Vec<_> = self.state.blocked.list(now).collect();
+        for sources in all.chunks(BLOCKED_A_MESSAGE) {
+            let sources = sources.to_vec();
+            let message = FromDataplane::Blocked { seq, sources };
+            session.connection.send(&message, now)?;
+        }
+        Ok(())
+    }
+
+    /// Takes blocks that are over out of the workers' tables: some in each turn. A worker that has no
+    /// room for the order keeps its entry, which holds no more, until its table is full.
+    fn end_blocks(&mut self, now: u64) {
+        for _ in 0..ENDED_BLOCKS {
+            let Some(source) = self.state.blocked.ended(now) else {
+                return;
+            };
+            self.state.blocked.unblock(source);
+            for worker in 0..self.workers.len() {
+                self.command(worker, ToWorker::Unblock { tag: None, source });
+            }
+        }
     }
 
     /// Answers a command that no worker is needed for.

@@ -9,6 +9,7 @@
 //! configuration or the command line.
 #![forbid(unsafe_code)]
 
+mod blocked;
 mod capture;
 mod clock;
 mod control;

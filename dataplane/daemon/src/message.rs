@@ -38,6 +38,14 @@ pub(crate) enum ToWorker {
     Session(Box<tandem_shm::End>),
     /// The controller is gone.
     NoSession,
+    /// Drop SIP from a source until then (nanoseconds).
+    Block {
+        tag: Tag,
+        source: IpAddr,
+        until: u64,
+    },
+    /// Hear a source again. Without a tag nobody waits for the answer.
+    Unblock { tag: Option<Tag>, source: IpAddr },
     /// Begin, replace or end a capture.
     Capture(Option<Box<Capture>>),
 }

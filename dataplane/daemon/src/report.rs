@@ -69,7 +69,7 @@ impl Reporter {
         &self,
         relays: &Sums,
         workers: &[WorkerLink],
-        flows: usize,
+        gauges: &[(&str, usize)],
     ) -> Vec<CounterValue> {
         let mut sums = relays.clone();
         for worker in workers {
@@ -79,7 +79,7 @@ impl Reporter {
         add(&mut sums, self.control.all());
         let mut values: Vec<_> = sums.into_iter().map(|(n, v)| value(n, v)).collect();
         values.push(value("netlink_resyncs", self.resyncs.value()));
-        values.push(value("flows", flows as u64));
+        values.extend(gauges.iter().map(|(n, v)| value(n, *v as u64)));
         let in_use = self.pool.buffers().saturating_sub(self.pool.available());
         values.push(value("mbufs", self.pool.buffers().into()));
         values.push(value("mbufs_in_use", in_use.into()));

@@ -1,5 +1,6 @@
 //! Putting the threads and their rings together.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -300,7 +301,14 @@ fn relay_config(
         sip_dscp: SIP_DSCP,
         learning_ns: u64::try_from(config.media.learning.as_nanos()).unwrap_or(u64::MAX),
         max_flows: config.dataplane.max_flows,
+        seed: seed(),
     }
+}
+
+/// Numbers that nobody can guess: what std keys its hash maps with.
+fn seed() -> [u8; 16] {
+    let number = |n: u8| u128::from(RandomState::new().hash_one(n));
+    (number(0) << 64 | number(1)).to_le_bytes()
 }
 
 /// Opens every realm's TAP; each frame of it is sent by the first worker that polls its port.

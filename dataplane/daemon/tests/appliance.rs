@@ -363,6 +363,53 @@ fn sip_goes_up_and_down_and_the_first_datagram_is_not_lost() {
 }
 
 #[test]
+fn a_blocked_source_is_not_heard_until_its_time_is_over() {
+    let mut lab = Lab::new(&Options {
+        workers: "[0, 1]",
+        ..Options::default()
+    });
+    lab.start();
+    let phone = lab.udp("x", "10.1.0.2:5060");
+    let sip: SocketAddr = "10.1.0.1:5060".parse().unwrap();
+    let source = "10.1.0.2".parse().unwrap();
+    let mut controller = Controller::connect(&lab.link_socket());
+    controller.ok(Command::Block {
+        source,
+        left_ms: 3_600_000,
+    });
+    while controller.counter("drop_blocked") < 10 {
+        phone
+            .send_to(b"OPTIONS sip:a SIP/2.0\r\n\r\n", sip)
+            .unwrap();
+    }
+    assert_eq!(controller.counter("sip_received"), 0);
+    assert!(lab.pings("x", "10.1.0.1"), "only SIP is dropped");
+
+    // It outlives the controller, and the next one is told.
+    drop(controller);
+    let mut controller = Controller::connect(&lab.link_socket());
+    let blocked = controller.ok(Command::ListBlocked).blocked;
+    assert!(
+        matches!(&blocked[..], [b] if b.source == source && b.left_ms > 3_000_000 && b.left_ms <= 3_600_000),
+        "{blocked:?}"
+    );
+    controller.ok(Command::Unblock(source));
+    assert_eq!(controller.counter("blocked_sources"), 0);
+    phone.send_to(b"heard again", sip).unwrap();
+    assert_eq!(controller.datagram().1, b"heard again");
+
+    // A block ends by itself.
+    controller.ok(Command::Block { source, left_ms: 1 });
+    let since = Instant::now();
+    while controller.counter("blocked_sources") > 0 {
+        assert!(since.elapsed() < PATIENCE);
+    }
+    assert_eq!(controller.ok(Command::ListBlocked).blocked, []);
+    phone.send_to(b"and again", sip).unwrap();
+    assert_eq!(controller.datagram().1, b"and again");
+}
+
+#[test]
 fn a_capture_shows_what_crosses_and_ends_at_its_limit() {
     let mut lab = Lab::new(&Options::default());
     lab.start();

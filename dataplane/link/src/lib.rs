@@ -23,8 +23,8 @@ pub use flow::{
     Cookie, DirectionStats, FlowId, FlowKind, FlowReport, FlowSpec, Leg, LegSpec, LegStats,
 };
 pub use message::{
-    CaptureFilter, CaptureSpec, Command, CommandError, ControllerHello, CounterValue,
-    DataplaneHello, Direction, Event, FromDataplane, RealmInfo, RefusedReason, ToDataplane,
-    VERSION,
+    BlockedSource, CaptureFilter, CaptureSpec, Command, CommandError, ControllerHello,
+    CounterValue, DataplaneHello, Direction, Event, FromDataplane, RealmInfo, RefusedReason,
+    ToDataplane, VERSION,
 };
 pub use slot::{SLOTS, SlotTable, slot};

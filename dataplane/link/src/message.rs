@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::{Cookie, FlowId, FlowReport, FlowSpec, Leg, SlotTable};
 
 /// The link's version. Both ends refuse any other: they are updated together, in one image.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// From the controller to the dataplane.
 #[allow(
@@ -59,6 +59,18 @@ pub enum Command {
     StartCapture(CaptureSpec),
     /// End the capture.
     StopCapture,
+    /// Drop SIP from a source before anybody reads it, for so long from now. Again: from now anew. It
+    /// ends by itself, and outlives the session.
+    Block {
+        /// The source: this address, or of an IPv6 address the /64 that it is in.
+        source: IpAddr,
+        /// Milliseconds.
+        left_ms: u64,
+    },
+    /// Let a source be heard again; no error if it was.
+    Unblock(IpAddr),
+    /// Report every blocked source.
+    ListBlocked,
 }
 
 /// What to capture, and how much of it at most.
@@ -133,6 +145,22 @@ pub enum FromDataplane {
     },
     /// Something happened.
     Event(Event),
+    /// Blocked sources that belong to the command `seq`; there may be several such messages.
+    Blocked {
+        /// The command's.
+        seq: u64,
+        /// Who, and for how long yet.
+        sources: Vec<BlockedSource>,
+    },
+}
+
+/// A source that is not heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockedSource {
+    /// Its address; of an IPv6 source the first of its /64.
+    pub source: IpAddr,
+    /// For how long yet, in milliseconds.
+    pub left_ms: u64,
 }
 
 /// The dataplane's first words.
@@ -209,6 +237,9 @@ pub enum CommandError {
     /// The worker did not take the command in time; it may be repeated.
     #[error("the worker is overloaded")]
     Overloaded,
+    /// As many sources are blocked as can be.
+    #[error("the table of blocked sources is full")]
+    BlockedFull,
 }
 
 /// One named counter or gauge.

@@ -22,6 +22,8 @@ pub struct RelayConfig {
     pub learning_ns: u64,
     /// The most flow pairs.
     pub max_flows: u32,
+    /// Unpredictable: nobody shall choose addresses that meet in a hash table.
+    pub seed: [u8; 16],
 }
 
 /// A port, as a relay sees it.

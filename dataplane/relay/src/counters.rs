@@ -91,6 +91,8 @@ counters! {
     /// Media or SIP from an address or port that nobody can have: port 0, unspecified, multicast,
     /// loopback, broadcast.
     drop_bad_source,
+    /// SIP from a source that the signaling plane has blocked.
+    drop_blocked,
     /// Packets to a media port without a flow.
     drop_no_flow,
     /// Media from a source other than the one that was latched to.

@@ -10,6 +10,20 @@ pub(crate) type Address = [u8; 16];
 /// The first 12 bytes of an IPv4 address in IPv6-mapped form (RFC 4291 section 2.5.5.2).
 const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
 
+/// An IP address in that form.
+pub(crate) fn mapped(address: IpAddr) -> Address {
+    match address {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+        IpAddr::V6(ip) => ip.octets(),
+    }
+}
+
+/// Whether it is an IPv4 address.
+#[inline]
+pub(crate) fn is_mapped(address: &Address) -> bool {
+    address.starts_with(&MAPPED)
+}
+
 /// An address and a port. Port 0 stands for none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Endpoint {

@@ -7,6 +7,7 @@
 //! Every outcome has its named counter in [`Counters`].
 #![forbid(unsafe_code)]
 
+mod blocked;
 mod classify;
 mod config;
 mod counters;
@@ -23,6 +24,7 @@ mod stats;
 mod table;
 mod verdict;
 
+pub use blocked::BLOCKED;
 pub use config::{ConfigError, PortConfig, RealmConfig, RelayConfig, TxOffloads};
 pub use counters::Counters;
 pub use forwarding::{Forwarding, ForwardingBuilder, NextHop};

@@ -8,8 +8,9 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use tandem_link::{Event, FlowId, Leg, SLOTS, SlotTable, slot};
+use tandem_link::{CommandError, Event, FlowId, Leg, SLOTS, SlotTable, slot};
 
+use crate::blocked::Blocked;
 use crate::classify::{Class, Datagram, classify};
 use crate::counters::Counter;
 use crate::hops::Hops;
@@ -35,6 +36,7 @@ pub struct Relay {
     hops: Hops,
     events: VecDeque<Event>,
     counters: Counters,
+    blocked: Blocked,
     learning_ns: u64,
     sip_dscp: u8,
     /// The last IPv4 identification.
@@ -66,6 +68,7 @@ impl Relay {
             hops: Hops::new(),
             events: VecDeque::with_capacity(EVENTS),
             counters: Counters::default(),
+            blocked: Blocked::new(config.seed),
             learning_ns: config.learning_ns,
             sip_dscp: config.sip_dscp & 0x3f,
             ids: 0,
@@ -126,7 +129,7 @@ impl Relay {
                 }
                 self.media(now, frame, datagram, look.place)
             }
-            Ok(Class::Sip(datagram)) => self.sip(frame, datagram),
+            Ok(Class::Sip(datagram)) => self.sip(now, frame, datagram),
             Ok(Class::Exception { realm, counter }) => {
                 counter.count(&mut self.counters);
                 if is_tagged(frame) {
@@ -147,7 +150,16 @@ impl Relay {
         self.owners.get(slot(port)).copied().unwrap_or(0)
     }
 
-    fn sip(&mut self, frame: &Frame<'_>, datagram: &Datagram) -> Result<Verdict, Counter> {
+    fn sip(
+        &mut self,
+        now: u64,
+        frame: &Frame<'_>,
+        datagram: &Datagram,
+    ) -> Result<Verdict, Counter> {
+        // Before its checksum: a flood should cost as little as can be.
+        if self.blocked.contains(now, &datagram.source.address) {
+            return Err(Counter::of(|c| &mut c.drop_blocked));
+        }
         datagram.verify(frame.received(), frame.bytes())?;
         datagram.check_source()?;
         let bad_source = Counter::of(|c| &mut c.drop_bad_source);
@@ -174,6 +186,23 @@ impl Relay {
         };
         let (place, _) = self.table.at_port((local, datagram.local.port))?;
         Some(self.table.get(place)?.id)
+    }
+
+    /// Drops SIP from a source until then: an address, or of an IPv6 address the /64 that it is in.
+    ///
+    /// # Errors
+    /// As many are blocked as can be ([`crate::BLOCKED`]).
+    pub fn block(&mut self, now: u64, source: IpAddr, until: u64) -> Result<(), CommandError> {
+        if self.blocked.insert(now, source, until) {
+            Ok(())
+        } else {
+            Err(CommandError::BlockedFull)
+        }
+    }
+
+    /// Hears a source again.
+    pub fn unblock(&mut self, source: IpAddr) {
+        self.blocked.remove(source);
     }
 
     /// Uses another snapshot from now on.

@@ -154,6 +154,7 @@ fn relay(kind: FlowKind) -> Relay {
         sip_dscp: 24,
         learning_ns: 3_000_000_000,
         max_flows: 1,
+        seed: [0; 16],
     })
     .expect("the configuration is right");
     let mut forwarding = Forwarding::builder(1, 2);

@@ -84,6 +84,17 @@ impl Worker {
                 self.session = Some(end);
             }
             ToWorker::NoSession => self.drop_session(),
+            ToWorker::Block { tag, source, until } => {
+                let result = self.relay.block(now, source, until);
+                self.control.report(FromWorker::Done { tag, result });
+            }
+            ToWorker::Unblock { tag, source } => {
+                self.relay.unblock(source);
+                if let Some(tag) = tag {
+                    let result = Ok(());
+                    self.control.report(FromWorker::Done { tag, result });
+                }
+            }
             ToWorker::Capture(capture) => self.set_capture(capture, now),
         }
     }

@@ -9,8 +9,8 @@ use std::time::Instant;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tandem_link::{
-    Command, CommandError, ControllerHello, CounterValue, DataplaneHello, Event, FlowReport,
-    FromDataplane, MAX_MESSAGE, ToDataplane, VERSION, decode, encode,
+    BlockedSource, Command, CommandError, ControllerHello, CounterValue, DataplaneHello, Event,
+    FlowReport, FromDataplane, MAX_MESSAGE, ToDataplane, VERSION, decode, encode,
 };
 use tandem_shm::{DatagramMeta, Doorbell, End, attach, payload_buffer};
 
@@ -65,6 +65,7 @@ impl Controller {
             match self.next().expect("the connection stays") {
                 FromDataplane::Done { seq, result } if seq == self.seq => return (result, answers),
                 FromDataplane::Flow { report, .. } => answers.flows.push(report),
+                FromDataplane::Blocked { sources, .. } => answers.blocked.extend(sources),
                 FromDataplane::Counters { values, .. } => answers.counters.extend(values),
                 FromDataplane::Event(event) => self.events.push(event),
                 other => panic!("{other:?}"),
@@ -134,6 +135,7 @@ impl Controller {
 pub(crate) struct Answers {
     pub(crate) flows: Vec<FlowReport>,
     pub(crate) counters: Vec<CounterValue>,
+    pub(crate) blocked: Vec<BlockedSource>,
 }
 
 /// A connection that has said nothing yet.

@@ -159,6 +159,7 @@ pub(crate) fn config() -> RelayConfig {
         sip_dscp: 24,
         learning_ns: LEARNING,
         max_flows: 4,
+        seed: [0; 16],
     }
 }
 

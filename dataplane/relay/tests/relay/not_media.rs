@@ -195,6 +195,34 @@ fn sip_is_found_with_its_addresses() {
     lab.drops(0, &nobody.bytes(), "drop_bad_source");
 }
 
+#[test]
+fn sip_of_a_blocked_source_is_dropped_and_nothing_else_of_it() {
+    let mut lab = Lab::with_flow();
+    let ip = |text: &str| text.parse().unwrap();
+    let until = lab.now + 5 * SECOND;
+    for source in ["192.0.2.10", "2001:db8:1::99"] {
+        lab.relay.block(lab.now, ip(source), until).unwrap();
+    }
+    let sip = |source: &str, local: &str| Packet::new(source, local, OPTIONS).bytes();
+    for (source, local) in [
+        ("192.0.2.10:5062", "192.0.2.1:5060"),
+        ("[2001:db8:1::10]:5062", "[2001:db8:1::1]:5060"),
+    ] {
+        lab.drops(0, &sip(source, local), "drop_blocked");
+    }
+    let others = sip("192.0.2.11:5062", "192.0.2.1:5060");
+    assert!(matches!(lab.receive(0, &others), Verdict::Sip(_)));
+    lab.moved(&[("sip", 1)]);
+    let media = lab.receive(0, &Packet::to_a(&rtp(1)).bytes());
+    assert!(matches!(media, Verdict::Transmit { .. }), "{media:?}");
+    lab.relay.unblock(ip("192.0.2.10"));
+    let again = sip("192.0.2.10:5062", "192.0.2.1:5060");
+    assert!(matches!(lab.receive(0, &again), Verdict::Sip(_)));
+    lab.now = until;
+    let over = sip("[2001:db8:1::10]:5062", "[2001:db8:1::1]:5060");
+    assert!(matches!(lab.receive(0, &over), Verdict::Sip(_)));
+}
+
 fn send(lab: &mut Lab, realm: u16, from: &str, to: &str, payload: &[u8]) -> (SipSend, Vec<u8>) {
     let mut frame = Frame::new(&mut lab.buffer, HEADROOM, 0, RxChecksums::default()).unwrap();
     let sent = lab.relay.send_sip(

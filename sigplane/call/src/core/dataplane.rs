@@ -135,7 +135,8 @@ impl Core {
             // The shell's business.
             FromDataplane::Welcome(_)
             | FromDataplane::Refused(_)
-            | FromDataplane::Counters { .. } => {}
+            | FromDataplane::Counters { .. }
+            | FromDataplane::Blocked { .. } => {}
         }
     }
 
