@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use tandem_policy::Transport;
+use tandem_policy::defence::{EmergencyNumbers, Networks, OverloadConfig, Scanners};
 use tandem_policy::locate::Means;
 
 use crate::hiding::HidingConfig;
@@ -40,6 +41,38 @@ pub struct CoreConfig {
     pub media: MediaConfig,
     /// What is hidden from the carrier side.
     pub hiding: HidingConfig,
+    /// Self-defence.
+    pub guard: GuardConfig,
+}
+
+/// Self-defence, as far as it is the core's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GuardConfig {
+    /// Whether the core tells what sources do that are not trusted.
+    pub watch: bool,
+    /// Networks that are trusted besides those that may call.
+    pub trusted: Networks,
+    /// Programs that nobody wants to hear of.
+    pub scanners: Scanners,
+    /// How many sources may be blocked at a time.
+    pub sources: usize,
+    /// When new calls are refused.
+    pub overload: OverloadConfig,
+    /// Whose calls never are.
+    pub emergency: EmergencyNumbers,
+}
+
+impl Default for GuardConfig {
+    fn default() -> Self {
+        Self {
+            watch: true,
+            trusted: Networks::default(),
+            scanners: Scanners::default(),
+            sources: 65_536,
+            overload: OverloadConfig::default(),
+            emergency: EmergencyNumbers::default(),
+        }
+    }
 }
 
 /// What a message may bring, so that none costs more than a carrier's messages do.

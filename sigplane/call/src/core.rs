@@ -1,7 +1,7 @@
 //! The core: one input, then its outputs.
 //!
 //! The rooms of this module, each a part of [`Core`]'s behaviour: `request` and `response` sort
-//! what comes in, `source` knows who may, `edge` hides one side from the other; `invite`, `branch` and `answer` set a call up; `in_dialog` and `ack` serve
+//! what comes in, `source` knows who may, `edge` hides one side from the other, `guard` defends us; `invite`, `branch` and `answer` set a call up; `in_dialog` and `ack` serve
 //! it; `cancel`, `bye` and `end` end it; `dataplane` keeps the other plane in step; `passage` has what is no call; `probe` watches the
 //! targets and `names` knows where they are; `own` makes requests of our own.
 
@@ -14,6 +14,7 @@ mod dataplane;
 mod dialog;
 mod edge;
 mod end;
+mod guard;
 mod in_dialog;
 mod invite;
 mod limits;
@@ -36,6 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_link::SlotTable;
+use tandem_policy::defence::{Blocks, Overload, Refused};
 use tandem_policy::{Access, BadRow, Dispatcher, Thresholds};
 use tandem_transaction::TimerTable;
 use tandem_transaction::{ClientId, Layer, Output as TransactionOutput, ServerId, Settings};
@@ -55,6 +57,9 @@ use probe::Probe;
 use timer::Timer;
 
 pub use restore::RestoreError;
+
+/// Refused requests that are remembered in each of two generations.
+const TURNED_AWAY: usize = 500_000;
 
 /// The proxy core of one SIP worker.
 #[derive(Debug)]
@@ -89,6 +94,10 @@ pub struct Core {
     names: Names,
     ports: Ports,
     link: Link,
+    blocks: Blocks,
+    overload: Overload,
+    /// Requests that were refused without a transaction.
+    turned_away: Refused,
     outputs: VecDeque<Output>,
 }
 
@@ -135,6 +144,9 @@ impl Core {
         });
         Self {
             counters: Counters::default(),
+            blocks: Blocks::new(config.guard.sources, seed),
+            overload: Overload::new(config.guard.overload),
+            turned_away: Refused::new(64 * config.t1, TURNED_AWAY, seed),
             tokens,
             layer: Layer::new(Settings::with_t1(config.t1)),
             events: VecDeque::new(),
@@ -170,19 +182,18 @@ impl Core {
                 path,
                 source,
                 local,
+                waited,
                 bytes,
             } => {
-                self.message(
-                    now,
-                    Hop {
-                        path,
-                        local,
-                        peer: source,
-                        connect: None,
-                        hidden: None,
-                    },
-                    bytes,
-                );
+                self.overload.observe(now.mono, waited);
+                let hop = Hop {
+                    path,
+                    local,
+                    peer: source,
+                    connect: None,
+                    hidden: None,
+                };
+                self.message(now, hop, waited, bytes);
             }
             Input::Unreachable {
                 path,
@@ -201,6 +212,8 @@ impl Core {
             Input::Dataplane(message) => self.dataplane_message(now, message),
             Input::Tables(tables) => self.tables(now, &tables),
             Input::Located(finding) => self.located(now, finding),
+            Input::Block { source, left } => self.block(now, source, left),
+            Input::Unblock(source) => drop(self.blocks.remove(now.mono, source)),
         }
         self.settle(now);
     }
@@ -251,6 +264,7 @@ impl Core {
                 self.dispatcher.call_begins(target);
             }
         }
+        self.pardon(now);
         self.locate_targets(now);
         self.schedule_probes(now);
     }

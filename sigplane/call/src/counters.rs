@@ -54,6 +54,16 @@ counters! {
     AcksMissing = "sip_acks_missing",
     /// OPTIONS to ourselves answered with 200.
     OptionsAnswered = "sip_options_answered",
+    /// Messages of blocked sources that came by another way than the dataplane's: dropped.
+    BlockedDropped = "sip_blocked",
+    /// Requests of sources that are not trusted, non-SIP and responses to nothing included.
+    WatchedRequests = "watched_requests",
+    /// Failed attempts of sources that are not trusted.
+    WatchedFailures = "watched_failures",
+    /// Requests of programs that are known as scanners.
+    WatchedScanners = "watched_scanners",
+    /// New requests answered with 503, since they had waited too long.
+    OverloadRefused = "overload_refused",
     /// Answered 405: a method that we do not serve outside of a dialog.
     MethodNotAllowed = "sip_method_not_allowed",
     /// Answered 416: a Request-URI of a scheme that we do not know.

@@ -1,11 +1,12 @@
 //! What goes into the core and what comes out of it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tandem_link::{Command, DataplaneHello, FromDataplane};
+use tandem_policy::defence::{Sight, Source};
 use tandem_policy::locate::{Errand, Finding};
 use tandem_policy::{AddressRow, DispatcherRow};
 
@@ -47,6 +48,8 @@ pub enum Input<'a> {
         source: SocketAddr,
         /// The address of ours that it came to; of a stream, the listener's.
         local: SocketAddr,
+        /// How long it has waited for us since it came in.
+        waited: Duration,
         /// Its payload.
         bytes: &'a [u8],
     },
@@ -73,6 +76,15 @@ pub enum Input<'a> {
     Tables(Arc<Tables>),
     /// What came of an [`Output::Locate`].
     Located(Finding),
+    /// Do not hear this source for so long.
+    Block {
+        /// Who.
+        source: Source,
+        /// For how long, from now on.
+        left: Duration,
+    },
+    /// Hear this source again.
+    Unblock(Source),
 }
 
 /// Why a datagram could not be delivered.
@@ -140,4 +152,13 @@ pub enum Output {
     },
     /// Look up where this leads; the finding is an [`Input::Located`].
     Locate(Errand),
+    /// A source that is not trusted did something.
+    Sight {
+        /// Its address.
+        ip: IpAddr,
+        /// What.
+        sight: Sight,
+    },
+    /// A blocked source is trusted by now.
+    Pardon(Source),
 }

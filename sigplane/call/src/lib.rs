@@ -23,8 +23,8 @@ mod token;
 mod views;
 
 pub use config::{
-    CoreConfig, DispatcherConfig, KernelConfig, MediaConfig, MessageLimits, RealmConfig,
-    RoutingConfig, Side, StreamConfig,
+    CoreConfig, DispatcherConfig, GuardConfig, KernelConfig, MediaConfig, MessageLimits,
+    RealmConfig, RoutingConfig, Side, StreamConfig,
 };
 pub use core::{Core, RestoreError};
 pub use hiding::{HidingConfig, KeyFault, KeyId, KeyRing, Opened};

@@ -55,6 +55,17 @@ impl Access {
     }
 }
 
+impl Access {
+    /// Whether any port of `ip` is a member of group `grp`.
+    #[must_use]
+    pub fn has(&self, grp: u32, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        self.groups.get(&grp).is_some_and(|group| {
+            group.hosts.contains_key(&ip) || group.networks.iter().any(|n| n.contains(ip))
+        })
+    }
+}
+
 impl Group {
     fn add(&mut self, network: Network) {
         if network.mask == width(network.address) {
@@ -173,6 +184,12 @@ mod tests {
         assert!(access.is_member(1, at("[2001:db8:1:2::3]:5060")));
         assert!(!access.is_member(1, at("[2001:db8:2::3]:5060")));
         assert!(access.is_member(1, at("[::ffff:192.0.2.7]:5060")));
+        assert!(
+            access.has(1, at("203.0.113.9:5061").ip()),
+            "by another port"
+        );
+        assert!(access.has(1, at("[2001:db8:1:2::3]:1").ip()));
+        assert!(!access.has(1, at("192.0.2.8:5060").ip()));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use tandem_call::{
-    Core, CoreConfig, DispatcherConfig, HidingConfig, Input, KeyRing, MediaConfig, MessageLimits,
+    Core, CoreConfig, DispatcherConfig, GuardConfig, HidingConfig, Input, KeyRing, MediaConfig, MessageLimits,
     Now, Opened, Output, Path, RealmConfig, RoutingConfig, Side, Tables,
 };
 use tandem_policy::DispatcherRow;
@@ -46,6 +46,7 @@ fn said(core: &mut Core, now: Now, realm: u16, source: &str, local: &str, bytes:
         path: Path::Realm(realm),
         source: source.parse().expect("an address"),
         local: local.parse().expect("an address"),
+        waited: Duration::ZERO,
         bytes,
     });
     std::iter::from_fn(|| core.output())
@@ -111,6 +112,7 @@ fn config(keys: KeyRing) -> CoreConfig {
             strip_headers: vec!["X-*".into()],
             domains: vec!["pbx.example".into()],
         },
+        guard: GuardConfig::default(),
     }
 }
 

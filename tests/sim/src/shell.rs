@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_call::{
-    Core, CoreConfig, DispatcherConfig, HidingConfig, Input, KeyRing, MediaConfig, MessageLimits,
-    Now, Output, Path, RealmConfig, RoutingConfig, SendError, Side, StreamConfig, Tables,
+    Core, CoreConfig, DispatcherConfig, GuardConfig, HidingConfig, Input, KeyRing, MediaConfig,
+    MessageLimits, Now, Output, Path, RealmConfig, RoutingConfig, SendError, Side, StreamConfig,
+    Tables,
 };
 use tandem_link::{Command, DataplaneHello, FromDataplane};
 use tandem_policy::{AddressRow, Cdr, DispatcherRow, Transport};
@@ -109,6 +110,7 @@ fn config(weather: &Weather) -> CoreConfig {
         } else {
             HidingConfig::off()
         },
+        guard: GuardConfig::default(),
     }
 }
 
@@ -239,6 +241,7 @@ impl Proxy {
                 path,
                 source,
                 local: ours(source),
+                waited: Duration::ZERO,
                 bytes,
             },
         )
@@ -371,6 +374,8 @@ impl Proxy {
                 Output::Command { seq, command } => wishes.push(Wish::Command(seq, command)),
                 Output::Journal { key, body, cdr } => self.record(key, body, cdr),
                 // Nobody here has a name.
+                Output::Sight { .. } => {}
+                Output::Pardon(source) => self.faults.push(format!("{source} was pardoned")),
                 Output::Locate(errand) => self.faults.push(format!("{errand:?} was looked up")),
             }
         }

@@ -22,8 +22,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tandem_call::{
-    Core, CoreConfig, DispatcherConfig, HidingConfig, Input, KeyRing, MediaConfig, MessageLimits,
-    Now, Output, Path, RealmConfig, RoutingConfig, Side, Tables,
+    Core, CoreConfig, DispatcherConfig, GuardConfig, HidingConfig, Input, KeyRing, MediaConfig,
+    MessageLimits, Now, Output, Path, RealmConfig, RoutingConfig, Side, Tables,
 };
 use tandem_link::{Command, DataplaneHello, FlowReport, FlowSpec, FromDataplane, LegStats};
 use tandem_link::{SlotTable, VERSION};
@@ -255,6 +255,7 @@ impl Bench {
             path: Path::Realm(0),
             source: self.carrier,
             local: self.outside,
+            waited: Duration::ZERO,
             bytes,
         };
         self.core.input(self.now, message);
@@ -266,6 +267,7 @@ impl Bench {
             path: Path::Realm(1),
             source: self.pool,
             local: self.inside,
+            waited: Duration::ZERO,
             bytes,
         };
         self.core.input(self.now, message);
@@ -290,7 +292,7 @@ impl Bench {
                 }
                 Output::Command { seq, command } => self.command(seq, command),
                 // The targets are addresses.
-                Output::Locate(_) => {}
+                Output::Locate(_) | Output::Sight { .. } | Output::Pardon(_) => {}
             }
         }
     }
@@ -474,5 +476,6 @@ fn config() -> Result<CoreConfig, Box<dyn Error>> {
             keys: Some(KeyRing::generate([7; 35])),
             ..HidingConfig::off()
         },
+        guard: GuardConfig::default(),
     })
 }

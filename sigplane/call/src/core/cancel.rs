@@ -1,6 +1,7 @@
 //! CANCEL, and what ends a call before its answer.
 
 use tandem_policy::EndCause;
+use tandem_policy::defence::Sight;
 use tandem_transaction::{ClientId, ServerId, ServerKey};
 
 use super::Core;
@@ -27,6 +28,7 @@ impl Core {
             Some(Speaker::Unknown) => return self.counters.add(Counter::InDialogTooEarly),
             Some(Speaker::Stranger) => {
                 self.counters.add(Counter::InDialogForbidden);
+                self.saw(arrival.hop, Sight::Failure);
                 return self.reply(arrival, &Answer::new(403, "Forbidden"));
             }
             // The INVITE has its answer, and the call is gone: there is nothing to cancel, but a CANCEL

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tandem_policy::EndCause;
+use tandem_policy::defence::Sight;
 use tandem_transaction::{ClientId, Method, ServerId, ServerKey};
 
 use super::branch::{reason_of, warning};
@@ -58,6 +59,7 @@ impl Core {
             Ok(place) => Some(place),
             Err(Misplaced::NoDialog) => None,
             Err(Misplaced::Stranger) => {
+                self.saw(arrival.hop, Sight::Failure);
                 return self.reply(arrival, &Answer::new(403, "Forbidden"));
             }
             Err(Misplaced::TooEarly) => return,

@@ -14,6 +14,7 @@ use crate::counters::Counter;
 use crate::io::Now;
 use crate::message::{Message, Name, response_hop};
 use crate::record::{Direction, Hop, Peer, Record};
+use tandem_policy::defence::Sight;
 use tandem_policy::{CdrMedia, EndCause};
 
 /// Where a caller's calls go.
@@ -41,6 +42,7 @@ impl Core {
         }
         let Some(decision) = self.decide(arrival.hop) else {
             self.counters.add(Counter::Forbidden);
+            self.saw(arrival.hop, Sight::Failure);
             return self.reply(arrival, &Answer::new(403, "Forbidden"));
         };
         if self.is_merged(message) {

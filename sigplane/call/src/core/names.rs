@@ -359,6 +359,8 @@ impl Core {
             let arrival = Arrival {
                 message: &message,
                 hop,
+                // For us it has waited no longer than it had to.
+                waited: Duration::ZERO,
             };
             self.request(now, arrival, bytes);
             self.settle(now);

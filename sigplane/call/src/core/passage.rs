@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use tandem_policy::defence::Sight;
 use tandem_transaction::{ClientId, Method, ServerId, ServerKey};
 
 use super::edge;
@@ -45,6 +46,7 @@ impl Core {
         }
         let Some(decision) = self.decide(arrival.hop) else {
             self.counters.add(Counter::Forbidden);
+            self.saw(arrival.hop, Sight::Failure);
             return self.reply(arrival, &Answer::new(403, "Forbidden"));
         };
         let candidates = self.candidates(now, decision.set, arrival.message.call_id());

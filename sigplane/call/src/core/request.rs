@@ -1,5 +1,8 @@
 //! Sorts what comes in.
 
+use std::time::Duration;
+
+use tandem_policy::defence::Sight;
 use tandem_transaction::{Method, Received, ServerKey};
 
 use super::Core;
@@ -16,10 +19,12 @@ use crate::record::Hop;
 pub(super) struct Arrival<'m, 'a> {
     pub(super) message: &'m Message<'a>,
     pub(super) hop: Hop,
+    /// How long it has waited for us.
+    pub(super) waited: Duration,
 }
 
 impl Core {
-    pub(super) fn message(&mut self, now: Now, hop: Hop, bytes: &[u8]) {
+    pub(super) fn message(&mut self, now: Now, hop: Hop, waited: Duration, bytes: &[u8]) {
         if self.config.side(hop.path).is_none() {
             self.counters.add(Counter::UnknownPath);
             return;
@@ -28,6 +33,12 @@ impl Core {
         if bytes.iter().all(|b| matches!(b, b'\r' | b'\n' | 0)) {
             self.counters.add(Counter::Keepalives);
             return;
+        }
+        if !self.is_heard(now, hop) {
+            return;
+        }
+        if !bytes.starts_with(b"SIP/2.0 ") {
+            self.saw(hop, Sight::Request);
         }
         if self.is_too_long(hop, bytes) {
             return;
@@ -44,14 +55,14 @@ impl Core {
                 {
                     return;
                 }
-                self.request(
-                    now,
-                    Arrival {
-                        message: &message,
-                        hop,
-                    },
-                    bytes,
-                );
+                self.look_for_scanner(hop, &message);
+                let message = &message;
+                let arrival = Arrival {
+                    message,
+                    hop,
+                    waited,
+                };
+                self.request(now, arrival, bytes);
             }
             Ok(message) => {
                 self.counters.add(Counter::ResponsesReceived);
@@ -79,6 +90,7 @@ impl Core {
 
     /// Its Call-ID pretends to be a token of ours: no call can be meant.
     fn forged(&mut self, hop: Hop, bytes: &[u8]) {
+        self.saw(hop, Sight::Failure);
         let Ok(message) = Message::read(bytes) else {
             return;
         };
@@ -103,6 +115,9 @@ impl Core {
             Received::Repeated => return self.counters.add(Counter::RequestsAbsorbed),
             Received::Acknowledged => return,
             Received::New => {}
+        }
+        if self.is_overload(now, arrival) {
+            return;
         }
         if is_ack {
             self.ack(now, arrival);

@@ -1,6 +1,7 @@
 //! Sorts the responses.
 
 use tandem_policy::EndCause;
+use tandem_policy::defence::Sight;
 use tandem_transaction::{ClientId, ClientKey, Method, Response};
 
 use super::{ClientUse, Core};
@@ -26,13 +27,13 @@ impl Core {
         };
         // A response with two Vias has been to us by mistake (RFC 3261 section 8.1.3.3).
         if message.list(Name::Via).len() != 1 {
-            return self.counters.add(Counter::ResponsesUnmatched);
+            return self.unmatched(hop);
         }
         let id = match self
             .layer
             .response(now.mono, &key, message.code(), message.to_value())
         {
-            Response::Unmatched => return self.counters.add(Counter::ResponsesUnmatched),
+            Response::Unmatched => return self.unmatched(hop),
             Response::Absorbed(_) => return self.counters.add(Counter::ResponsesAbsorbed),
             Response::Pass(id) => id,
         };
@@ -47,6 +48,11 @@ impl Core {
             Some(ClientUse::Probe(target)) => self.probe_answered(now, target, message.code()),
             Some(ClientUse::Cancel | ClientUse::Bye) | None => {}
         }
+    }
+
+    fn unmatched(&mut self, hop: Hop) {
+        self.counters.add(Counter::ResponsesUnmatched);
+        self.saw(hop, Sight::Request);
     }
 
     /// A target that was given up answers.

@@ -9,6 +9,7 @@
 
 mod dialogs;
 mod forks;
+mod guard;
 mod hiding;
 mod limits;
 mod media;

@@ -15,6 +15,7 @@ fn passed_on(bytes: &[u8]) -> Vec<u8> {
             path: Path::Realm(0),
             source: CARRIER.parse().unwrap(),
             local: OUTSIDE.parse().unwrap(),
+            waited: std::time::Duration::ZERO,
             bytes,
         },
     );

@@ -12,18 +12,19 @@
 )]
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_call::{
-    Core, CoreConfig, DispatcherConfig, HidingConfig, Input, MediaConfig, MessageLimits, Now,
-    Output, Path, RealmConfig, RoutingConfig, SendError, Side, Tables,
+    Core, CoreConfig, DispatcherConfig, GuardConfig, HidingConfig, Input, MediaConfig,
+    MessageLimits, Now, Output, Path, RealmConfig, RoutingConfig, SendError, Side, Tables,
 };
 use tandem_link::{
     Command, DataplaneHello, DirectionStats, Event, FlowId, FlowReport, FlowSpec, FromDataplane,
     LegStats, SlotTable, VERSION,
 };
+use tandem_policy::defence::{Sight, Source};
 use tandem_policy::locate::Errand;
 use tandem_policy::{AddressRow, Cdr, DispatcherRow};
 
@@ -75,6 +76,7 @@ pub fn config() -> CoreConfig {
             max_duration: Duration::ZERO,
         },
         hiding: HidingConfig::off(),
+        guard: GuardConfig::default(),
     }
 }
 
@@ -131,6 +133,11 @@ pub struct World {
     pub commands: Vec<Command>,
     /// What the resolver was asked.
     pub errands: Vec<Errand>,
+    /// How long messages have waited.
+    pub waited: Duration,
+    /// What the core saw of others.
+    pub sights: Vec<(IpAddr, Sight)>,
+    pub pardons: Vec<Source>,
     boot: u64,
 }
 
@@ -182,6 +189,9 @@ impl World {
             latched: BTreeMap::new(),
             commands: Vec::new(),
             errands: Vec::new(),
+            waited: Duration::ZERO,
+            sights: Vec::new(),
+            pardons: Vec::new(),
             boot: 1,
         }
     }
@@ -277,6 +287,8 @@ impl World {
                 }
                 Output::Command { seq, command } => self.command(seq, command),
                 Output::Locate(errand) => self.errands.push(errand),
+                Output::Sight { ip, sight } => self.sights.push((ip, sight)),
+                Output::Pardon(source) => self.pardons.push(source),
             }
         }
     }
@@ -362,6 +374,7 @@ impl World {
             path,
             source: source.parse().unwrap(),
             local: local.parse().unwrap(),
+            waited: self.waited,
             bytes,
         });
     }
@@ -373,6 +386,7 @@ impl World {
             path: Path::Stream(index),
             source: source.parse().unwrap(),
             local,
+            waited: self.waited,
             bytes: text.as_bytes(),
         });
     }

@@ -1,0 +1,125 @@
+//! Self-defence, as far as it is the core's: what is not heard, what is told of those who are not trusted, and what
+//! is refused since it waited too long.
+//!
+//! The core does not count what a source does: with several workers each of them sees a part of it. It
+//! says what it saw ([`crate::Output::Sight`]), and is told whom to hear no more
+//! ([`crate::Input::Block`]). Nobody of the inside is watched, nor who may call, nor, before
+//! the tables were read, anybody.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tandem_policy::defence::{Admission, Block, Reason, Sight, Source};
+
+use super::Core;
+use super::reply::Answer;
+use super::request::Arrival;
+use crate::config::Side;
+use crate::counters::Counter;
+use crate::io::{Now, Output};
+use crate::message::{Message, Name, has_user};
+use crate::record::Hop;
+use crate::text::push_number;
+
+impl Core {
+    /// Whether a message of this source is looked at.
+    pub(super) fn is_heard(&mut self, now: Now, hop: Hop) -> bool {
+        if !self.blocks.contains(now.mono, hop.peer.ip()) || self.is_trusted(hop) {
+            return true;
+        }
+        self.counters.add(Counter::BlockedDropped);
+        false
+    }
+
+    /// Tells what a source did, if it is watched.
+    pub(super) fn saw(&mut self, hop: Hop, sight: Sight) {
+        if self.config.guard.watch && !self.is_trusted(hop) {
+            self.counters.add(match sight {
+                Sight::Request => Counter::WatchedRequests,
+                Sight::Failure => Counter::WatchedFailures,
+                Sight::Scanner => Counter::WatchedScanners,
+            });
+            let ip = hop.peer.ip();
+            self.outputs.push_back(Output::Sight { ip, sight });
+        }
+    }
+
+    /// Looks at what a request's sender calls itself.
+    pub(super) fn look_for_scanner(&mut self, hop: Hop, message: &Message<'_>) {
+        let agent = message.first(Name::UserAgent).unwrap_or_default();
+        if self.config.guard.watch && self.config.guard.scanners.is_one(agent) {
+            self.saw(hop, Sight::Scanner);
+        }
+    }
+
+    fn is_trusted(&self, hop: Hop) -> bool {
+        !self.has_tables
+            || self.config.side(hop.path) != Some(Side::External)
+            || self.trusts(hop.peer.ip())
+    }
+
+    fn trusts(&self, ip: IpAddr) -> bool {
+        let routing = &self.config.routing;
+        self.config.guard.trusted.contains(ip)
+            || self.access.has(routing.carrier_group, ip)
+            || self.dispatcher.is_member(routing.trunk_set, ip)
+    }
+
+    pub(super) fn block(&mut self, now: Now, source: Source, left: Duration) {
+        let block = Block {
+            reason: Reason::Earlier,
+            until: now.mono.saturating_add(left),
+        };
+        self.blocks.insert(now.mono, source, block);
+    }
+
+    /// The tables have changed: who is trusted now is blocked no more, whatever it did.
+    pub(super) fn pardon(&mut self, now: Now) {
+        let blocked: Vec<Source> = self
+            .blocks
+            .iter(now.mono)
+            .map(|(source, _)| source)
+            .collect();
+        for source in blocked {
+            if self.trusts(source.prefix().0) {
+                self.outputs.push_back(Output::Pardon(source));
+            }
+        }
+    }
+
+    /// Whether a new request is refused since it waited too long, or a copy of it was. Then it was
+    /// answered; without a transaction, so that it costs as little as can be.
+    pub(super) fn is_overload(&mut self, now: Now, arrival: Arrival<'_, '_>) -> bool {
+        let message = arrival.message;
+        let key = [message.branch(), message.via().sent_by];
+        let again = self.turned_away.contains(now.mono, &key);
+        if !again && !self.overload.is_overloaded()
+            || !message.to_tag().is_empty()
+            || matches!(
+                message.method(),
+                b"ACK" | b"BYE" | b"CANCEL" | b"PRACK" | b"UPDATE"
+            )
+            || is_probe(message)
+            || self.config.guard.emergency.is_one(message.uri())
+        {
+            return false;
+        }
+        let retry_after = match self.overload.admit(arrival.waited) {
+            Admission::Refuse { retry_after } => retry_after,
+            Admission::Serve if again => self.config.guard.overload.retry_after,
+            Admission::Serve => return false,
+        };
+        self.counters.add(Counter::OverloadRefused);
+        self.turned_away.insert(now.mono, &key);
+        let mut seconds = Vec::new();
+        push_number(&mut seconds, retry_after.into());
+        let answer = Answer::unavailable().with("Retry-After", &seconds);
+        self.reply(arrival, &answer);
+        true
+    }
+}
+
+/// OPTIONS to ourselves: answering them costs no more than refusing them, and tells that we live.
+fn is_probe(message: &Message<'_>) -> bool {
+    message.method() == b"OPTIONS" && !has_user(message.uri())
+}
