@@ -181,13 +181,19 @@ fn under_overload_new_requests_that_waited_are_refused_and_those_that_did_not_ar
         told(&mut world, &invite("a", "")),
         ["SIP/2.0 503 Service Unavailable"]
     );
-    assert_eq!(told(&mut world, &invite("b", "")), ["SIP/2.0 100 Trying"]);
+    assert_eq!(
+        told(&mut world, &invite_from(CARRIER, "b", "b", "")),
+        ["SIP/2.0 100 Trying"]
+    );
     assert_eq!(world.counter("overload_refused"), 2);
 
     // With the queue gone, everything is served, the refused copy aside.
     stand(&mut world);
     world.waited = TARGET * 2;
-    assert_eq!(told(&mut world, &invite("c", "")), ["SIP/2.0 100 Trying"]);
+    assert_eq!(
+        told(&mut world, &invite_from(CARRIER, "c", "c", "")),
+        ["SIP/2.0 100 Trying"]
+    );
     assert_eq!(
         told(&mut world, &invite("a", "")),
         ["SIP/2.0 503 Service Unavailable"]
