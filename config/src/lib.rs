@@ -18,8 +18,8 @@ mod value;
 
 pub use mistake::Mistake;
 pub use model::{
-    Admin, Certificate, ClientCertificate, Config, Database, Dataplane, Dispatcher, Dns, Hiding,
-    Idle, KernelListen, Listen, Media, Network, Node, Port, Realm, Routing, Side, Sip,
-    StreamTransport, Streams, Tls, TlsTrunk,
+    Admin, Certificate, ClientCertificate, Config, Database, Dataplane, Defence, Dispatcher, Dns,
+    Hiding, Idle, KernelListen, Listen, Media, Network, Node, Overload, Port, Realm, Routing, Side,
+    Sip, StreamTransport, Streams, Tls, TlsTrunk,
 };
 pub use parse::parse;

@@ -26,6 +26,10 @@ pub struct Config {
     pub streams: Streams,
     /// `[hiding]`
     pub hiding: Hiding,
+    /// `[defence]`
+    pub defence: Defence,
+    /// `[overload]`
+    pub overload: Overload,
     /// `[routing]`
     pub routing: Routing,
     /// `[dispatcher]`
@@ -308,6 +312,45 @@ pub struct Hiding {
     pub strip_headers: Vec<String>,
     /// `domains`: names of the inside in lower case, each with all below it. Default none.
     pub domains: Vec<String>,
+}
+
+/// `[defence]`: who of those that are not trusted is not heard for a while. Trusted are the carriers of the
+/// address table, the trunks, the internal side, and `trusted`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Defence {
+    /// `enabled`. Default true.
+    pub enabled: bool,
+    /// `requests` of one address (an IPv6 /64) in any `window`; one more blocks it. 0 for no limit.
+    /// Default 30.
+    pub requests: u32,
+    /// `window` in seconds. Default 2.
+    pub window: Duration,
+    /// `failures`: refused attempts in any `failure_window`; one more blocks. 0 for no limit. Default 10.
+    pub failures: u32,
+    /// `failure_window` in seconds. Default 60.
+    pub failure_window: Duration,
+    /// `block` in seconds: for how long. Default 300.
+    pub block: Duration,
+    /// `trusted`: networks that nothing of this holds for. Default none.
+    pub trusted: Vec<Network>,
+    /// `scanners`: parts of a User-Agent that block at once, whatever their case.
+    pub scanners: Vec<String>,
+}
+
+/// `[overload]`: when new calls are refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overload {
+    /// `target` in milliseconds: a new call that waited longer is refused while there is overload. 0
+    /// never refuses. Default 10.
+    pub target: Duration,
+    /// `interval` in milliseconds: overload begins when nothing came through within the target for so
+    /// long, and ends when everything did. Default 100.
+    pub interval: Duration,
+    /// `retry_after` in seconds: what the refused are told; they are spread between this and twice as
+    /// much. Default 5.
+    pub retry_after: u32,
+    /// `emergency_numbers`, and URNs, whose calls are never refused for it.
+    pub emergency_numbers: Vec<String>,
 }
 
 /// `[routing]`

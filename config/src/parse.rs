@@ -1,6 +1,7 @@
 //! The file's sections, one function each. Keys, defaults and ranges are documented in
 //! [`crate::Config`].
 
+mod defence;
 mod dns;
 mod hiding;
 mod streams;
@@ -13,8 +14,8 @@ use toml::de::{DeTable, DeValue};
 use crate::check;
 use crate::mistake::{Mistake, Report};
 use crate::model::{
-    Admin, Config, Database, Dataplane, Dispatcher, Dns, Hiding, Idle, KernelListen, Listen, Media,
-    Node, Port, Realm, Routing, Side, Sip, Streams, Tls,
+    Admin, Config, Database, Dataplane, Defence, Dispatcher, Dns, Hiding, Idle, KernelListen,
+    Listen, Media, Node, Overload, Port, Realm, Routing, Side, Sip, Streams, Tls,
 };
 use crate::section::{Section, integer, string, wrong_type};
 use crate::value;
@@ -72,6 +73,8 @@ pub(crate) struct Draft<'d> {
     pub(crate) tls: Read<'d, Tls>,
     pub(crate) streams: Read<'d, Streams>,
     pub(crate) hiding: Hiding,
+    pub(crate) defence: Read<'d, Defence>,
+    pub(crate) overload: Read<'d, Overload>,
     pub(crate) routing: Read<'d, Routing>,
     pub(crate) dispatcher: Read<'d, Dispatcher>,
     pub(crate) dns: Read<'d, Dns>,
@@ -112,6 +115,8 @@ impl<'d> Draft<'d> {
         let tls = streams::tls(report, &mut root);
         let streams = streams::limits(report, &mut root);
         let hiding = hiding::hiding(report, &mut root, &node);
+        let defence = defence::defence(report, &mut root);
+        let overload = defence::overload(report, &mut root);
         let section = table(report, &mut root, "routing", "routing");
         let routing = routing(report, section);
         let section = table(report, &mut root, "dispatcher", "dispatcher");
@@ -135,6 +140,8 @@ impl<'d> Draft<'d> {
             tls,
             streams,
             hiding,
+            defence,
+            overload,
             routing,
             dispatcher,
             dns,
@@ -158,6 +165,8 @@ impl<'d> Draft<'d> {
             tls: self.tls.value,
             streams: self.streams.value,
             hiding: self.hiding,
+            defence: self.defence.value,
+            overload: self.overload.value,
             routing: self.routing.value,
             dispatcher: self.dispatcher.value,
             dns: self.dns.value,

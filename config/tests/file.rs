@@ -97,6 +97,16 @@ fn every_default_is_as_documented() {
     assert!(!c.hiding.hide_software);
     assert_eq!(c.hiding.strip_headers, ["P-Charging-*"]);
     assert!(c.hiding.domains.is_empty());
+    assert!(c.defence.enabled && c.defence.trusted.is_empty());
+    assert_eq!((c.defence.requests, c.defence.failures), (30, 10));
+    assert_eq!(c.defence.window, Duration::from_secs(2));
+    assert_eq!(c.defence.failure_window, Duration::from_secs(60));
+    assert_eq!(c.defence.block, Duration::from_secs(300));
+    assert!(c.defence.scanners.contains(&"sipvicious".to_owned()));
+    assert_eq!(c.overload.target, Duration::from_millis(10));
+    assert_eq!(c.overload.interval, Duration::from_millis(100));
+    assert_eq!(c.overload.retry_after, 5);
+    assert!(c.overload.emergency_numbers.contains(&"112".to_owned()));
     assert_eq!(c.routing.pool_set, 1);
     assert_eq!(c.routing.trunk_set, 100);
     assert_eq!(c.routing.carrier_group, 1);
@@ -133,6 +143,8 @@ fn the_example_is_a_configuration_and_shows_the_defaults() {
     assert_eq!(full.media, config.media);
     assert_eq!(full.routing, config.routing);
     assert_eq!(full.hiding, config.hiding);
+    assert_eq!(full.defence, config.defence);
+    assert_eq!(full.overload, config.overload);
     assert_eq!(full.dispatcher, config.dispatcher);
     assert_eq!(full.dns, config.dns);
     assert_eq!(full.database, config.database);
@@ -500,6 +512,39 @@ fn mistakes_of_streams_name_their_place() {
     }
     let without = good.replace("[[tls.certificate]]\nchain = \"/c\"\nkey = \"/k\"\n", "");
     assert!(said(&without).join("|").contains("needs a certificate"));
+}
+
+#[test]
+fn mistakes_of_defence_and_overload_name_their_place() {
+    let with = |section: &str, lines: &str| format!("{SMALL}[{section}]\n{lines}\n");
+    let good = with(
+        "defence",
+        "requests = 0\ntrusted = [\"10.0.0.0/8\"]\nscanners = [\" x \"]",
+    );
+    let config = parse(&good).unwrap();
+    assert_eq!(config.defence.requests, 0);
+    assert_eq!(config.defence.trusted[0].length, 8);
+    assert_eq!(config.defence.scanners, ["x"]);
+    for (section, lines, needle) in [
+        ("defence", "enabled = \"yes\"", "neither true nor false"),
+        ("defence", "block = 0", "1 to"),
+        ("defence", "trusted = [\"10.0.0.0/33\"]", "defence.trusted"),
+        ("defence", "scanners = [\" \"]", "is empty"),
+        ("defence", "windows = 2", "did you mean `window`?"),
+        ("overload", "retry_after = 0", "1 to"),
+        (
+            "overload",
+            "emergency_numbers = 112",
+            "overload.emergency_numbers",
+        ),
+    ] {
+        let wrong = said(&with(section, lines));
+        assert_eq!(wrong.len(), 1, "{wrong:#?}");
+        assert!(
+            wrong[0].contains(section) && wrong[0].contains(needle),
+            "{wrong:#?}"
+        );
+    }
 }
 
 #[test]
