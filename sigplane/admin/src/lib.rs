@@ -10,6 +10,6 @@ mod types;
 
 pub use rpc::{ErrorCode, MAX_LINE, Notification, Request, Response, RpcError, decode_line};
 pub use types::{
-    Call, CaptureEnd, CaptureParams, CaptureStarted, CapturedPacket, Counter, DirectionFigures,
-    Flow, FlowLeg, Plane, Reloaded, Status, Target, method,
+    BlockParams, Blocked, Call, CaptureEnd, CaptureParams, CaptureStarted, CapturedPacket, Counter,
+    DirectionFigures, Flow, FlowLeg, Plane, Reloaded, Status, Target, method,
 };

@@ -18,6 +18,12 @@ pub mod method {
     pub const FLOWS: &str = "tandem.flows";
     /// Returns a list of [`super::Counter`].
     pub const STATISTICS: &str = "stats.get_statistics";
+    /// Returns a list of [`super::Blocked`].
+    pub const BLOCKED: &str = "tandem.blocked.list";
+    /// Takes [`super::BlockParams`], returns the [`super::Blocked`] that it makes.
+    pub const BLOCK: &str = "tandem.blocked.add";
+    /// Takes [`super::BlockParams`], returns whether it was blocked.
+    pub const UNBLOCK: &str = "tandem.blocked.remove";
     /// Takes [`super::CaptureParams`], returns [`super::CaptureStarted`], then notifies.
     pub const CAPTURE: &str = "tandem.capture";
     /// Notification with a [`super::CapturedPacket`].
@@ -199,6 +205,28 @@ pub struct Counter {
     pub name: String,
     /// Its value.
     pub value: u64,
+}
+
+/// `tandem.blocked.list`: a source that is not heard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blocked {
+    /// Its address; of an IPv6 host its /64.
+    pub source: String,
+    /// Why: `rate`, `failures`, `scanner`, `administrator`, or `earlier` for before the last restart.
+    pub reason: String,
+    /// For how many seconds yet.
+    pub left_s: u64,
+}
+
+/// `tandem.blocked.add` and `tandem.blocked.remove`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BlockParams {
+    /// The source: this address, or the /64 of an IPv6 address.
+    pub address: IpAddr,
+    /// For how many seconds, 1 to 2,592,000; absent: as long as the configuration says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u32>,
 }
 
 /// `tandem.capture`: what to take, and how much at most. Without a filter, all that crosses the

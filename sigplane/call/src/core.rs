@@ -213,7 +213,9 @@ impl Core {
             Input::Tables(tables) => self.tables(now, &tables),
             Input::Located(finding) => self.located(now, finding),
             Input::Block { source, left } => self.block(now, source, left),
-            Input::Unblock(source) => drop(self.blocks.remove(now.mono, source)),
+            Input::Unblock(source) => {
+                self.blocks.remove(now.mono, source);
+            }
         }
         self.settle(now);
     }

@@ -54,6 +54,11 @@ enum Command {
         #[arg(long)]
         all: bool,
     },
+    /// Sources that are not heard
+    Blocked {
+        #[command(subcommand)]
+        command: Blocked,
+    },
     /// The configuration file
     Config {
         #[command(subcommand)]
@@ -69,6 +74,25 @@ enum Dispatcher {
     List,
     /// Read the dispatcher and address tables again
     Reload,
+}
+
+#[derive(Subcommand)]
+enum Blocked {
+    /// Every blocked source, why, and for how long yet
+    List,
+    /// Block a source: an address, or the /64 of an IPv6 address
+    Add {
+        /// The address
+        address: std::net::IpAddr,
+        /// For so many seconds [default: defence.block of the configuration]
+        #[arg(long, value_name = "N")]
+        seconds: Option<u32>,
+    },
+    /// Hear a source again
+    Remove {
+        /// Any address of it
+        address: std::net::IpAddr,
+    },
 }
 
 #[derive(Subcommand)]
@@ -140,6 +164,13 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Counters { filter, all } => {
             show::counters(&mut client, cli.json, filter.as_deref(), all)
         }
+        Command::Blocked { command } => match command {
+            Blocked::List => show::blocked(&mut client, cli.json),
+            Blocked::Add { address, seconds } => {
+                show::block(&mut client, cli.json, address, seconds)
+            }
+            Blocked::Remove { address } => show::unblock(&mut client, cli.json, address),
+        },
         Command::Capture(capture) => capture::capture(&mut client, &capture),
         Command::Config { .. } => Ok(()),
     }?;

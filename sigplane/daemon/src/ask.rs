@@ -1,10 +1,11 @@
 //! What other threads say to the SIP worker.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tandem_admin::{
-    Call, CaptureEnd, CaptureParams, CaptureStarted, CapturedPacket, Counter, ErrorCode, Flow,
-    Target,
+    BlockParams, Blocked, Call, CaptureEnd, CaptureParams, CaptureStarted, CapturedPacket, Counter,
+    ErrorCode, Flow, Target,
 };
 use tandem_call::Tables;
 use tandem_policy::locate::Finding;
@@ -31,6 +32,15 @@ pub(crate) enum Ask {
         params: CaptureParams,
         packets: mpsc::Sender<CaptureEvent>,
         answer: Answer<Result<CaptureStarted, Refusal>>,
+    },
+    Blocked(Answer<Vec<Blocked>>),
+    Block {
+        params: BlockParams,
+        answer: Answer<Result<Blocked, Refusal>>,
+    },
+    Unblock {
+        address: IpAddr,
+        answer: Answer<bool>,
     },
     /// Nobody listens to this capture any more.
     StopCapture(u64),

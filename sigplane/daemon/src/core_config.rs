@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 
 use tandem_call::{
-    CoreConfig, DispatcherConfig, HidingConfig, KernelConfig, MediaConfig, MessageLimits,
-    RealmConfig, RoutingConfig, Side, StreamConfig,
+    CoreConfig, DispatcherConfig, GuardConfig, HidingConfig, KernelConfig, MediaConfig,
+    MessageLimits, RealmConfig, RoutingConfig, Side, StreamConfig,
 };
 use tandem_config::{Config, StreamTransport};
 use tandem_policy::Transport;
+use tandem_policy::defence::{EmergencyNumbers, Networks, OverloadConfig, Scanners};
 
 /// Calls that the core takes at a time. Memory is what bounds them: a call and its transactions
 /// need some 10 KB while it is set up.
@@ -90,6 +91,24 @@ pub(crate) fn core_config(
             max_duration: config.media.max_duration,
         },
         hiding,
+        guard: GuardConfig {
+            watch: config.defence.enabled,
+            trusted: Networks::new(
+                config
+                    .defence
+                    .trusted
+                    .iter()
+                    .map(|network| (network.address, network.length)),
+            ),
+            scanners: Scanners::new(&config.defence.scanners),
+            overload: OverloadConfig {
+                target: config.overload.target,
+                interval: config.overload.interval,
+                retry_after: config.overload.retry_after,
+            },
+            emergency: EmergencyNumbers::new(&config.overload.emergency_numbers),
+            ..GuardConfig::default()
+        },
     }
 }
 
@@ -97,5 +116,18 @@ const fn side(side: tandem_config::Side) -> Side {
     match side {
         tandem_config::Side::External => Side::External,
         tandem_config::Side::Internal => Side::Internal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configurations_lists_are_those_of_the_policies() {
+        let small = include_str!("../../../config/tandem.example.toml");
+        let config = tandem_config::parse(small).unwrap();
+        let core = core_config(&config, &[], &[], HidingConfig::off());
+        assert_eq!(core.guard, GuardConfig::default());
     }
 }

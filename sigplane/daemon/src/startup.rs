@@ -144,6 +144,7 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
         signals,
         database: database.clone(),
         resolver,
+        seed: seed()?,
     });
     // First the calls: the tables then find whose they are.
     worker.restore(&replay.live);

@@ -33,6 +33,8 @@ pub(crate) enum FromStreams {
     Message {
         listener: u16,
         peer: SocketAddr,
+        /// When it was whole.
+        read: Instant,
         bytes: Vec<u8>,
     },
     /// What was sent there was not delivered.
@@ -305,6 +307,7 @@ impl Server {
                 FromStreams::Message {
                     listener,
                     peer,
+                    read: Instant::now(),
                     bytes,
                 }
             }

@@ -4,6 +4,7 @@
 //! the journal's records with one `write`, and only then carry out what the core wants done.
 
 mod counters;
+mod guard;
 mod link;
 mod order;
 mod queries;
@@ -19,6 +20,7 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_gettime};
 use tandem_call::{Core, Input, Now, Output, Path, SendError, Tables};
 use tandem_config::Config;
 use tandem_link::{Command, FromDataplane};
@@ -33,6 +35,7 @@ use crate::mailbox::Inbox;
 use crate::resolver;
 use crate::streams::{self, FromStreams};
 use counters::{Count, Counters};
+use guard::Guard;
 use link::{Link, Step};
 use order::Held;
 use requests::Requests;
@@ -56,6 +59,8 @@ pub(crate) struct Parts {
     pub(crate) signals: SignalFd,
     pub(crate) database: database::Handle,
     pub(crate) resolver: resolver::Handle,
+    /// Unpredictable.
+    pub(crate) seed: [u8; 16],
 }
 
 /// The worker.
@@ -73,6 +78,7 @@ pub(crate) struct Worker {
     link: Link,
     held: Held<(Way, Vec<u8>)>,
     requests: Requests,
+    guard: Guard,
     counters: Counters,
     inbox: Inbox,
     signals: SignalFd,
@@ -87,9 +93,29 @@ pub(crate) struct Worker {
 /// The two clocks of an input.
 struct Clock {
     origin: Instant,
+    /// The origin as the dataplane counts: nanoseconds of `CLOCK_MONOTONIC`.
+    origin_ns: u64,
 }
 
 impl Clock {
+    fn start() -> Self {
+        // It exists on every Linux.
+        let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
+        Self {
+            origin: Instant::now(),
+            origin_ns: u64::try_from(now.as_nanos()).unwrap_or(0),
+        }
+    }
+
+    /// The time since a moment of the dataplane's; none if it did not say when.
+    fn since(&self, ns: u64) -> Duration {
+        if ns == 0 {
+            return Duration::ZERO;
+        }
+        let origin = Duration::from_nanos(self.origin_ns);
+        (origin + self.mono()).saturating_sub(Duration::from_nanos(ns))
+    }
+
     fn mono(&self) -> Duration {
         self.origin.elapsed()
     }
@@ -127,16 +153,16 @@ impl Worker {
             signals,
             database,
             resolver,
+            seed,
         } = parts;
         Self {
-            clock: Clock {
-                origin: Instant::now(),
-            },
+            clock: Clock::start(),
             link: Link::new(&config),
             held: Held::new(),
             tables: None,
             journal_retry: None,
             requests: Requests::new(&config),
+            guard: Guard::new(&config, seed),
             counters: Counters::default(),
             buffer: vec![0; 65_536],
             entries: Vec::new(),
@@ -311,6 +337,8 @@ impl Worker {
                 Step::Up(hello) => {
                     self.core
                         .input(self.clock.now(), Input::DataplaneUp(&hello));
+                    self.guard.session_began(&mut self.requests);
+                    self.send_requests();
                 }
                 Step::Down => self.link_went_down(),
                 Step::Message(message) => self.dataplane_said(message),
@@ -321,6 +349,7 @@ impl Worker {
     fn link_went_down(&mut self) {
         self.counters.add(Count::LinkSessionsEnded);
         self.requests.session_ended();
+        self.guard.session_ended();
         self.held.session_ended();
         self.core.input(self.clock.now(), Input::DataplaneDown);
     }
@@ -331,6 +360,9 @@ impl Worker {
                 self.held.answered(*seq);
             }
             self.core.input(self.clock.now(), Input::Dataplane(message));
+        }
+        if let Some(sources) = self.requests.blocked() {
+            self.compare_blocked(&sources);
         }
         // A capture whose listener is gone is stopped.
         self.send_requests();
@@ -353,6 +385,7 @@ impl Worker {
                         path: Path::Realm(arrival.realm),
                         source: arrival.source,
                         local: arrival.local,
+                        waited: self.clock.since(arrival.received_ns),
                         bytes: arrival.bytes,
                     };
                     self.core.input(self.clock.now(), datagram);
@@ -390,6 +423,7 @@ impl Worker {
                             path,
                             source,
                             local,
+                            waited: Duration::ZERO,
                             bytes,
                         };
                         self.core.input(self.clock.now(), datagram);
@@ -442,6 +476,7 @@ impl Worker {
                 FromStreams::Message {
                     listener,
                     peer,
+                    read,
                     bytes,
                 } => {
                     self.counters.add(Count::ReceivedByStream);
@@ -452,6 +487,7 @@ impl Worker {
                         path: Path::Stream(listener),
                         source: peer,
                         local: local.listen,
+                        waited: read.elapsed(),
                         bytes: &bytes,
                     };
                     self.core.input(now, message);
@@ -531,6 +567,10 @@ impl Worker {
                         }
                     }
                     Output::Locate(errand) => self.locate(errand),
+                    Output::Sight { ip, sight } => self.saw(ip, sight),
+                    Output::Pardon(source) => {
+                        self.unblock_source(source);
+                    }
                     // Sorted out above.
                     Output::Journal { .. } => {}
                 }

@@ -19,6 +19,8 @@ pub struct Arrival<'a> {
     pub source: SocketAddr,
     /// The address of ours that it came to.
     pub local: SocketAddr,
+    /// When the dataplane read it: nanoseconds of `CLOCK_MONOTONIC`; 0 if it does not say.
+    pub received_ns: u64,
     /// Its payload.
     pub bytes: &'a [u8],
 }
@@ -67,6 +69,7 @@ impl Rings {
                         realm: meta.realm,
                         source: meta.source,
                         local: meta.destination,
+                        received_ns: meta.timestamp_ns,
                         bytes: self.buffer.get(..length).unwrap_or_default(),
                     }));
                 }

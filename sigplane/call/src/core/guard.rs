@@ -58,7 +58,10 @@ impl Core {
             || self.trusts(hop.peer.ip())
     }
 
-    fn trusts(&self, ip: IpAddr) -> bool {
+    /// Whether nothing of self-defence holds for an address: who may call from the carrier side, and
+    /// the networks that the configuration trusts.
+    #[must_use]
+    pub fn trusts(&self, ip: IpAddr) -> bool {
         let routing = &self.config.routing;
         self.config.guard.trusted.contains(ip)
             || self.access.has(routing.carrier_group, ip)

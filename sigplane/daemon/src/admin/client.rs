@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 use tandem_admin::{
-    CaptureParams, ErrorCode, MAX_LINE, Request, Response, Status, decode_line, method,
+    BlockParams, Blocked, CaptureParams, ErrorCode, MAX_LINE, Request, Response, Status,
+    decode_line, method,
 };
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
@@ -97,7 +98,9 @@ async fn read_line(reader: &mut BufReader<OwnedReadHalf>) -> Option<Vec<u8>> {
 }
 
 async fn answer(request: Request, shared: &Shared) -> Response {
-    let Request { id, method, .. } = request;
+    let Request {
+        id, method, params, ..
+    } = request;
     let result = match method.as_str() {
         method::STATUS => status(shared).await.and_then(to_value),
         method::DISPATCHER_LIST => ask(shared, Ask::Targets).await.and_then(to_value),
@@ -108,6 +111,9 @@ async fn answer(request: Request, shared: &Shared) -> Response {
             .and_then(|flows| flows)
             .and_then(to_value),
         method::STATISTICS => ask(shared, Ask::Statistics).await.and_then(to_value),
+        method::BLOCKED => ask(shared, Ask::Blocked).await.and_then(to_value),
+        method::BLOCK => block(shared, params).await.and_then(to_value),
+        method::UNBLOCK => unblock(shared, params).await.and_then(to_value),
         _ => Err(Refusal::new(
             ErrorCode::NoSuchMethod,
             format!("there is no method {method:?}"),
@@ -138,6 +144,23 @@ async fn status(shared: &Shared) -> Result<Status, Refusal> {
         cdrs_pending: worker.cdrs_pending,
         journal_sequence: worker.journal_sequence,
     })
+}
+
+async fn block(shared: &Shared, params: Value) -> Result<Blocked, Refusal> {
+    let params = block_params(params)?;
+    let question = |answer| Ask::Block { params, answer };
+    ask(shared, question).await.and_then(|blocked| blocked)
+}
+
+async fn unblock(shared: &Shared, params: Value) -> Result<bool, Refusal> {
+    let address = block_params(params)?.address;
+    let question = |answer| Ask::Unblock { address, answer };
+    ask(shared, question).await
+}
+
+fn block_params(params: Value) -> Result<BlockParams, Refusal> {
+    serde_json::from_value(object(params))
+        .map_err(|e| Refusal::new(ErrorCode::InvalidParams, e.to_string()))
 }
 
 async fn reload(shared: &Shared) -> Result<tandem_admin::Reloaded, Refusal> {

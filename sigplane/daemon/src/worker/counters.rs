@@ -47,6 +47,14 @@ counters! {
     CommandsWithoutLink = "link_commands_without_session",
     /// Captured packets that the listener was too slow for.
     CapturePacketsDropped = "capture_packets_dropped",
+    /// Times that a source was blocked for what it did.
+    SourcesBlocked = "sources_blocked",
+    /// Times that a source was heard again before its time was over.
+    SourcesUnblocked = "sources_unblocked",
+    /// Blocks that had to go for others, since there were too many.
+    BlocksDisplaced = "blocks_displaced",
+    /// Blocks that the dataplane did not take: what such sources send is dropped after it was read.
+    BlocksNotInstalled = "blocks_not_installed",
     /// Calls in the journal that could not be taken up.
     CallsUnrestorable = "journal_calls_unrestorable",
     /// Failed attempts to write the journal.

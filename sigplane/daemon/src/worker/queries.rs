@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use tandem_admin::{Call, Counter, DirectionFigures, Flow, FlowLeg, Plane, Target};
 use tandem_call::{CallState, CallView, TargetView};
 use tandem_link::{DirectionStats, FlowKind, FlowReport, LegSpec, LegStats};
+use tandem_policy::defence::Source;
 
 use super::Worker;
 use crate::ask::{Ask, Refusal, WorkerStatus};
@@ -36,6 +37,11 @@ impl Worker {
                     .start_capture(&params, call_ids, flows, packets, answer);
             }
             Ask::Capture { answer, .. } => drop(answer.send(Err(Refusal::dataplane_down()))),
+            Ask::Blocked(answer) => drop(answer.send(self.blocked())),
+            Ask::Block { params, answer } => drop(answer.send(self.block_source(&params))),
+            Ask::Unblock { address, answer } => {
+                let _ = answer.send(self.unblock_source(Source::of(address)));
+            }
             Ask::StopCapture(id) => self.requests.stop_capture(id),
         }
         self.send_requests();

@@ -8,7 +8,8 @@ use tandem_admin::{
 };
 use tandem_config::Config;
 use tandem_link::{
-    CaptureFilter, CaptureSpec, Command, CommandError, Direction, Event, FlowId, FromDataplane,
+    BlockedSource, CaptureFilter, CaptureSpec, Command, CommandError, Direction, Event, FlowId,
+    FromDataplane,
 };
 use tokio::sync::mpsc;
 
@@ -34,6 +35,8 @@ pub(super) struct Requests {
     outbox: VecDeque<(u64, Command)>,
     capture: Option<Capture>,
     last_capture: u64,
+    /// A list that has come and was not fetched.
+    blocked: Option<Vec<BlockedSource>>,
     /// The ports' names.
     ports: Vec<String>,
 }
@@ -51,6 +54,10 @@ enum Open {
         answer: Answer<Result<CaptureStarted, Refusal>>,
         started: CaptureStarted,
     },
+    /// The dataplane's list of blocked sources.
+    Blocked(Vec<BlockedSource>),
+    /// A source is to be blocked, or not any more.
+    Told,
     /// Nobody waits for this one.
     Stop,
 }
@@ -69,6 +76,7 @@ impl Requests {
             outbox: VecDeque::new(),
             capture: None,
             last_capture: 0,
+            blocked: None,
             ports: config.ports.iter().map(|port| port.name.clone()).collect(),
         }
     }
@@ -143,6 +151,21 @@ impl Requests {
         }
     }
 
+    /// Asks for the blocked sources; [`Self::blocked`] has them then.
+    pub(super) fn list_blocked(&mut self) {
+        self.ask(Command::ListBlocked, Open::Blocked(Vec::new()));
+    }
+
+    /// The blocked sources, once after they have come.
+    pub(super) fn blocked(&mut self) -> Option<Vec<BlockedSource>> {
+        self.blocked.take()
+    }
+
+    /// Has a source blocked, or not any more.
+    pub(super) fn tell(&mut self, command: Command) {
+        self.ask(command, Open::Told);
+    }
+
     /// The session ended, and with it all that was asked in it.
     pub(super) fn session_ended(&mut self) {
         for (_, open) in self.open.drain() {
@@ -150,9 +173,10 @@ impl Requests {
                 Open::Flows { answer, .. } => drop(answer.send(Err(Refusal::dataplane_down()))),
                 Open::Counters { answer, counters } => drop(answer.send(counters)),
                 Open::Capture { answer, .. } => drop(answer.send(Err(Refusal::dataplane_down()))),
-                Open::Stop => {}
+                Open::Blocked(_) | Open::Told | Open::Stop => {}
             }
         }
+        self.blocked = None;
         self.outbox.clear();
         self.end_capture("the dataplane went away", 0);
     }
@@ -164,7 +188,9 @@ impl Requests {
         counters: &mut Counters,
     ) -> Option<FromDataplane> {
         match message {
-            FromDataplane::Done { seq, result } if seq & OURS != 0 => self.done(seq, result),
+            FromDataplane::Done { seq, result } if seq & OURS != 0 => {
+                self.done(seq, result, counters);
+            }
             FromDataplane::Flow { seq, report } if seq & OURS != 0 => {
                 if let Some(Open::Flows { flows, .. }) = self.open.get_mut(&seq) {
                     flows.push(flow(&report));
@@ -177,6 +203,11 @@ impl Requests {
                         name: counter.name,
                         value: counter.value,
                     }));
+                }
+            }
+            FromDataplane::Blocked { seq, sources } => {
+                if let Some(Open::Blocked(all)) = self.open.get_mut(&seq) {
+                    all.extend(sources);
                 }
             }
             FromDataplane::Event(Event::Captured {
@@ -221,7 +252,7 @@ impl Requests {
         self.outbox.push_back((seq, command));
     }
 
-    fn done(&mut self, seq: u64, result: Result<(), CommandError>) {
+    fn done(&mut self, seq: u64, result: Result<(), CommandError>, counters: &mut Counters) {
         let failed = |error: CommandError| Refusal::new(ErrorCode::Internal, error.to_string());
         match self.open.remove(&seq) {
             Some(Open::Flows { answer, flows }) => {
@@ -240,7 +271,9 @@ impl Requests {
                     self.stop_capture(id);
                 }
             }
-            Some(Open::Stop) | None => {}
+            Some(Open::Blocked(sources)) => self.blocked = Some(sources),
+            Some(Open::Told) if result.is_err() => counters.add(Count::BlocksNotInstalled),
+            Some(Open::Told | Open::Stop) | None => {}
         }
     }
 
