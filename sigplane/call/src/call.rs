@@ -33,6 +33,34 @@ pub(crate) struct Call {
     pub(crate) awaiting: BTreeSet<u64>,
 }
 
+impl Call {
+    /// An answered call, none of whose transactions lives.
+    pub(crate) const fn answered(record: Record, counted: Option<i64>) -> Self {
+        Self {
+            record,
+            setup: None,
+            accepted: None,
+            acks: Vec::new(),
+            counted,
+            bye: None,
+            relays: Vec::new(),
+            awaiting: BTreeSet::new(),
+        }
+    }
+
+    /// Whether its record is all that there is to know of it, until somebody says more. The ACKs that
+    /// passed are not missed: what they would be repeated for has not been sent again for 64*T1.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.record.confirmed.is_some()
+            && self.record.ending.is_none()
+            && self.setup.is_none()
+            && self.accepted.is_none()
+            && self.bye.is_none()
+            && self.relays.is_empty()
+            && self.awaiting.is_empty()
+    }
+}
+
 /// A call without a final answer.
 #[derive(Debug)]
 pub(crate) struct Setup {

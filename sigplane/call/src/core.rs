@@ -32,7 +32,7 @@ mod source;
 mod timer;
 mod view;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +42,8 @@ use tandem_policy::{Access, BadRow, Dispatcher, Thresholds};
 use tandem_transaction::TimerTable;
 use tandem_transaction::{ClientId, Layer, Output as TransactionOutput, ServerId, Settings};
 
-use crate::call::{Call, Late, LateRelay, Relay};
+use crate::call::{Late, LateRelay, Relay};
+use crate::calls::Calls;
 use crate::config::CoreConfig;
 use crate::counters::{Counter, Counters};
 use crate::io::{Input, Now, Output, SendError, Tables};
@@ -71,8 +72,7 @@ pub struct Core {
     /// Events of the layer that are not handled yet.
     events: VecDeque<TransactionOutput<Hop>>,
     timers: TimerTable<Timer>,
-    calls: BTreeMap<u64, Call>,
-    by_call_id: HashMap<Vec<u8>, Vec<u64>>,
+    calls: Calls,
     /// The number of the youngest call.
     last_key: u64,
     clients: HashMap<ClientId, ClientUse>,
@@ -151,8 +151,7 @@ impl Core {
             layer: Layer::new(Settings::with_t1(config.t1)),
             events: VecDeque::new(),
             timers: TimerTable::default(),
-            calls: BTreeMap::new(),
-            by_call_id: HashMap::new(),
+            calls: Calls::default(),
             last_key: 0,
             clients: HashMap::new(),
             setups: HashMap::new(),
@@ -218,6 +217,7 @@ impl Core {
             }
         }
         self.settle(now);
+        self.calls.fold();
     }
 
     /// The next output, in order; none when all are drained.
@@ -262,7 +262,7 @@ impl Core {
         self.bad_rows = bad;
         self.has_tables = true;
         if std::mem::take(&mut self.uncounted) {
-            for target in self.calls.values().filter_map(|c| c.counted) {
+            for target in self.calls.counted() {
                 self.dispatcher.call_begins(target);
             }
         }
@@ -326,9 +326,13 @@ impl Core {
                     && let Some(call) = self.calls.get_mut(&relay.call)
                 {
                     call.relays.retain(|r| *r != id);
+                    self.calls.may_rest(relay.call);
                 }
-                if let Some(call) = self.setups.remove(&id).and_then(|k| self.calls.get_mut(&k)) {
+                if let Some(key) = self.setups.remove(&id)
+                    && let Some(call) = self.calls.get_mut(&key)
+                {
                     call.accepted = None;
+                    self.calls.may_rest(key);
                 }
             }
         }

@@ -8,6 +8,7 @@
 
 mod body;
 mod call;
+mod calls;
 mod compose;
 mod config;
 mod core;

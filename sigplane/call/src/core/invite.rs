@@ -89,10 +89,6 @@ impl Core {
             awaiting: std::collections::BTreeSet::new(),
         };
         let over_limit = self.calls.len() >= self.config.max_calls;
-        self.by_call_id
-            .entry(call.record.call_id.clone())
-            .or_default()
-            .push(key);
         self.calls.insert(key, call);
         self.setups.insert(server, key);
         self.counters.add(Counter::Calls);
@@ -152,7 +148,7 @@ impl Core {
 
     /// The calls with this Call-ID.
     pub(super) fn keys_of(&self, call_id: &[u8]) -> &[u64] {
-        self.by_call_id.get(call_id).map_or(&[], Vec::as_slice)
+        self.calls.with_call_id(call_id)
     }
 
     /// A number that no other call of this node has or had: made from the time, so that it needs no

@@ -73,23 +73,11 @@ impl Core {
         self.counters.add(Counter::CallsRestored);
         let counted = record.target;
         self.uncounted = true;
-        self.by_call_id
-            .entry(record.call_id.clone())
-            .or_default()
-            .push(key);
-        let call = Call {
-            record,
-            setup: None,
-            accepted: None,
-            acks: Vec::new(),
-            counted,
-            bye: None,
-            relays: Vec::new(),
-            awaiting: std::collections::BTreeSet::new(),
-        };
-        self.calls.insert(key, call);
+        self.calls.insert(key, Call::answered(record, counted));
         self.limit_duration(now, key);
         self.watch_session(now, key);
+        self.calls.may_rest(key);
+        self.calls.fold();
         Ok(())
     }
 

@@ -17,7 +17,7 @@ impl Core {
 
     /// Every call.
     pub fn calls(&self) -> impl Iterator<Item = CallView> + '_ {
-        self.calls.iter().map(|(key, call)| call_view(*key, call))
+        self.calls.map(call_view)
     }
 
     /// Every dispatcher target, by row id.
@@ -31,7 +31,8 @@ impl Core {
         let (clients, servers) = self.layer.len();
         Footprint {
             calls: self.calls.len(),
-            call_ids: self.by_call_id.len(),
+            resting: self.calls.len() - self.calls.open().count(),
+            call_ids: self.calls.call_ids(),
             clients,
             client_uses: self.clients.len(),
             servers,

@@ -16,6 +16,7 @@ mod media;
 mod names;
 mod ourselves;
 mod passages;
+mod rest;
 mod setup;
 mod streams;
 mod survival;
