@@ -90,8 +90,6 @@ pub struct TargetView {
 pub struct Footprint {
     /// Calls.
     pub calls: usize,
-    /// Calls of these that are at rest, and kept small.
-    pub resting: usize,
     /// Call-IDs by which they are found.
     pub call_ids: usize,
     /// Client transactions.
