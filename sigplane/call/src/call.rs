@@ -33,6 +33,34 @@ pub(crate) struct Call {
     pub(crate) awaiting: BTreeSet<u64>,
 }
 
+impl Call {
+    /// An answered call, none of whose transactions lives.
+    pub(crate) const fn answered(record: Record, counted: Option<i64>) -> Self {
+        Self {
+            record,
+            setup: None,
+            accepted: None,
+            acks: Vec::new(),
+            counted,
+            bye: None,
+            relays: Vec::new(),
+            awaiting: BTreeSet::new(),
+        }
+    }
+
+    /// Whether its record is all that there is to know of it, until somebody says more. The ACKs that
+    /// passed are not missed: what they would be repeated for has not been sent again for 64*T1.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.record.confirmed.is_some()
+            && self.record.ending.is_none()
+            && self.setup.is_none()
+            && self.accepted.is_none()
+            && self.bye.is_none()
+            && self.relays.is_empty()
+            && self.awaiting.is_empty()
+    }
+}
+
 /// A call without a final answer.
 #[derive(Debug)]
 pub(crate) struct Setup {
@@ -76,30 +104,13 @@ pub(crate) enum Candidate {
         /// How it is reached.
         hop: Hop,
     },
-    /// A registered user agent, by the way that it registered by (RFC 5626 section 5.3).
-    Flow {
-        /// The Request-URI: its Contact, as the registrar knows it.
-        uri: Vec<u8>,
-        /// The way.
-        hop: Hop,
-        /// The Routes behind ours: proxies between it and us.
-        routes: Vec<Vec<u8>>,
-    },
 }
 
 impl Candidate {
     pub(crate) const fn target(&self) -> Option<i64> {
         match self {
             Self::Target { id, .. } => Some(*id),
-            Self::Contact { .. } | Self::Flow { .. } => None,
-        }
-    }
-
-    /// The Routes of a request to it.
-    pub(crate) fn routes(&self) -> &[Vec<u8>] {
-        match self {
-            Self::Flow { routes, .. } => routes,
-            Self::Target { .. } | Self::Contact { .. } => &[],
+            Self::Contact { .. } => None,
         }
     }
 }

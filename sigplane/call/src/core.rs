@@ -2,13 +2,11 @@
 //!
 //! The rooms of this module, each a part of [`Core`]'s behaviour: `request` and `response` sort
 //! what comes in, `source` knows who may, `edge` hides one side from the other, `guard` defends us; `invite`, `branch` and `answer` set a call up; `in_dialog` and `ack` serve
-//! it; `cancel`, `bye` and `end` end it; `dataplane` keeps the other plane in step; `passage` has what is no call,
-//! `register` what goes to the registrar, `flow` what comes from it to user agents, `bindings` who they are; `probe` watches the
+//! it; `cancel`, `bye` and `end` end it; `dataplane` keeps the other plane in step; `passage` has what is no call; `probe` watches the
 //! targets and `names` knows where they are; `own` makes requests of our own.
 
 mod ack;
 mod answer;
-mod bindings;
 mod branch;
 mod bye;
 mod cancel;
@@ -16,7 +14,6 @@ mod dataplane;
 mod dialog;
 mod edge;
 mod end;
-mod flow;
 mod guard;
 mod in_dialog;
 mod invite;
@@ -26,7 +23,6 @@ mod names;
 mod own;
 mod passage;
 mod probe;
-mod register;
 mod reply;
 mod request;
 mod response;
@@ -36,7 +32,7 @@ mod source;
 mod timer;
 mod view;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,14 +42,14 @@ use tandem_policy::{Access, BadRow, Dispatcher, Thresholds};
 use tandem_transaction::TimerTable;
 use tandem_transaction::{ClientId, Layer, Output as TransactionOutput, ServerId, Settings};
 
-use crate::call::{Call, Late, LateRelay, Relay};
+use crate::call::{Late, LateRelay, Relay};
+use crate::calls::Calls;
 use crate::config::CoreConfig;
 use crate::counters::{Counter, Counters};
 use crate::io::{Input, Now, Output, SendError, Tables};
 use crate::media::{Ports, RealmMedia};
 use crate::record::Hop;
 use crate::token::Tokens;
-use bindings::Bindings;
 use dataplane::Link;
 use edge::Neighbours;
 use names::Names;
@@ -61,7 +57,6 @@ use passage::Passage;
 use probe::Probe;
 use timer::Timer;
 
-pub(crate) use bindings::Binding;
 pub use restore::RestoreError;
 
 /// Refused requests that are remembered in each of two generations.
@@ -77,8 +72,7 @@ pub struct Core {
     /// Events of the layer that are not handled yet.
     events: VecDeque<TransactionOutput<Hop>>,
     timers: TimerTable<Timer>,
-    calls: BTreeMap<u64, Call>,
-    by_call_id: HashMap<Vec<u8>, Vec<u64>>,
+    calls: Calls,
     /// The number of the youngest call.
     last_key: u64,
     clients: HashMap<ClientId, ClientUse>,
@@ -88,7 +82,6 @@ pub struct Core {
     lates: HashMap<ClientId, Late>,
     late_relays: HashMap<ClientId, LateRelay>,
     passages: HashMap<ServerId, Passage>,
-    bindings: Bindings,
     access: Access,
     dispatcher: Dispatcher,
     neighbours: Neighbours,
@@ -158,8 +151,7 @@ impl Core {
             layer: Layer::new(Settings::with_t1(config.t1)),
             events: VecDeque::new(),
             timers: TimerTable::default(),
-            calls: BTreeMap::new(),
-            by_call_id: HashMap::new(),
+            calls: Calls::default(),
             last_key: 0,
             clients: HashMap::new(),
             setups: HashMap::new(),
@@ -167,7 +159,6 @@ impl Core {
             lates: HashMap::new(),
             late_relays: HashMap::new(),
             passages: HashMap::new(),
-            bindings: Bindings::default(),
             access: Access::default(),
             dispatcher,
             neighbours: Neighbours::default(),
@@ -200,7 +191,6 @@ impl Core {
                     peer: source,
                     connect: None,
                     hidden: None,
-                    flow: false,
                 };
                 self.message(now, hop, waited, bytes);
             }
@@ -227,6 +217,7 @@ impl Core {
             }
         }
         self.settle(now);
+        self.calls.fold();
     }
 
     /// The next output, in order; none when all are drained.
@@ -271,7 +262,7 @@ impl Core {
         self.bad_rows = bad;
         self.has_tables = true;
         if std::mem::take(&mut self.uncounted) {
-            for target in self.calls.values().filter_map(|c| c.counted) {
+            for target in self.calls.counted() {
                 self.dispatcher.call_begins(target);
             }
         }
@@ -316,7 +307,6 @@ impl Core {
             local: hop.local,
             destination: hop.peer,
             connect: hop.connect,
-            existing: hop.flow,
             server_name: self.server_name(hop),
             bytes,
         });
@@ -336,9 +326,13 @@ impl Core {
                     && let Some(call) = self.calls.get_mut(&relay.call)
                 {
                     call.relays.retain(|r| *r != id);
+                    self.calls.may_rest(relay.call);
                 }
-                if let Some(call) = self.setups.remove(&id).and_then(|k| self.calls.get_mut(&k)) {
+                if let Some(key) = self.setups.remove(&id)
+                    && let Some(call) = self.calls.get_mut(&key)
+                {
                     call.accepted = None;
+                    self.calls.may_rest(key);
                 }
             }
         }

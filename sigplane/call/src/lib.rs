@@ -8,6 +8,7 @@
 
 mod body;
 mod call;
+mod calls;
 mod compose;
 mod config;
 mod core;
@@ -23,10 +24,10 @@ mod token;
 mod views;
 
 pub use config::{
-    CoreConfig, DispatcherConfig, GuardConfig, KernelConfig, MediaConfig, MessageLimits, NatConfig,
+    CoreConfig, DispatcherConfig, GuardConfig, KernelConfig, MediaConfig, MessageLimits,
     RealmConfig, RoutingConfig, Side, StreamConfig,
 };
 pub use core::{Core, RestoreError};
-pub use hiding::{Flow, HidingConfig, KeyFault, KeyId, KeyRing, Opened, OpenedFlow};
+pub use hiding::{HidingConfig, KeyFault, KeyId, KeyRing, Opened};
 pub use io::{Input, Now, Output, Path, SendError, Tables};
 pub use views::{CallState, CallView, Footprint, TargetView};

@@ -90,6 +90,8 @@ pub struct TargetView {
 pub struct Footprint {
     /// Calls.
     pub calls: usize,
+    /// Calls of these that are at rest, and kept small.
+    pub resting: usize,
     /// Call-IDs by which they are found.
     pub call_ids: usize,
     /// Client transactions.

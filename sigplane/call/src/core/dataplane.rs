@@ -80,9 +80,9 @@ impl Core {
     fn finish_awaiting(&mut self) {
         let keys: Vec<u64> = self
             .calls
-            .iter()
+            .open()
             .filter(|(_, c)| c.record.ending.is_some())
-            .map(|(key, _)| *key)
+            .map(|(key, _)| key)
             .collect();
         for key in keys {
             self.counters.add(Counter::ReportsMissing);
@@ -221,17 +221,12 @@ impl Core {
         }
         let missing: Vec<(u64, FlowSpec)> = self
             .calls
-            .iter()
-            .filter(|(_, call)| call.record.ending.is_none())
-            .flat_map(|(key, call)| {
-                let flows = call
-                    .record
-                    .media
-                    .as_ref()
-                    .map(Session::flows)
-                    .unwrap_or_default();
-                flows.into_iter().map(|flow| (*key, flow))
+            .map(|key, call| {
+                let media = call.record.media.as_ref();
+                let media = media.filter(|_| call.record.ending.is_none());
+                (key, media.map(Session::flows).unwrap_or_default())
             })
+            .flat_map(|(key, flows)| flows.into_iter().map(move |flow| (key, flow)))
             .filter(|(_, flow)| !present.contains(&flow.id))
             .collect();
         for (key, flow) in missing {

@@ -83,12 +83,6 @@ impl Core {
             return;
         };
         self.clear_timers(key);
-        if let Some(keys) = self.by_call_id.get_mut(&call.record.call_id) {
-            keys.retain(|k| *k != key);
-            if keys.is_empty() {
-                self.by_call_id.remove(&call.record.call_id);
-            }
-        }
         self.counters.add(Counter::Cdrs);
         let cdr = cdr(self.config.node, key, call.record);
         self.outputs.push_back(Output::Journal {

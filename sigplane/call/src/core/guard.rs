@@ -46,8 +46,13 @@ impl Core {
 
     /// Looks at what a request's sender calls itself.
     pub(super) fn look_for_scanner(&mut self, hop: Hop, message: &Message<'_>) {
-        let agent = message.first(Name::UserAgent).unwrap_or_default();
-        if self.config.guard.watch && self.config.guard.scanners.is_one(agent) {
+        let guard = &self.config.guard;
+        // None says it twice; a scanner may.
+        if guard.watch
+            && message
+                .fields()
+                .any(|(name, _, value)| name == Name::UserAgent && guard.scanners.is_one(value))
+        {
             self.saw(hop, Sight::Scanner);
         }
     }

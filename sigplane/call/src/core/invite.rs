@@ -12,7 +12,7 @@ use crate::call::{Call, Exchange, Setup};
 use crate::config::Side;
 use crate::counters::Counter;
 use crate::io::Now;
-use crate::message::{Name, response_hop};
+use crate::message::{Message, Name, response_hop};
 use crate::record::{Direction, Hop, Peer, Record};
 use tandem_policy::defence::Sight;
 use tandem_policy::{CdrMedia, EndCause};
@@ -23,19 +23,6 @@ pub(super) struct Decision {
     pub(super) direction: Direction,
     /// The dispatcher set.
     pub(super) set: u32,
-    /// Whether the caller is a registered user agent.
-    pub(super) registered: bool,
-}
-
-impl Decision {
-    /// A request, and how its sender is reached from now on.
-    pub(super) const fn arrival<'m, 'a>(&self, arrival: Arrival<'m, 'a>) -> Arrival<'m, 'a> {
-        let hop = Hop {
-            flow: self.registered,
-            ..arrival.hop
-        };
-        Arrival { hop, ..arrival }
-    }
 }
 
 impl Core {
@@ -53,20 +40,12 @@ impl Core {
         if !self.has_tables {
             return self.too_early(now, arrival, server_key);
         }
-        let Some(decision) = self.decide(now, arrival.hop) else {
+        let Some(decision) = self.decide(arrival.hop) else {
             self.counters.add(Counter::Forbidden);
             self.saw(arrival.hop, Sight::Failure);
             return self.reply(arrival, &Answer::new(403, "Forbidden"));
         };
-        let arrival = decision.arrival(arrival);
-        if decision.registered {
-            self.counters.add(Counter::FromRegistered);
-        }
-        let agent = match self.flow_route(arrival) {
-            Ok(agent) => agent,
-            Err(answer) => return self.reply(arrival, &answer),
-        };
-        if self.is_merged(arrival) {
+        if self.is_merged(message) {
             self.counters.add(Counter::LoopDetected);
             return self.reply(arrival, &Answer::new(482, "Loop Detected"));
         }
@@ -110,10 +89,6 @@ impl Core {
             awaiting: std::collections::BTreeSet::new(),
         };
         let over_limit = self.calls.len() >= self.config.max_calls;
-        self.by_call_id
-            .entry(call.record.call_id.clone())
-            .or_default()
-            .push(key);
         self.calls.insert(key, call);
         self.setups.insert(server, key);
         self.counters.add(Counter::Calls);
@@ -135,10 +110,7 @@ impl Core {
             let answer = Answer::unavailable().with("Retry-After", b"5");
             return self.reject(now, key, &answer, EndCause::Local);
         }
-        let candidates = match agent {
-            Some(agent) => VecDeque::from([agent]),
-            None => self.candidates(now, decision.set, message.call_id()),
-        };
+        let candidates = self.candidates(now, decision.set, message.call_id());
         if let Some(setup) = self.setup_mut(key) {
             setup.sets = candidates.into_iter().map(|c| vec![c]).collect();
         }
@@ -146,40 +118,29 @@ impl Core {
     }
 
     /// What becomes of a call from there; none when its sender may not call.
-    pub(super) fn decide(&self, now: Now, hop: Hop) -> Option<Decision> {
+    pub(super) fn decide(&self, hop: Hop) -> Option<Decision> {
         let routing = &self.config.routing;
         let side = self.config.side(hop.path)?;
-        if !self.may_call(side, hop) {
-            let set = routing.registrar_set?;
-            return self.is_registered(now, hop).then_some(Decision {
+        self.may_call(side, hop).then_some(match side {
+            Side::External => Decision {
                 direction: Direction::Inbound,
-                set,
-                registered: true,
-            });
-        }
-        let (direction, set) = match side {
-            Side::External => (Direction::Inbound, routing.pool_set),
-            Side::Internal => (Direction::Outbound, routing.trunk_set),
-        };
-        Some(Decision {
-            direction,
-            set,
-            registered: false,
+                set: routing.pool_set,
+            },
+            Side::Internal => Decision {
+                direction: Direction::Outbound,
+                set: routing.trunk_set,
+            },
         })
     }
 
     /// Whether this very request is being served already, but came on another way (RFC 3261
-    /// section 8.2.2.2): it has looped, or was forked and merged. A call from a registered user agent that
-    /// the registrar sends on to another one is a spiral: it comes from the other side.
-    fn is_merged(&self, arrival: Arrival<'_, '_>) -> bool {
-        let message = arrival.message;
-        let side = self.config.side(arrival.hop.path);
+    /// section 8.2.2.2): it has looped, or was forked and merged.
+    fn is_merged(&self, message: &Message<'_>) -> bool {
         self.keys_of(message.call_id())
             .iter()
             .filter_map(|k| self.calls.get(k))
             .any(|call| {
                 call.setup.is_some()
-                    && self.config.side(call.record.caller.hop.path) == side
                     && call.record.from_tag == message.tag_of_from()
                     && call.record.caller.cseq == message.cseq()
             })
@@ -187,12 +148,12 @@ impl Core {
 
     /// The calls with this Call-ID.
     pub(super) fn keys_of(&self, call_id: &[u8]) -> &[u64] {
-        self.by_call_id.get(call_id).map_or(&[], Vec::as_slice)
+        self.calls.with_call_id(call_id)
     }
 
     /// A number that no other call of this node has or had: made from the time, so that it needs no
     /// memory of its own.
-    pub(super) fn new_key(&mut self, now: Now) -> u64 {
+    fn new_key(&mut self, now: Now) -> u64 {
         self.last_key = (now.wall_ms << 11).max(self.last_key + 1);
         self.last_key
     }

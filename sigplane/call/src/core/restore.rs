@@ -13,7 +13,7 @@ use super::Core;
 use crate::call::Call;
 use crate::counters::Counter;
 use crate::io::{Now, Output};
-use crate::journal::{self, Kept};
+use crate::journal;
 use crate::record::{Ending, Record};
 
 /// Why a journal record could not be taken up.
@@ -38,7 +38,7 @@ impl std::fmt::Display for RestoreError {
 impl std::error::Error for RestoreError {}
 
 impl Core {
-    /// Takes up a call, or a flow with a registered user agent, from the journal. Before the first input, and followed by draining
+    /// Takes up a call from the journal. Before the first input, and followed by draining
     /// [`Self::output`]: a call that was not answered yet ends here, with its CDR, and so does one
     /// whose ports are not to be had any more.
     ///
@@ -46,17 +46,10 @@ impl Core {
     /// Names the record; the others are not harmed.
     pub fn restore(&mut self, now: Now, key: u64, body: &[u8]) -> Result<(), RestoreError> {
         self.last_key = self.last_key.max(key);
-        let kept = journal::decode(body).map_err(|reason| {
+        let mut record = journal::decode(body).map_err(|reason| {
             self.counters.add(Counter::JournalUnreadable);
             RestoreError { key, reason }
         })?;
-        let mut record = match kept {
-            Kept::Call(record) => *record,
-            Kept::Binding(binding) => {
-                self.restore_binding(now, key, binding);
-                return Ok(());
-            }
-        };
         if record.ending.is_some() {
             self.counters.add(Counter::CallsLost);
             self.write_off(now, key, record);
@@ -80,23 +73,11 @@ impl Core {
         self.counters.add(Counter::CallsRestored);
         let counted = record.target;
         self.uncounted = true;
-        self.by_call_id
-            .entry(record.call_id.clone())
-            .or_default()
-            .push(key);
-        let call = Call {
-            record,
-            setup: None,
-            accepted: None,
-            acks: Vec::new(),
-            counted,
-            bye: None,
-            relays: Vec::new(),
-            awaiting: std::collections::BTreeSet::new(),
-        };
-        self.calls.insert(key, call);
+        self.calls.insert(key, Call::answered(record, counted));
         self.limit_duration(now, key);
         self.watch_session(now, key);
+        self.calls.may_rest(key);
+        self.calls.fold();
         Ok(())
     }
 

@@ -17,7 +17,7 @@ impl Core {
 
     /// Every call.
     pub fn calls(&self) -> impl Iterator<Item = CallView> + '_ {
-        self.calls.iter().map(|(key, call)| call_view(*key, call))
+        self.calls.map(call_view)
     }
 
     /// Every dispatcher target, by row id.
@@ -31,7 +31,8 @@ impl Core {
         let (clients, servers) = self.layer.len();
         Footprint {
             calls: self.calls.len(),
-            call_ids: self.by_call_id.len(),
+            resting: self.calls.len() - self.calls.open().count(),
+            call_ids: self.calls.call_ids(),
             clients,
             client_uses: self.clients.len(),
             servers,
@@ -55,7 +56,6 @@ impl Core {
         });
         let gauges = [
             ("calls_now", self.calls.len() as u64),
-            ("bindings_now", self.bindings.len() as u64),
             ("transactions_client_now", clients as u64),
             ("transactions_server_now", servers as u64),
             ("media_port_pairs_used", used),

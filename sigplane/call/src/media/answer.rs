@@ -57,6 +57,7 @@ impl Session {
         // Before the call is answered, another fork may still accept what this one refuses.
         let forks = from == Party::Callee && !self.established;
         let mut agreed = std::mem::take(&mut self.lines).into_iter();
+        self.lines.reserve_exact(offer.lines.len());
         for (i, planned) in offer.lines.iter_mut().enumerate() {
             let old = agreed.next().flatten();
             let (terms, line) = match std::mem::replace(planned, Planned::Off) {

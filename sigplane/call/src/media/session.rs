@@ -329,7 +329,12 @@ impl Session {
     /// The next command for the dataplane ([`Command::PutFlow`], [`Command::RemoveFlow`]); none
     /// when all are drained. They are not part of the serialized session.
     pub fn command(&mut self) -> Option<Command> {
-        self.commands.pop_front()
+        let next = self.commands.pop_front();
+        if self.commands.is_empty() {
+            // Room for some commands is a kilobyte, and there may be none for hours.
+            self.commands = VecDeque::new();
+        }
+        next
     }
 
     /// The next counter to move for what was let through but not as it was wished; none when all

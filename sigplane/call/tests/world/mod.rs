@@ -18,8 +18,7 @@ use std::time::Duration;
 
 use tandem_call::{
     Core, CoreConfig, DispatcherConfig, GuardConfig, HidingConfig, Input, MediaConfig,
-    MessageLimits, NatConfig, Now, Output, Path, RealmConfig, RoutingConfig, SendError, Side,
-    Tables,
+    MessageLimits, Now, Output, Path, RealmConfig, RoutingConfig, SendError, Side, Tables,
 };
 use tandem_link::{
     Command, DataplaneHello, DirectionStats, Event, FlowId, FlowReport, FlowSpec, FromDataplane,
@@ -61,7 +60,6 @@ pub fn config() -> CoreConfig {
             pool_set: 1,
             trunk_set: 100,
             carrier_group: 1,
-            registrar_set: None,
             follow_redirects: false,
         },
         dispatcher: DispatcherConfig {
@@ -79,7 +77,6 @@ pub fn config() -> CoreConfig {
         },
         hiding: HidingConfig::off(),
         guard: GuardConfig::default(),
-        nat: NatConfig::default(),
     }
 }
 
@@ -116,7 +113,6 @@ pub struct Packet {
     pub path: Path,
     pub to: SocketAddr,
     pub connect: Option<SocketAddr>,
-    pub existing: bool,
     pub server_name: Option<Arc<str>>,
     pub text: String,
 }
@@ -269,7 +265,6 @@ impl World {
                     path,
                     destination,
                     connect,
-                    existing,
                     server_name,
                     bytes,
                     local: _,
@@ -279,7 +274,6 @@ impl World {
                         path,
                         to: destination,
                         connect,
-                        existing,
                         server_name,
                         text,
                     });

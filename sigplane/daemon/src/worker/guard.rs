@@ -134,6 +134,7 @@ impl Worker {
             self.counters.add(Count::SourcesUnblocked);
             tracing::info!("{source} is heard again");
         }
+        self.send_requests();
         was
     }
 
@@ -148,7 +149,7 @@ impl Worker {
         let left = until.saturating_sub(now);
         tracing::info!(
             "{source} is blocked for {} s: {}",
-            left.as_secs(),
+            left.as_secs_f64().ceil(),
             reason.as_str()
         );
         let block = Input::Block { source, left };
