@@ -18,6 +18,7 @@ pub(crate) fn draft(draft: &Draft<'_>, report: &mut Report<'_>) {
     realms(draft, report);
     addresses(draft, report);
     routing(draft, report);
+    registrars(draft, report);
     probing(draft, report);
     sockets(draft, report);
     streams(draft, report);
@@ -277,6 +278,21 @@ fn routing(draft: &Draft<'_>, report: &mut Report<'_>) {
                 routing.pool_set
             ),
             "write different ones, or calls come back to where they were made",
+        );
+    }
+}
+
+fn registrars(draft: &Draft<'_>, report: &mut Report<'_>) {
+    let Read {
+        value: routing,
+        section,
+    } = &draft.routing;
+    if routing.registrar_set == Some(routing.trunk_set) {
+        section.mistake(
+            report,
+            "registrar_set",
+            format!("set {} is the trunk, outside", routing.trunk_set),
+            "write the set of the registrars inside; it may be the pool's",
         );
     }
 }

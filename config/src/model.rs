@@ -32,6 +32,8 @@ pub struct Config {
     pub overload: Overload,
     /// `[routing]`
     pub routing: Routing,
+    /// `[nat]`
+    pub nat: Nat,
     /// `[dispatcher]`
     pub dispatcher: Dispatcher,
     /// `[dns]`
@@ -362,10 +364,37 @@ pub struct Routing {
     pub trunk_set: u32,
     /// `carrier_group`: `grp` of the address table whose members may call in. Default 1.
     pub carrier_group: u32,
+    /// `registrar_set`: dispatcher set of the registrars, on the internal side; may be the pool's. REGISTERs
+    /// from outside go there, and so does what registered user agents send. Default none: nobody may
+    /// register.
+    pub registrar_set: Option<u32>,
     /// `follow_redirects`: whether the contacts of a 3xx are asked in its sender's stead (RFC 3261
     /// section 16.5); else the caller gets 480. Default false: a redirection decides where calls go, and
     /// who pays.
     pub follow_redirects: bool,
+}
+
+/// When our Path goes into a REGISTER.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathRule {
+    /// `"always"`
+    Always,
+    /// `"supported"`: when the user agent says that it knows what a Path is.
+    Supported,
+}
+
+/// `[nat]`: registered user agents, and what lies between them and us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nat {
+    /// `path`. Default `"always"`: without it nothing finds back to a user agent behind a NAT.
+    pub path: PathRule,
+    /// `keepalive` in seconds: between two OPTIONS to a user agent behind a NAT that is reached over UDP; 0
+    /// sends none. Default 30.
+    pub keepalive: Duration,
+    /// `keepalive_misses`: how many of them in a row stay without an answer before no more are sent. Default 3.
+    pub keepalive_misses: u32,
+    /// `max_bindings`: the most flows with registered user agents that are remembered. Default 100,000.
+    pub max_bindings: u32,
 }
 
 /// `[dispatcher]`: probing and failover.

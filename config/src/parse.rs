@@ -15,7 +15,7 @@ use crate::check;
 use crate::mistake::{Mistake, Report};
 use crate::model::{
     Admin, Config, Database, Dataplane, Defence, Dispatcher, Dns, Hiding, Idle, KernelListen,
-    Listen, Media, Node, Overload, Port, Realm, Routing, Side, Sip, Streams, Tls,
+    Listen, Media, Nat, Node, Overload, PathRule, Port, Realm, Routing, Side, Sip, Streams, Tls,
 };
 use crate::section::{Section, integer, string, wrong_type};
 use crate::value;
@@ -76,6 +76,7 @@ pub(crate) struct Draft<'d> {
     pub(crate) defence: Read<'d, Defence>,
     pub(crate) overload: Read<'d, Overload>,
     pub(crate) routing: Read<'d, Routing>,
+    pub(crate) nat: Nat,
     pub(crate) dispatcher: Read<'d, Dispatcher>,
     pub(crate) dns: Read<'d, Dns>,
     pub(crate) database: Read<'d, Database>,
@@ -119,6 +120,8 @@ impl<'d> Draft<'d> {
         let overload = defence::overload(report, &mut root);
         let section = table(report, &mut root, "routing", "routing");
         let routing = routing(report, section);
+        let section = table(report, &mut root, "nat", "nat");
+        let nat = nat(report, section);
         let section = table(report, &mut root, "dispatcher", "dispatcher");
         let dispatcher = dispatcher(report, section);
         let section = table(report, &mut root, "dns", "dns");
@@ -143,6 +146,7 @@ impl<'d> Draft<'d> {
             defence,
             overload,
             routing,
+            nat,
             dispatcher,
             dns,
             database,
@@ -168,6 +172,7 @@ impl<'d> Draft<'d> {
             defence: self.defence.value,
             overload: self.overload.value,
             routing: self.routing.value,
+            nat: self.nat,
             dispatcher: self.dispatcher.value,
             dns: self.dns.value,
             database: self.database.value,
@@ -481,7 +486,10 @@ fn routing<'d>(report: &mut Report<'_>, mut s: Section<'d>) -> Read<'d, Routing>
     let sets = 0..=i32::MAX.unsigned_abs();
     let pool_set = s.integer(report, "pool_set", sets.clone(), 1);
     let trunk_set = s.integer(report, "trunk_set", sets.clone(), 100);
-    let carrier_group = s.integer(report, "carrier_group", sets, 1);
+    let carrier_group = s.integer(report, "carrier_group", sets.clone(), 1);
+    let registrar_set = s
+        .value("registrar_set")
+        .and_then(|v| integer(report, v, "routing.registrar_set", sets));
     let follow_redirects = s
         .value("follow_redirects")
         .and_then(|v| streams::boolean(report, v, "routing.follow_redirects"))
@@ -491,10 +499,38 @@ fn routing<'d>(report: &mut Report<'_>, mut s: Section<'d>) -> Read<'d, Routing>
             pool_set,
             trunk_set,
             carrier_group,
+            registrar_set,
             follow_redirects,
         },
         section: s.finish(report),
     }
+}
+
+fn nat(report: &mut Report<'_>, mut s: Section<'_>) -> Nat {
+    let path = match s.value("path") {
+        None => PathRule::Always,
+        Some(v) => match string(report, v, "nat.path") {
+            Some("always") | None => PathRule::Always,
+            Some("supported") => PathRule::Supported,
+            Some(other) => {
+                report.add(
+                    v.span().start,
+                    "nat.path",
+                    format!("`{other}` does not say when a Path is needed"),
+                    "write \"always\", or \"supported\" for user agents that say so",
+                );
+                PathRule::Always
+            }
+        },
+    };
+    let nat = Nat {
+        path,
+        keepalive: seconds(report, &mut s, "keepalive", 0..=3_600, 30),
+        keepalive_misses: s.integer(report, "keepalive_misses", 1..=1_000, 3),
+        max_bindings: s.integer(report, "max_bindings", 0..=10_000_000, 100_000),
+    };
+    s.finish(report);
+    nat
 }
 
 fn dispatcher<'d>(report: &mut Report<'_>, mut s: Section<'d>) -> Read<'d, Dispatcher> {

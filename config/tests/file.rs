@@ -141,7 +141,11 @@ fn the_example_is_a_configuration_and_shows_the_defaults() {
     let full = parse(&shown).unwrap_or_else(|m| panic!("{m:#?}"));
     assert_eq!(full.dataplane.mbufs, config.dataplane.mbufs);
     assert_eq!(full.media, config.media);
-    assert_eq!(full.routing, config.routing);
+    assert_eq!(full.routing.registrar_set, Some(2));
+    let mut routing = full.routing.clone();
+    routing.registrar_set = None;
+    assert_eq!(routing, config.routing);
+    assert_eq!(full.nat, config.nat);
     assert_eq!(full.hiding, config.hiding);
     assert_eq!(full.defence, config.defence);
     assert_eq!(full.overload, config.overload);
@@ -573,5 +577,32 @@ fn mistakes_of_hiding_name_their_place() {
             wrong[0].contains("`hiding.") && wrong[0].contains(needle),
             "{wrong:#?}"
         );
+    }
+}
+
+#[test]
+fn registrars_and_what_lies_before_user_agents() {
+    let with = |lines: &str| format!("{SMALL}{lines}\n");
+    let config = parse(SMALL).unwrap();
+    assert_eq!(config.routing.registrar_set, None);
+    assert_eq!(config.nat.path, tandem_config::PathRule::Always);
+    assert_eq!(config.nat.keepalive.as_secs(), 30);
+    let config = parse(&with(
+        "[routing]\nregistrar_set = 1\n[nat]\npath = \"supported\"\nkeepalive = 0",
+    ))
+    .unwrap();
+    assert_eq!(config.routing.registrar_set, Some(1));
+    assert_eq!(config.nat.path, tandem_config::PathRule::Supported);
+    assert!(config.nat.keepalive.is_zero());
+    for (lines, needle) in [
+        ("[routing]\nregistrar_set = 100", "set 100 is the trunk"),
+        ("[routing]\nregistrar_set = \"x\"", "whole number"),
+        ("[nat]\npath = \"never\"", "`never` does not say"),
+        ("[nat]\nkeepalive_misses = 0", "whole number"),
+        ("[nat]\nkeepaliv = 3", "did you mean `keepalive`?"),
+    ] {
+        let wrong = said(&with(lines));
+        assert_eq!(wrong.len(), 1, "{wrong:#?}");
+        assert!(wrong[0].contains(needle), "{wrong:#?}");
     }
 }

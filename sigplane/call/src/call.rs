@@ -104,13 +104,30 @@ pub(crate) enum Candidate {
         /// How it is reached.
         hop: Hop,
     },
+    /// A registered user agent, by the way that it registered by (RFC 5626 section 5.3).
+    Flow {
+        /// The Request-URI: its Contact, as the registrar knows it.
+        uri: Vec<u8>,
+        /// The way.
+        hop: Hop,
+        /// The Routes behind ours: proxies between it and us.
+        routes: Vec<Vec<u8>>,
+    },
 }
 
 impl Candidate {
     pub(crate) const fn target(&self) -> Option<i64> {
         match self {
             Self::Target { id, .. } => Some(*id),
-            Self::Contact { .. } => None,
+            Self::Contact { .. } | Self::Flow { .. } => None,
+        }
+    }
+
+    /// The Routes of a request to it.
+    pub(crate) fn routes(&self) -> &[Vec<u8>] {
+        match self {
+            Self::Flow { routes, .. } => routes,
+            Self::Target { .. } | Self::Contact { .. } => &[],
         }
     }
 }

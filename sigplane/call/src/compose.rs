@@ -95,12 +95,8 @@ impl Draft {
     fn pass(mut self, message: &Message<'_>, contact: Option<&[u8]>, body: &Body) -> Vec<u8> {
         for (name, written, value) in message.fields() {
             match name {
-                Name::Via
-                | Name::Route
-                | Name::RecordRoute
-                | Name::MaxForwards
-                | Name::Contact
-                | Name::ContentLength => {}
+                Name::Contact => {}
+                _ if is_hops(name) => {}
                 Name::ContentType | Name::ContentEncoding | Name::ContentDisposition
                     if *body == Body::Removed => {}
                 _ => {
@@ -121,6 +117,26 @@ impl Draft {
             Body::Removed => self.finish(b""),
         }
     }
+
+    /// Takes over all headers of `message` but some, and its body.
+    fn pass_but(mut self, message: &Message<'_>, but: impl Fn(Name, &[u8]) -> bool) -> Vec<u8> {
+        for (name, written, value) in message.fields() {
+            if !but(name, written) {
+                for part in [written, b": ", value, b"\r\n"] {
+                    self.out.extend_from_slice(part);
+                }
+            }
+        }
+        self.finish(message.body())
+    }
+}
+
+/// Whether a header belongs to one hop: everybody on the way writes it anew.
+const fn is_hops(name: Name) -> bool {
+    matches!(
+        name,
+        Name::Via | Name::Route | Name::RecordRoute | Name::MaxForwards | Name::ContentLength
+    )
 }
 
 /// How a request goes on.
@@ -151,6 +167,32 @@ pub(crate) fn onward(message: &Message<'_>, onward: &Onward<'_>) -> Vec<u8> {
         .headers("Route", onward.routes.iter().map(Vec::as_slice))
         .header("Max-Forwards", hops.to_string().as_bytes())
         .pass(message, Some(onward.contact), onward.body)
+}
+
+/// A REGISTER as it goes on to the registrar: Contacts stay as they are. `head` holds header lines of
+/// ours, before those of its sender.
+pub(crate) fn register(message: &Message<'_>, uri: &[u8], via: &[u8], head: &[u8]) -> Vec<u8> {
+    let hops = message
+        .max_forwards()
+        .map_or(70, |hops| hops.saturating_sub(1));
+    Draft::request(message.method(), uri)
+        .header("Via", via)
+        .header("Max-Forwards", hops.to_string().as_bytes())
+        .block(head)
+        .pass_but(message, |name, _| is_hops(name))
+}
+
+/// The registrar's response as it goes back. `head` holds the Via headers, and whatever else is said in
+/// the place of the registrar's Contact, Path and Service-Route.
+pub(crate) fn registered(message: &Message<'_>, head: &[u8]) -> Vec<u8> {
+    let is_ours = |name: Name, written: &[u8]| {
+        is_hops(name)
+            || matches!(name, Name::Contact | Name::Path)
+            || written.eq_ignore_ascii_case(b"Service-Route")
+    };
+    Draft::response(message.code(), message.reason())
+        .block(head)
+        .pass_but(message, is_ours)
 }
 
 /// A response as it goes back to the other side. `head` holds the Via (and Record-Route) headers
@@ -202,6 +244,18 @@ pub(crate) fn record_route(transport: Transport, local: SocketAddr) -> Vec<u8> {
     push_address(&mut out, local);
     push_transport(&mut out, transport);
     out.extend_from_slice(b";lr>");
+    out
+}
+
+/// Our Path's value: the flow's token, and `ob` where the user agent asked for it (RFC 5626 section 5.1).
+pub(crate) fn path(token: &[u8], transport: Transport, local: SocketAddr, ob: bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64 + token.len());
+    out.extend_from_slice(b"<sip:");
+    out.extend_from_slice(token);
+    out.push(b'@');
+    push_address(&mut out, local);
+    push_transport(&mut out, transport);
+    out.extend_from_slice(if ob { b";lr;ob>" } else { b";lr>" });
     out
 }
 

@@ -43,6 +43,8 @@ pub struct CoreConfig {
     pub hiding: HidingConfig,
     /// Self-defence.
     pub guard: GuardConfig,
+    /// Registered user agents.
+    pub nat: NatConfig,
 }
 
 /// Self-defence, as far as it is the core's.
@@ -162,8 +164,37 @@ pub struct RoutingConfig {
     pub trunk_set: u32,
     /// The address group whose members may call in.
     pub carrier_group: u32,
+    /// The dispatcher set of the registrars: REGISTERs from outside go there, and so does what a
+    /// registered user agent sends outside of dialogs. None: nobody may register. It needs
+    /// [`HidingConfig::keys`], which seal the way back.
+    pub registrar_set: Option<u32>,
     /// Whether the contacts of a 3xx are asked in its sender's stead (RFC 3261 section 16.5).
     pub follow_redirects: bool,
+}
+
+/// Registered user agents, and what lies between them and us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NatConfig {
+    /// Whether our Path goes into every REGISTER, or only into those that say `Supported: path` (RFC
+    /// 3327 section 5.2).
+    pub path_always: bool,
+    /// Between two OPTIONS to a user agent behind a NAT that is reached by datagrams; zero sends none.
+    pub keepalive: Duration,
+    /// How many of them in a row may stay without an answer before no more are sent.
+    pub keepalive_misses: u32,
+    /// The most flows with registered user agents that are remembered.
+    pub max_bindings: usize,
+}
+
+impl Default for NatConfig {
+    fn default() -> Self {
+        Self {
+            path_always: true,
+            keepalive: Duration::from_secs(30),
+            keepalive_misses: 3,
+            max_bindings: 100_000,
+        }
+    }
 }
 
 /// Probing and failover.
@@ -278,6 +309,25 @@ impl CoreConfig {
             transports: all.into_iter().filter(can).collect(),
             ipv4,
             ipv6,
+        }
+    }
+
+    /// Whether an address of a path is ours.
+    #[must_use]
+    pub fn has(&self, path: Path, local: SocketAddr) -> bool {
+        match path {
+            Path::Realm(i) => {
+                let realm = self.realms.get(usize::from(i));
+                realm.is_some_and(|r| r.sip.contains(&local))
+            }
+            Path::Kernel(i) => {
+                let socket = self.kernel.get(usize::from(i));
+                socket.is_some_and(|k| k.listen == local)
+            }
+            Path::Stream(i) => {
+                let listener = self.streams.get(usize::from(i));
+                listener.is_some_and(|s| s.listen == local)
+            }
         }
     }
 

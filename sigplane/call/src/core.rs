@@ -2,11 +2,13 @@
 //!
 //! The rooms of this module, each a part of [`Core`]'s behaviour: `request` and `response` sort
 //! what comes in, `source` knows who may, `edge` hides one side from the other, `guard` defends us; `invite`, `branch` and `answer` set a call up; `in_dialog` and `ack` serve
-//! it; `cancel`, `bye` and `end` end it; `dataplane` keeps the other plane in step; `passage` has what is no call; `probe` watches the
+//! it; `cancel`, `bye` and `end` end it; `dataplane` keeps the other plane in step; `passage` has what is no call,
+//! `register` what goes to the registrar, `flow` what comes from it to user agents, `bindings` who they are; `probe` watches the
 //! targets and `names` knows where they are; `own` makes requests of our own.
 
 mod ack;
 mod answer;
+mod bindings;
 mod branch;
 mod bye;
 mod cancel;
@@ -14,6 +16,7 @@ mod dataplane;
 mod dialog;
 mod edge;
 mod end;
+mod flow;
 mod guard;
 mod in_dialog;
 mod invite;
@@ -23,6 +26,7 @@ mod names;
 mod own;
 mod passage;
 mod probe;
+mod register;
 mod reply;
 mod request;
 mod response;
@@ -50,6 +54,7 @@ use crate::io::{Input, Now, Output, SendError, Tables};
 use crate::media::{Ports, RealmMedia};
 use crate::record::Hop;
 use crate::token::Tokens;
+use bindings::Bindings;
 use dataplane::Link;
 use edge::Neighbours;
 use names::Names;
@@ -57,6 +62,7 @@ use passage::Passage;
 use probe::Probe;
 use timer::Timer;
 
+pub(crate) use bindings::Binding;
 pub use restore::RestoreError;
 
 /// Refused requests that are remembered in each of two generations.
@@ -82,6 +88,7 @@ pub struct Core {
     lates: HashMap<ClientId, Late>,
     late_relays: HashMap<ClientId, LateRelay>,
     passages: HashMap<ServerId, Passage>,
+    bindings: Bindings,
     access: Access,
     dispatcher: Dispatcher,
     neighbours: Neighbours,
@@ -159,6 +166,7 @@ impl Core {
             lates: HashMap::new(),
             late_relays: HashMap::new(),
             passages: HashMap::new(),
+            bindings: Bindings::default(),
             access: Access::default(),
             dispatcher,
             neighbours: Neighbours::default(),
@@ -191,6 +199,7 @@ impl Core {
                     peer: source,
                     connect: None,
                     hidden: None,
+                    flow: false,
                 };
                 self.message(now, hop, waited, bytes);
             }
@@ -307,6 +316,7 @@ impl Core {
             local: hop.local,
             destination: hop.peer,
             connect: hop.connect,
+            existing: hop.flow,
             server_name: self.server_name(hop),
             bytes,
         });

@@ -160,6 +160,40 @@ counters! {
     Passages = "passages",
     /// Requests outside of calls that no target was there for.
     PassagesNoTarget = "passages_no_target",
+    /// REGISTERs that were passed to the registrar.
+    Registers = "registers",
+    /// REGISTERs that the registrar accepted.
+    RegistersAccepted = "registers_accepted",
+    /// REGISTERs that the registrar answered otherwise, challenges (401, 407) among them.
+    RegistersRefused = "registers_refused",
+    /// Flows with registered user agents that were learned.
+    BindingsLearned = "bindings_learned",
+    /// Flows that were forgotten, since the user agent unregistered.
+    BindingsRemoved = "bindings_removed",
+    /// Flows that were forgotten, since their registration was not refreshed.
+    BindingsExpired = "bindings_expired",
+    /// Flows that were not remembered, since there are too many.
+    BindingsOverLimit = "bindings_over_limit",
+    /// OPTIONS sent to registered user agents, to keep their NATs open.
+    KeepalivesSent = "nat_keepalives_sent",
+    /// Of these, those that were answered.
+    KeepalivesAnswered = "nat_keepalives_answered",
+    /// Of these, those that were not.
+    KeepalivesMissed = "nat_keepalives_missed",
+    /// User agents that get no more of them, since they do not answer.
+    KeepalivesStopped = "nat_keepalives_stopped",
+    /// Calls and other requests that registered user agents began.
+    FromRegistered = "requests_from_registered",
+    /// Requests from the inside that went to a registered user agent by its flow.
+    ToFlows = "requests_to_flows",
+    /// Answered 430: the connection of a registered user agent is gone, or nobody is at its address.
+    FlowsFailed = "flows_failed",
+    /// Answered 403: a Route pretends to be a Path of ours.
+    FlowsForged = "flow_tokens_forged",
+    /// Answered 430: a Path of ours whose key, or whose address of ours, is gone.
+    FlowsOld = "flow_tokens_old",
+    /// Service-Routes of registrars that did not pass, since they show the inside.
+    ServiceRoutesDropped = "service_routes_dropped",
     /// 3xx answers.
     Redirects = "redirects",
     /// 3xx answers whose contacts were asked; the callers of the others got 480.

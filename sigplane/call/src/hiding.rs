@@ -4,17 +4,20 @@
 //! is the rest:
 //!
 //! - [`keys`]: the keys, and Call-IDs as tokens that only they undo
+//! - [`flow`]: tokens of the same kind for the ways to registered user agents
 //! - [`references`]: Call-IDs in the values of other headers
 //! - [`scrub`]: addresses in text
 //! - [`splice`]: a message with some values changed
 //! - [`outward`]: all that together, for a message to the carrier side
 
+mod flow;
 mod keys;
 mod outward;
 mod references;
 mod scrub;
 mod splice;
 
+pub use flow::{Flow, OpenedFlow};
 pub use keys::{KeyFault, KeyId, KeyRing, Opened};
 
 pub(crate) use outward::Outward;

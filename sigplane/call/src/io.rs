@@ -136,6 +136,8 @@ pub enum Output {
         /// Over a stream: where to connect to, if there is no such connection; none for
         /// `destination` itself.
         connect: Option<SocketAddr>,
+        /// Over a stream: only by the connection that is there; none is opened.
+        existing: bool,
         /// Over TLS: whose certificate a server there must show, if a name led to it; none for the
         /// address itself.
         server_name: Option<Arc<str>>,

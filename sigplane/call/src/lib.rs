@@ -24,10 +24,10 @@ mod token;
 mod views;
 
 pub use config::{
-    CoreConfig, DispatcherConfig, GuardConfig, KernelConfig, MediaConfig, MessageLimits,
+    CoreConfig, DispatcherConfig, GuardConfig, KernelConfig, MediaConfig, MessageLimits, NatConfig,
     RealmConfig, RoutingConfig, Side, StreamConfig,
 };
 pub use core::{Core, RestoreError};
-pub use hiding::{HidingConfig, KeyFault, KeyId, KeyRing, Opened};
+pub use hiding::{Flow, HidingConfig, KeyFault, KeyId, KeyRing, Opened, OpenedFlow};
 pub use io::{Input, Now, Output, Path, SendError, Tables};
 pub use views::{CallState, CallView, Footprint, TargetView};

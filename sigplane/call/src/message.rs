@@ -193,6 +193,11 @@ impl<'a> Message<'a> {
         self.inner.elements(name).collect()
     }
 
+    /// Whether a list header has this option tag.
+    pub(crate) fn has_token(&self, name: Name, token: &str) -> bool {
+        self.inner.has_token(name, token)
+    }
+
     /// The first value of a header.
     pub(crate) fn first(&self, name: Name) -> Option<&'a [u8]> {
         self.inner.header(name)
@@ -291,6 +296,8 @@ pub(crate) fn response_hop(via: &[u8], hop: Hop) -> Option<Hop> {
                 ..hop
             }
         }
+        // A user agent behind a NAT may not know of `rport`.
+        Path::Realm(_) | Path::Kernel(_) if hop.flow => hop,
         Path::Realm(_) | Path::Kernel(_) => Hop { peer, ..hop },
     })
 }
@@ -428,6 +435,32 @@ fn uri_of(text: &[u8]) -> Option<Uri<'_>> {
     } else {
         Uri::parse(text)
     }
+}
+
+/// The user part of the URI in a name-addr, as written; none when it has none.
+pub(crate) fn user_of(text: &[u8]) -> Option<&[u8]> {
+    uri_of(text)
+        .map(|uri| uri.user)
+        .filter(|user| !user.is_empty())
+}
+
+/// Whether two Contacts are the same binding: as written, or at least the same user at the same place.
+/// (RFC 3261 section 10.2.4 compares more; registrars repeat what they were given.)
+pub(crate) fn is_same_contact(a: &[u8], b: &[u8]) -> bool {
+    let (Some(a), Some(b)) = (NameAddr::parse(a), NameAddr::parse(b)) else {
+        return false;
+    };
+    let same = || {
+        let (a, b) = (Uri::parse(a.uri)?, Uri::parse(b.uri)?);
+        let place = |uri: &Uri<'_>| (uri.scheme, uri.port);
+        let host = |uri: &Uri<'_>| match uri.host {
+            Some(tandem_sip::Host::Name(name)) => Some(name.to_ascii_lowercase()),
+            Some(tandem_sip::Host::Address(ip)) => Some(ip.to_string().into_bytes()),
+            None => None,
+        };
+        Some(a.user == b.user && place(&a) == place(&b) && host(&a) == host(&b))
+    };
+    a.uri == b.uri || same().unwrap_or(false)
 }
 
 /// The user part of a URI, if it may be shown to the other side: a plain word, no address in it.

@@ -21,6 +21,9 @@ pub(crate) struct Hop {
     pub(crate) connect: Option<SocketAddr>,
     /// The key of the token that the Call-ID is shown as there; none when it is shown as it is.
     pub(crate) hidden: Option<KeyId>,
+    /// The way by which a user agent registered (RFC 5626): whatever its Contact says, it is reached by
+    /// this one alone, and no connection is opened to it.
+    pub(crate) flow: bool,
 }
 
 impl tandem_transaction::Hop for Hop {

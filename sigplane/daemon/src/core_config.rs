@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 use tandem_call::{
     CoreConfig, DispatcherConfig, GuardConfig, HidingConfig, KernelConfig, MediaConfig,
-    MessageLimits, RealmConfig, RoutingConfig, Side, StreamConfig,
+    MessageLimits, NatConfig, RealmConfig, RoutingConfig, Side, StreamConfig,
 };
-use tandem_config::{Config, StreamTransport};
+use tandem_config::{Config, PathRule, StreamTransport};
 use tandem_policy::Transport;
 use tandem_policy::defence::{EmergencyNumbers, Networks, OverloadConfig, Scanners};
 
@@ -75,6 +75,7 @@ pub(crate) fn core_config(
             pool_set: config.routing.pool_set,
             trunk_set: config.routing.trunk_set,
             carrier_group: config.routing.carrier_group,
+            registrar_set: config.routing.registrar_set,
             follow_redirects: config.routing.follow_redirects,
         },
         dispatcher: DispatcherConfig {
@@ -108,6 +109,12 @@ pub(crate) fn core_config(
             },
             emergency: EmergencyNumbers::new(&config.overload.emergency_numbers),
             ..GuardConfig::default()
+        },
+        nat: NatConfig {
+            path_always: config.nat.path == PathRule::Always,
+            keepalive: config.nat.keepalive,
+            keepalive_misses: config.nat.keepalive_misses,
+            max_bindings: config.nat.max_bindings as usize,
         },
     }
 }

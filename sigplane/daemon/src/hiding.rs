@@ -1,4 +1,4 @@
-//! The file of the keys that hide Call-IDs: read at the start and on SIGHUP, made when there is none.
+//! The file of the keys that hide Call-IDs, and the ways back to registered user agents: read at the start and on SIGHUP, made when there is none.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use tandem_call::{HidingConfig, KeyFault, KeyRing};
-use tandem_config::Hiding;
+use tandem_config::Config;
 
 /// Why the keys cannot be used.
 #[derive(Debug)]
@@ -40,22 +40,30 @@ impl std::fmt::Display for KeysError {
 }
 
 /// What the core is told of hiding.
-pub(crate) fn settings(hiding: &Hiding) -> Result<HidingConfig, KeysError> {
+pub(crate) fn settings(config: &Config) -> Result<HidingConfig, KeysError> {
+    let hiding = &config.hiding;
     Ok(HidingConfig {
         enabled: hiding.enabled,
-        keys: keys(hiding)?,
+        keys: keys(config)?,
         hide_software: hiding.hide_software,
         strip_headers: hiding.strip_headers.clone(),
         domains: hiding.domains.clone(),
     })
 }
 
-/// The keys in the file; none when there is no file, and none is wanted.
-pub(crate) fn keys(hiding: &Hiding) -> Result<Option<KeyRing>, KeysError> {
-    let path = &hiding.keys;
+/// The keys in the file; none when there is no file, and none is wanted: nothing is hidden, and nobody registers
+/// (the ways back to user agents are sealed, too).
+pub(crate) fn keys(config: &Config) -> Result<Option<KeyRing>, KeysError> {
+    keys_in(
+        &config.hiding.keys,
+        config.hiding.enabled || config.routing.registrar_set.is_some(),
+    )
+}
+
+fn keys_in(path: &Path, wanted: bool) -> Result<Option<KeyRing>, KeysError> {
     let found = match read(path) {
         Err(Fault::Io(e)) if e.kind() == io::ErrorKind::NotFound => {
-            if !hiding.enabled {
+            if !wanted {
                 return Ok(None);
             }
             make(path).map_err(Fault::Io)
@@ -63,7 +71,7 @@ pub(crate) fn keys(hiding: &Hiding) -> Result<Option<KeyRing>, KeysError> {
         read => read,
     };
     found.map(Some).map_err(|fault| KeysError {
-        path: path.clone(),
+        path: path.into(),
         fault,
     })
 }
@@ -111,31 +119,18 @@ mod tests {
 
     use super::*;
 
-    fn hiding(path: PathBuf, enabled: bool) -> Hiding {
-        Hiding {
-            enabled,
-            keys: path,
-            hide_software: false,
-            strip_headers: Vec::new(),
-            domains: Vec::new(),
-        }
-    }
-
     #[test]
     fn keys_are_made_once_and_for_nobody_else() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("hiding.keys");
-        assert_eq!(keys(&hiding(path.clone(), false)).unwrap(), None);
+        assert_eq!(keys_in(&path, false).unwrap(), None);
         assert!(!path.exists());
         fs::write(path.with_extension("new"), "half a k").unwrap();
-        let made = keys(&hiding(path.clone(), true)).unwrap().unwrap();
+        let made = keys_in(&path, true).unwrap().unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
-        assert_eq!(
-            keys(&hiding(path.clone(), true)).unwrap(),
-            Some(made.clone())
-        );
+        assert_eq!(keys_in(&path, true).unwrap(), Some(made.clone()));
         // What is hidden already is undone with hiding switched off, too.
-        assert_eq!(keys(&hiding(path, false)).unwrap(), Some(made));
+        assert_eq!(keys_in(&path, false).unwrap(), Some(made));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
@@ -143,7 +138,7 @@ mod tests {
     fn a_file_that_cannot_be_used_is_named_with_the_remedy() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("hiding.keys");
-        let said = |path: &Path| keys(&hiding(path.into(), true)).unwrap_err().to_string();
+        let said = |path: &Path| keys_in(path, true).unwrap_err().to_string();
         fs::write(&path, "no keys\n").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         assert!(said(&path).contains("chmod 600"), "{}", said(&path));

@@ -129,7 +129,7 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
         mailbox: mailbox.clone(),
     })?;
     let (streams, stream_listeners) = streams::start(&config)?;
-    let hiding = hiding::settings(&config.hiding)?;
+    let hiding = hiding::settings(&config)?;
     let mut worker = Worker::new(Parts {
         core: Core::new(
             core_config(&config, &listeners, &stream_listeners, hiding),

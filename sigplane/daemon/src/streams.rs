@@ -255,6 +255,7 @@ impl Server {
                         connection: self.connections.get(&peer).copied(),
                         listener,
                         destination: way.connect.unwrap_or(way.destination),
+                        existing: way.existing,
                         server_name: way.server_name.map(|name| name.to_string()),
                         bytes,
                         tag: 0,

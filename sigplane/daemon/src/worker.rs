@@ -456,7 +456,7 @@ impl Worker {
 
     /// Other keys for new calls; with a file that cannot be used, those from before stay.
     fn reload_keys(&mut self) {
-        match hiding::keys(&self.config.hiding) {
+        match hiding::keys(&self.config) {
             Ok(Some(keys)) => self.core.hiding_keys(keys),
             Ok(None) => {}
             Err(error) => tracing::error!("{error}; the keys from before are used on"),
@@ -543,6 +543,7 @@ impl Worker {
                         local,
                         destination,
                         connect,
+                        existing,
                         server_name,
                         bytes,
                     } => {
@@ -551,6 +552,7 @@ impl Worker {
                             local,
                             destination,
                             connect,
+                            existing,
                             server_name,
                         };
                         if let Some((way, bytes)) = self.held.hold(self.clock.mono(), (way, bytes))

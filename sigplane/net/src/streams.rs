@@ -300,7 +300,7 @@ impl Streams {
         let listener = self.listeners.get(usize::from(order.listener))?;
         let kind = listener.setting.kind;
         let name = order.server_name.as_deref();
-        if kind.is_web() {
+        if kind.is_web() || order.existing {
             self.counters.add(Count::NoConnection);
             return None;
         }

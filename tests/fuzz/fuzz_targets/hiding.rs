@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use tandem_call::{
-    Core, CoreConfig, DispatcherConfig, GuardConfig, HidingConfig, Input, KeyRing, MediaConfig, MessageLimits,
+    Core, CoreConfig, DispatcherConfig, GuardConfig, HidingConfig, Input, KeyRing, MediaConfig, MessageLimits, NatConfig,
     Now, Opened, Output, Path, RealmConfig, RoutingConfig, Side, Tables,
 };
 use tandem_policy::DispatcherRow;
@@ -90,6 +90,7 @@ fn config(keys: KeyRing) -> CoreConfig {
             pool_set: 1,
             trunk_set: 100,
             carrier_group: 1,
+            registrar_set: None,
             follow_redirects: false,
         },
         dispatcher: DispatcherConfig {
@@ -105,6 +106,7 @@ fn config(keys: KeyRing) -> CoreConfig {
             hold_timeout: Duration::from_secs(3600),
             max_duration: Duration::ZERO,
         },
+        nat: NatConfig::default(),
         hiding: HidingConfig {
             enabled: true,
             keys: Some(keys),

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tandem_call::{
     Core, CoreConfig, DispatcherConfig, GuardConfig, HidingConfig, Input, KeyRing, MediaConfig,
-    MessageLimits, Now, Output, Path, RealmConfig, RoutingConfig, SendError, Side, StreamConfig,
-    Tables,
+    MessageLimits, NatConfig, Now, Output, Path, RealmConfig, RoutingConfig, SendError, Side,
+    StreamConfig, Tables,
 };
 use tandem_link::{Command, DataplaneHello, FromDataplane};
 use tandem_policy::{AddressRow, Cdr, DispatcherRow, Transport};
@@ -85,6 +85,7 @@ fn config(weather: &Weather) -> CoreConfig {
             pool_set: 1,
             trunk_set: 100,
             carrier_group: 1,
+            registrar_set: None,
             follow_redirects: weather.follow_redirects,
         },
         dispatcher: DispatcherConfig {
@@ -100,6 +101,7 @@ fn config(weather: &Weather) -> CoreConfig {
             hold_timeout: Duration::from_secs(3600),
             max_duration: weather.max_duration,
         },
+        nat: NatConfig::default(),
         hiding: if weather.hides {
             HidingConfig {
                 enabled: true,
@@ -362,6 +364,7 @@ impl Proxy {
                     local,
                     destination,
                     connect,
+                    existing: _,
                     server_name: _,
                     bytes,
                 } => wishes.push(Wish::Send {

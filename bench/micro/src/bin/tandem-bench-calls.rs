@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use tandem_call::{
     Core, CoreConfig, DispatcherConfig, GuardConfig, HidingConfig, Input, KeyRing, MediaConfig,
-    MessageLimits, Now, Output, Path, RealmConfig, RoutingConfig, Side, Tables,
+    MessageLimits, NatConfig, Now, Output, Path, RealmConfig, RoutingConfig, Side, Tables,
 };
 use tandem_link::{Command, DataplaneHello, FlowReport, FlowSpec, FromDataplane, LegStats};
 use tandem_link::{SlotTable, VERSION};
@@ -451,6 +451,7 @@ fn config() -> Result<CoreConfig, Box<dyn Error>> {
             pool_set: 1,
             trunk_set: 100,
             carrier_group: 1,
+            registrar_set: None,
             follow_redirects: false,
         },
         dispatcher: DispatcherConfig {
@@ -467,6 +468,7 @@ fn config() -> Result<CoreConfig, Box<dyn Error>> {
             max_duration: Duration::ZERO,
         },
         // As the appliance does by default.
+        nat: NatConfig::default(),
         hiding: HidingConfig {
             enabled: true,
             keys: Some(KeyRing::generate([7; 35])),

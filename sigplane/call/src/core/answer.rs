@@ -284,7 +284,9 @@ impl Core {
             }
             (_, 300..400) => {
                 self.counters.add(Counter::Redirects);
-                let follow = self.config.routing.follow_redirects && !cancelled;
+                // A user agent does not decide whom we call.
+                let is_agent = matches!(branch.candidate, Candidate::Flow { .. });
+                let follow = self.config.routing.follow_redirects && !cancelled && !is_agent;
                 if !follow || !self.redirect(key, hop, message) {
                     let is_final = branch.candidate.target().is_some();
                     self.note_refusal(key, message, is_final);
@@ -375,6 +377,7 @@ impl Core {
                     peer: address,
                     connect: None,
                     hidden: hop.hidden,
+                    flow: false,
                 };
                 Some((q, message::start_line_uri(uri).to_vec(), hop))
             })

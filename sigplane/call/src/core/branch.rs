@@ -101,10 +101,12 @@ impl Core {
     }
 
     /// The Request-URI of a request for a candidate: the target's host in the place of ours, by its
-    /// name if it has one.
-    pub(super) fn uri_for(&self, candidate: &Candidate, uri: &[u8]) -> Vec<u8> {
+    /// name if it has one. What a registered user agent asks for is for the registrar to understand, so it
+    /// changes only where it names us.
+    pub(super) fn uri_for(&self, candidate: &Candidate, came: Hop, uri: &[u8]) -> Vec<u8> {
         match candidate {
-            Candidate::Contact { uri, .. } => uri.clone(),
+            Candidate::Contact { uri, .. } | Candidate::Flow { uri, .. } => uri.clone(),
+            Candidate::Target { .. } if came.flow && !self.names_us(uri) => uri.to_vec(),
             Candidate::Target { id, server } => {
                 let named = self.dispatcher.target(*id).and_then(|t| t.wanted.named());
                 retarget(uri, named.as_deref(), server.address)
@@ -115,7 +117,7 @@ impl Core {
     /// How a candidate on this side is reached.
     pub(super) fn hop_of(&self, candidate: &Candidate, side: Side) -> Option<Hop> {
         Some(match candidate {
-            Candidate::Contact { hop, .. } => *hop,
+            Candidate::Contact { hop, .. } | Candidate::Flow { hop, .. } => *hop,
             Candidate::Target { server, .. } => {
                 let peer = server.address;
                 let (path, local) = self.config.way(side, server.transport, peer)?;
@@ -125,6 +127,7 @@ impl Core {
                     peer,
                     connect: None,
                     hidden: self.hides(side),
+                    flow: false,
                 }
             }
         })
@@ -176,21 +179,24 @@ impl Core {
         };
         let caller = call.record.caller.clone();
         let branch = self.tokens.branch();
-        let uri = self.uri_for(&candidate, message.uri());
+        let uri = self.uri_for(&candidate, caller.hop, message.uri());
         let onward = Onward {
             uri: &uri,
             via: &self.via(hop, &branch),
-            routes: &[],
+            routes: candidate.routes(),
             record_route: Some(&self.record_route(hop)),
             contact: &self.contact_for(&caller, hop),
             body,
         };
         let (client, cancel) = self.send_invite(now, &message, &onward, hop, &branch);
         self.clients.insert(client, ClientUse::Invite(key));
-        self.timers.set(
-            Timer::FirstResponse(key, client),
-            now.mono + self.config.dispatcher.first_response,
-        );
+        // There is nobody else to ask for a user agent: it has the time of its transaction.
+        if !matches!(candidate, Candidate::Flow { .. }) {
+            self.timers.set(
+                Timer::FirstResponse(key, client),
+                now.mono + self.config.dispatcher.first_response,
+            );
+        }
         let target = candidate.target();
         let destination = match target.and_then(|id| self.dispatcher.target(id)) {
             Some(target) => target.row.destination.clone(),
@@ -245,6 +251,14 @@ impl Core {
         let Some(branch) = self.take_branch(key, client) else {
             return;
         };
+        if matches!(branch.candidate, Candidate::Flow { .. }) {
+            let answer = self.flow_failed(failure);
+            let cause = match failure {
+                Failure::Silence => EndCause::NoAnswer,
+                Failure::Unreachable => EndCause::Rejected,
+            };
+            return self.reject(now, key, &answer, cause);
+        }
         self.counters.add(match failure {
             Failure::Silence => Counter::FailoverSilence,
             Failure::Unreachable => Counter::FailoverUnreachable,

@@ -19,8 +19,11 @@ impl Core {
     ///
     /// A connection that the peer was last seen on is used again as long as it lives, if the address
     /// names the same host (RFC 5923): behind a NAT it is the only way. Another transport than
-    /// that is taken only where the URI asks for it.
+    /// that is taken only where the URI asks for it. A registered user agent is where it registered from.
     pub(super) fn way_to(&self, peer: &Peer) -> Hop {
+        if peer.hop.flow {
+            return peer.hop;
+        }
         let next = peer.routes.first().unwrap_or(&peer.target);
         let seen = peer.hop.peer;
         let spoken = self.config.transport(peer.hop.path);
@@ -53,6 +56,7 @@ impl Core {
                 peer: address,
                 connect: None,
                 hidden: peer.hop.hidden,
+                flow: false,
             },
             None if spoken.is_reliable() && address.ip() == seen.ip() => Hop {
                 connect: Some(address),

@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-use tandem_sip::{FramingError, Index, NameAddr, TOKEN_PREFIX};
+use tandem_sip::{FramingError, Index, NameAddr, Start, TOKEN_PREFIX};
 
 use super::Core;
 use crate::config::Side;
@@ -131,6 +131,7 @@ impl Core {
         let mut outward = Outward {
             rules: &self.config.hiding,
             call_id: None,
+            contacts_pass: false,
             reference: &mut |call_id| self.shown(call_id, &is_inside),
             is_inside: &is_inside,
             is_known: &is_known,
@@ -149,6 +150,7 @@ impl Core {
             }
         };
         outward.call_id = call_id.as_deref();
+        outward.contacts_pass = is_registered(bytes, &index);
         Ok(outward.apply(bytes, &index))
     }
 
@@ -262,7 +264,7 @@ impl Core {
     /// Whether an address is of the inside, seen from the other end of this hop: one of ours on that
     /// side, a media server's, or, unless it must be known for certain, any private one that the
     /// carrier side does not have itself.
-    fn is_inside(&self, hop: Hop, ip: IpAddr, or_private: bool) -> bool {
+    pub(super) fn is_inside(&self, hop: Hop, ip: IpAddr, or_private: bool) -> bool {
         let ip = ip.to_canonical();
         let private = is_private(ip);
         if !private && !self.neighbours.has_public {
@@ -282,12 +284,13 @@ impl Core {
     /// Keeps who is where, as the tables and DNS say.
     pub(super) fn note_neighbours(&mut self) {
         let routing = &self.config.routing;
-        let addresses = |set: u32| {
+        let addresses = |set: u32| -> HashSet<IpAddr> {
             let members = self.dispatcher.members(set);
             let all = members.flat_map(tandem_policy::Target::addresses);
             all.map(|a| a.ip().to_canonical()).collect()
         };
-        let pool: HashSet<IpAddr> = addresses(routing.pool_set);
+        let mut pool: HashSet<IpAddr> = addresses(routing.pool_set);
+        pool.extend(routing.registrar_set.map(addresses).unwrap_or_default());
         let ours = self.config.addresses(Side::Internal);
         self.neighbours = Neighbours {
             has_public: ours.chain(pool.iter().copied()).any(|ip| !is_private(ip)),
@@ -330,6 +333,12 @@ pub(super) fn as_asked(request: &Message<'_>, bytes: Vec<u8>) -> Vec<u8> {
         },
     );
     asked.unwrap_or(bytes)
+}
+
+/// Whether this is a registrar's answer: its Contacts are those of user agents (see `register`).
+fn is_registered(bytes: &[u8], index: &Index) -> bool {
+    matches!(index.start, Start::Response { .. })
+        && value_of(bytes, index, Name::CSeq).is_some_and(|c| c.ends_with(b"REGISTER"))
 }
 
 /// The value of the first field of this name.

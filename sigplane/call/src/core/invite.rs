@@ -12,7 +12,7 @@ use crate::call::{Call, Exchange, Setup};
 use crate::config::Side;
 use crate::counters::Counter;
 use crate::io::Now;
-use crate::message::{Message, Name, response_hop};
+use crate::message::{Name, response_hop};
 use crate::record::{Direction, Hop, Peer, Record};
 use tandem_policy::defence::Sight;
 use tandem_policy::{CdrMedia, EndCause};
@@ -23,6 +23,19 @@ pub(super) struct Decision {
     pub(super) direction: Direction,
     /// The dispatcher set.
     pub(super) set: u32,
+    /// Whether the caller is a registered user agent.
+    pub(super) registered: bool,
+}
+
+impl Decision {
+    /// A request, and how its sender is reached from now on.
+    pub(super) const fn arrival<'m, 'a>(&self, arrival: Arrival<'m, 'a>) -> Arrival<'m, 'a> {
+        let hop = Hop {
+            flow: self.registered,
+            ..arrival.hop
+        };
+        Arrival { hop, ..arrival }
+    }
 }
 
 impl Core {
@@ -40,12 +53,20 @@ impl Core {
         if !self.has_tables {
             return self.too_early(now, arrival, server_key);
         }
-        let Some(decision) = self.decide(arrival.hop) else {
+        let Some(decision) = self.decide(now, arrival.hop) else {
             self.counters.add(Counter::Forbidden);
             self.saw(arrival.hop, Sight::Failure);
             return self.reply(arrival, &Answer::new(403, "Forbidden"));
         };
-        if self.is_merged(message) {
+        let arrival = decision.arrival(arrival);
+        if decision.registered {
+            self.counters.add(Counter::FromRegistered);
+        }
+        let agent = match self.flow_route(arrival) {
+            Ok(agent) => agent,
+            Err(answer) => return self.reply(arrival, &answer),
+        };
+        if self.is_merged(arrival) {
             self.counters.add(Counter::LoopDetected);
             return self.reply(arrival, &Answer::new(482, "Loop Detected"));
         }
@@ -110,7 +131,10 @@ impl Core {
             let answer = Answer::unavailable().with("Retry-After", b"5");
             return self.reject(now, key, &answer, EndCause::Local);
         }
-        let candidates = self.candidates(now, decision.set, message.call_id());
+        let candidates = match agent {
+            Some(agent) => VecDeque::from([agent]),
+            None => self.candidates(now, decision.set, message.call_id()),
+        };
         if let Some(setup) = self.setup_mut(key) {
             setup.sets = candidates.into_iter().map(|c| vec![c]).collect();
         }
@@ -118,29 +142,40 @@ impl Core {
     }
 
     /// What becomes of a call from there; none when its sender may not call.
-    pub(super) fn decide(&self, hop: Hop) -> Option<Decision> {
+    pub(super) fn decide(&self, now: Now, hop: Hop) -> Option<Decision> {
         let routing = &self.config.routing;
         let side = self.config.side(hop.path)?;
-        self.may_call(side, hop).then_some(match side {
-            Side::External => Decision {
+        if !self.may_call(side, hop) {
+            let set = routing.registrar_set?;
+            return self.is_registered(now, hop).then_some(Decision {
                 direction: Direction::Inbound,
-                set: routing.pool_set,
-            },
-            Side::Internal => Decision {
-                direction: Direction::Outbound,
-                set: routing.trunk_set,
-            },
+                set,
+                registered: true,
+            });
+        }
+        let (direction, set) = match side {
+            Side::External => (Direction::Inbound, routing.pool_set),
+            Side::Internal => (Direction::Outbound, routing.trunk_set),
+        };
+        Some(Decision {
+            direction,
+            set,
+            registered: false,
         })
     }
 
     /// Whether this very request is being served already, but came on another way (RFC 3261
-    /// section 8.2.2.2): it has looped, or was forked and merged.
-    fn is_merged(&self, message: &Message<'_>) -> bool {
+    /// section 8.2.2.2): it has looped, or was forked and merged. A call from a registered user agent that
+    /// the registrar sends on to another one is a spiral: it comes from the other side.
+    fn is_merged(&self, arrival: Arrival<'_, '_>) -> bool {
+        let message = arrival.message;
+        let side = self.config.side(arrival.hop.path);
         self.keys_of(message.call_id())
             .iter()
             .filter_map(|k| self.calls.get(k))
             .any(|call| {
                 call.setup.is_some()
+                    && self.config.side(call.record.caller.hop.path) == side
                     && call.record.from_tag == message.tag_of_from()
                     && call.record.caller.cseq == message.cseq()
             })
@@ -153,7 +188,7 @@ impl Core {
 
     /// A number that no other call of this node has or had: made from the time, so that it needs no
     /// memory of its own.
-    fn new_key(&mut self, now: Now) -> u64 {
+    pub(super) fn new_key(&mut self, now: Now) -> u64 {
         self.last_key = (now.wall_ms << 11).max(self.last_key + 1);
         self.last_key
     }

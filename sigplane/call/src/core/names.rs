@@ -229,9 +229,12 @@ impl Core {
         fit.find(|s| s.address.ip() == peer.hop.peer.ip()).or(first)
     }
 
-    /// What is to be looked up before a request can go to a peer; none when that is an address, or
-    /// a name that leads nowhere by its nature.
+    /// What is to be looked up before a request can go to a peer; none when that is an address, a
+    /// registered user agent's flow, or a name that leads nowhere by its nature.
     fn errand_of(&self, peer: &Peer) -> Option<Errand> {
+        if peer.hop.flow {
+            return None;
+        }
         let wanted = message::named_host(peer.routes.first().unwrap_or(&peer.target))?;
         Some(self.errand(wanted, self.config.side(peer.hop.path)?))
     }

@@ -24,10 +24,10 @@ use crate::record::Hop;
 #[derive(Debug)]
 pub(super) struct Passage {
     /// As it came.
-    request: Arc<[u8]>,
-    came: Hop,
+    pub(super) request: Arc<[u8]>,
+    pub(super) came: Hop,
     /// Its Via headers, for responses.
-    vias: Vec<u8>,
+    pub(super) vias: Vec<u8>,
     /// Where it is now.
     client: ClientId,
     candidate: Candidate,
@@ -44,16 +44,24 @@ impl Core {
         if !self.has_tables {
             return self.too_early(now, arrival, server_key);
         }
-        let Some(decision) = self.decide(arrival.hop) else {
+        let Some(decision) = self.decide(now, arrival.hop) else {
             self.counters.add(Counter::Forbidden);
             self.saw(arrival.hop, Sight::Failure);
             return self.reply(arrival, &Answer::new(403, "Forbidden"));
         };
-        let candidates = self.candidates(now, decision.set, arrival.message.call_id());
+        let arrival = decision.arrival(arrival);
+        if decision.registered {
+            self.counters.add(Counter::FromRegistered);
+        }
+        let candidates = match self.flow_route(arrival) {
+            Ok(Some(agent)) => VecDeque::from([agent]),
+            Ok(None) => self.candidates(now, decision.set, arrival.message.call_id()),
+            Err(answer) => return self.reply(arrival, &answer),
+        };
         self.begin_passage(now, arrival, server_key, candidates);
     }
 
-    fn begin_passage(
+    pub(super) fn begin_passage(
         &mut self,
         now: Now,
         arrival: Arrival<'_, '_>,
@@ -87,18 +95,24 @@ impl Core {
                 self.counters.add(Counter::TargetsWithoutWay);
                 continue;
             };
-            let uri = self.uri_for(&candidate, message.uri());
+            let uri = self.uri_for(&candidate, came, message.uri());
             let branch = self.tokens.branch();
-            let user = crate::message::plain_user(message.contact_uri().unwrap_or_default());
-            let onward = Onward {
-                uri: &uri,
-                via: &self.via(hop, &branch),
-                routes: &[],
-                record_route: None,
-                contact: &self.contact_of(user.unwrap_or(b"tandem"), hop),
-                body: &Body::Same,
+            let via = self.via(hop, &branch);
+            let bytes: Arc<[u8]> = if message.method() == b"REGISTER" {
+                let head = self.register_head(message, came, hop);
+                compose::register(message, &uri, &via, &head).into()
+            } else {
+                let user = crate::message::plain_user(message.contact_uri().unwrap_or_default());
+                let onward = Onward {
+                    uri: &uri,
+                    via: &via,
+                    routes: candidate.routes(),
+                    record_route: None,
+                    contact: &self.contact_of(user.unwrap_or(b"tandem"), hop),
+                    body: &Body::Same,
+                };
+                compose::onward(message, &onward).into()
             };
-            let bytes: Arc<[u8]> = compose::onward(message, &onward).into();
             let client = self
                 .layer
                 .request(now.mono, branch.as_bytes(), Method::Other, hop, bytes);
@@ -147,6 +161,9 @@ impl Core {
         let Some(passage) = self.passages.get(&server) else {
             return;
         };
+        if message.cseq_method() == b"REGISTER" {
+            return self.register_response(now, server, message);
+        }
         let user = crate::message::plain_user(message.contact_uri().unwrap_or_default());
         let contact = self.contact_of(user.unwrap_or(b"tandem"), passage.came);
         // Contacts of a redirection would show one side to the other.
@@ -178,6 +195,10 @@ impl Core {
         {
             return;
         }
+        let is_agent = |p: &Passage| matches!(p.candidate, Candidate::Flow { .. });
+        if self.passages.get(&server).is_some_and(is_agent) {
+            return self.agent_failed(now, server, failure);
+        }
         self.passage_failed_at(now, server, failure == Failure::Silence);
         self.counters.add(match failure {
             Failure::Silence => Counter::FailoverSilence,
@@ -188,6 +209,21 @@ impl Core {
             self.passage_goes_on(now, server);
         } else {
             self.layer.forget(server);
+        }
+    }
+
+    /// The user agent that it is for is not reached.
+    fn agent_failed(&mut self, now: Now, server: ServerId, failure: Failure) {
+        let answer = self.flow_failed(failure);
+        let Some(passage) = self.passages.remove(&server) else {
+            return;
+        };
+        self.clients.remove(&passage.client);
+        match (failure, Message::read(&passage.request)) {
+            (Failure::Unreachable, Ok(message)) => {
+                self.respond(now, server, &passage.vias, &message, &answer);
+            }
+            _ => self.layer.forget(server),
         }
     }
 

@@ -11,7 +11,7 @@ use tandem_transaction::{ClientId, Method};
 
 use super::timer::Timer;
 use super::{ClientUse, Core};
-use crate::compose::{self, ALLOW, Draft};
+use crate::compose::{ALLOW, Draft};
 use crate::config::Side;
 use crate::counters::Counter;
 use crate::io::Now;
@@ -51,12 +51,17 @@ impl Core {
     /// The targets that calls go to, with their side.
     pub(super) fn routed(&self) -> impl Iterator<Item = (&Target, Side)> + '_ {
         let routing = &self.config.routing;
+        let registrars = routing
+            .registrar_set
+            .filter(|set| *set != routing.pool_set)
+            .map(|set| (set, Side::Internal));
         let sides = [
             (routing.pool_set, Side::Internal),
             (routing.trunk_set, Side::External),
         ];
         sides
             .into_iter()
+            .chain(registrars)
             .flat_map(move |(set, side)| self.dispatcher.members(set).map(move |t| (t, side)))
     }
 
@@ -81,31 +86,18 @@ impl Core {
             return self.counters.add(Counter::TargetsWithoutWay);
         };
         let branch = self.tokens.branch();
-        let (tag, call_id) = (self.tokens.token(), self.tokens.token());
         let row = self.dispatcher.target(target);
         let named = row.and_then(|t| t.wanted.named());
         let uri = format!("sip:{}", named.unwrap_or_else(|| peer.to_string()));
-        let contact = compose::contact(b"tandem", transport, local);
-        let own = format!("<sip:tandem@{local}>");
-        let request = Draft::request(b"OPTIONS", uri.as_bytes())
-            .header("Via", &compose::via(transport, local, &branch))
-            .header("Max-Forwards", b"70")
-            .header("From", format!("{own};tag={tag}").as_bytes())
-            .header("To", format!("<{uri}>").as_bytes())
-            .header("Call-ID", call_id.as_bytes())
-            .header("CSeq", b"1 OPTIONS")
-            .header("Contact", &contact)
-            .header("Accept", b"application/sdp")
-            .header("Allow", ALLOW.as_bytes())
-            .header("User-Agent", self.config.server.as_bytes())
-            .finish(b"");
         let hop = Hop {
             path,
             local,
             peer,
             connect: None,
             hidden: None,
+            flow: false,
         };
+        let request = self.own_options(&uri, hop, &branch);
         let client = self.layer.request(
             now.mono,
             branch.as_bytes(),
@@ -126,6 +118,24 @@ impl Core {
         self.timers.set(Timer::ProbeTimeout(target), timeout);
         self.counters.add(Counter::ProbesSent);
         self.flush();
+    }
+
+    /// An OPTIONS of our own.
+    pub(super) fn own_options(&mut self, uri: &str, hop: Hop, branch: &str) -> Vec<u8> {
+        let (tag, call_id) = (self.tokens.token(), self.tokens.token());
+        let own = format!("<sip:tandem@{}>", hop.local);
+        Draft::request(b"OPTIONS", uri.as_bytes())
+            .header("Via", &self.via(hop, branch))
+            .header("Max-Forwards", b"70")
+            .header("From", format!("{own};tag={tag}").as_bytes())
+            .header("To", format!("<{uri}>").as_bytes())
+            .header("Call-ID", call_id.as_bytes())
+            .header("CSeq", b"1 OPTIONS")
+            .header("Contact", &self.contact_of(b"tandem", hop))
+            .header("Accept", b"application/sdp")
+            .header("Allow", ALLOW.as_bytes())
+            .header("User-Agent", self.config.server.as_bytes())
+            .finish(b"")
     }
 
     pub(super) fn probe_answered(&mut self, now: Now, target: i64, code: u16) {

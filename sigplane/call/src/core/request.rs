@@ -155,13 +155,18 @@ impl Core {
                 self.counters.add(Counter::NoSuchDialog);
                 self.reply(arrival, &Answer::no_such_dialog());
             }
-            b"REGISTER" | b"PRACK" | b"UPDATE" => {
-                self.counters.add(Counter::MethodNotAllowed);
-                let answer = Answer::new(405, "Method Not Allowed").with("Allow", ALLOW.as_bytes());
-                self.reply(arrival, &answer);
+            b"REGISTER" => self.register(now, arrival, key),
+            b"PRACK" | b"UPDATE" => {
+                self.not_allowed(arrival);
             }
             _ => self.pass(now, arrival, key),
         }
+    }
+
+    pub(super) fn not_allowed(&mut self, arrival: Arrival<'_, '_>) {
+        self.counters.add(Counter::MethodNotAllowed);
+        let answer = Answer::new(405, "Method Not Allowed").with("Allow", ALLOW.as_bytes());
+        self.reply(arrival, &answer);
     }
 
     /// Before the tables were read nobody can be told from a stranger. Answered by a transaction:

@@ -33,12 +33,16 @@ impl Core {
             .layer
             .response(now.mono, &key, message.code(), message.to_value())
         {
+            Response::Unmatched if self.keepalive_answered(hop, message) => return,
             Response::Unmatched => return self.unmatched(hop),
             Response::Absorbed(_) => return self.counters.add(Counter::ResponsesAbsorbed),
             Response::Pass(id) => id,
         };
         // The ACK of a failure goes out before anything that follows from it.
         self.flush();
+        // A user agent's answer comes by its flow.
+        let flow = self.layer.client_hop(id).is_some_and(|h| h.flow);
+        let hop = Hop { flow, ..hop };
         match self.clients.get(&id).copied() {
             Some(ClientUse::Invite(key)) => self.invite_response(now, key, id, hop, message),
             Some(ClientUse::Late) => self.late_response(now, id, hop, message),

@@ -38,7 +38,7 @@ impl std::fmt::Display for RestoreError {
 impl std::error::Error for RestoreError {}
 
 impl Core {
-    /// Takes up a call from the journal. Before the first input, and followed by draining
+    /// Takes up a call, or a flow with a registered user agent, from the journal. Before the first input, and followed by draining
     /// [`Self::output`]: a call that was not answered yet ends here, with its CDR, and so does one
     /// whose ports are not to be had any more.
     ///
@@ -46,10 +46,17 @@ impl Core {
     /// Names the record; the others are not harmed.
     pub fn restore(&mut self, now: Now, key: u64, body: &[u8]) -> Result<(), RestoreError> {
         self.last_key = self.last_key.max(key);
-        let mut record = journal::decode(body).map_err(|reason| {
-            self.counters.add(Counter::JournalUnreadable);
-            RestoreError { key, reason }
-        })?;
+        let unreadable = |reason| RestoreError { key, reason };
+        let binding = journal::decode_binding(body).transpose();
+        let record = match binding.map_err(unreadable) {
+            Ok(Some(binding)) => {
+                self.restore_binding(now, key, binding);
+                return Ok(());
+            }
+            Ok(None) => journal::decode(body).map_err(unreadable),
+            Err(error) => Err(error),
+        };
+        let mut record = record.inspect_err(|_| self.counters.add(Counter::JournalUnreadable))?;
         if record.ending.is_some() {
             self.counters.add(Counter::CallsLost);
             self.write_off(now, key, record);

@@ -50,7 +50,9 @@ impl Core {
                 self.access.is_member(routing.carrier_group, hop.peer)
                     || self.dispatcher.is_member(routing.trunk_set, hop.peer.ip())
             }
-            Side::Internal => self.dispatcher.is_member(routing.pool_set, hop.peer.ip()),
+            Side::Internal => std::iter::once(routing.pool_set)
+                .chain(routing.registrar_set)
+                .any(|set| self.dispatcher.is_member(set, hop.peer.ip())),
         }
     }
 
@@ -79,11 +81,19 @@ impl Core {
             .calls
             .get_mut(&place.key)
             .and_then(|call| call.record.end_mut(place.from, place.tag))
-            .filter(|sender| sender.hop != arrival.hop && sender.cseq <= arrival.message.cseq());
+            .filter(|sender| sender.cseq <= arrival.message.cseq());
         let Some(sender) = sender else {
             return false;
         };
-        sender.hop = arrival.hop;
+        let flow = sender.hop.flow;
+        let hop = Hop {
+            flow,
+            ..arrival.hop
+        };
+        if sender.hop == hop {
+            return false;
+        }
+        sender.hop = hop;
         self.counters.add(Counter::SourcesChanged);
         true
     }

@@ -26,6 +26,10 @@ pub(super) enum Timer {
     RelayC(ServerId),
     /// The target of a request outside of calls has been silent for too long.
     Passage(ServerId),
+    /// The registrations over a flow end.
+    Binding(u64),
+    /// A registered user agent's NAT is to be kept open.
+    Keepalive(u64),
     /// The target is to be probed.
     Probe(i64),
     /// A target's name is to be looked up.
@@ -53,6 +57,8 @@ impl Core {
                 Timer::Reports(key) => self.reports_missing(now, key),
                 Timer::RelayC(server) => self.relay_rang_out(now, server),
                 Timer::Passage(server) => self.passage_silent(now, server),
+                Timer::Binding(key) => self.binding_expired(now, key),
+                Timer::Keepalive(key) => self.keepalive(now, key),
                 Timer::Probe(target) => self.probe(now, target),
                 Timer::Locate(target) => self.locate_target(now, target),
                 Timer::Held => self.held_too_long(now),

@@ -42,6 +42,18 @@ pub enum Opened {
     Forged,
 }
 
+/// What is behind a token of another kind than Call-IDs'.
+pub(super) enum Sealed {
+    /// No such token.
+    Foreign,
+    /// It names a key that we do not have.
+    NoKey,
+    /// It names a key of ours, and was not made with it.
+    Forged,
+    /// Ours, and what was sealed.
+    Ours(Vec<u8>),
+}
+
 /// Why a file of keys cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyFault {
@@ -164,6 +176,39 @@ impl KeyRing {
         match opened {
             Some(call_id) => Opened::Ours { call_id, key },
             None => Opened::Forged,
+        }
+    }
+
+    /// Seals bytes as a token of another kind, which begins with `prefix` and the key's name.
+    pub(super) fn seal_with(&self, prefix: &[u8], id: KeyId, plain: &[u8]) -> Option<Vec<u8>> {
+        let mut cipher = self.cipher(id)?;
+        let mut token = Vec::with_capacity(prefix.len() + 4 + (plain.len() + 18) / 3 * 4);
+        token.extend_from_slice(prefix);
+        token.extend_from_slice(URL_SAFE_NO_PAD.encode(id.0).as_bytes());
+        let sealed = cipher.encrypt([token.as_slice()], plain).ok()?;
+        token.extend_from_slice(URL_SAFE_NO_PAD.encode(sealed).as_bytes());
+        Some(token)
+    }
+
+    /// Undoes [`Self::seal_with`].
+    pub(super) fn open_with(&self, prefix: &[u8], token: &[u8]) -> Sealed {
+        let parts = token
+            .split_at_checked(prefix.len() + 4)
+            .filter(|(head, _)| head.starts_with(prefix));
+        let Some((head, sealed)) = parts else {
+            return Sealed::Foreign;
+        };
+        let cipher = head
+            .get(prefix.len()..)
+            .and_then(|text| URL_SAFE_NO_PAD.decode(text).ok())
+            .and_then(|id| self.cipher(KeyId(id.try_into().ok()?)));
+        let Some(mut cipher) = cipher else {
+            return Sealed::NoKey;
+        };
+        let sealed = URL_SAFE_NO_PAD.decode(sealed).ok();
+        match sealed.and_then(|sealed| cipher.decrypt([head], &sealed).ok()) {
+            Some(plain) => Sealed::Ours(plain),
+            None => Sealed::Forged,
         }
     }
 

@@ -15,6 +15,8 @@ pub(crate) struct Outward<'a> {
     pub(crate) rules: &'a HidingConfig,
     /// The Call-ID to show; none for the message's own.
     pub(crate) call_id: Option<&'a [u8]>,
+    /// Contacts pass: they are those of user agents.
+    pub(crate) contacts_pass: bool,
     /// The Call-ID to show for that of another call; none for itself.
     pub(crate) reference: &'a mut dyn FnMut(&[u8]) -> Option<Vec<u8>>,
     /// Whether an address is of the inside, as far as anybody can tell.
@@ -76,6 +78,7 @@ impl Outward<'_> {
             | Name::WwwAuthenticate
             | Name::ProxyAuthenticate
             | Name::Identity => Change::Keep,
+            Name::Contact if self.contacts_pass => Change::Keep,
             Name::Server | Name::UserAgent if self.rules.hide_software => Change::Drop,
             // The carrier's own address of record may be a private one that nobody here knows.
             Name::From | Name::To if self.call_id.is_none() => Scrub {

@@ -16,6 +16,7 @@ mod media;
 mod names;
 mod ourselves;
 mod passages;
+mod registered;
 mod rest;
 mod setup;
 mod streams;

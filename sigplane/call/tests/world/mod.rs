@@ -18,7 +18,8 @@ use std::time::Duration;
 
 use tandem_call::{
     Core, CoreConfig, DispatcherConfig, GuardConfig, HidingConfig, Input, MediaConfig,
-    MessageLimits, Now, Output, Path, RealmConfig, RoutingConfig, SendError, Side, Tables,
+    MessageLimits, NatConfig, Now, Output, Path, RealmConfig, RoutingConfig, SendError, Side,
+    Tables,
 };
 use tandem_link::{
     Command, DataplaneHello, DirectionStats, Event, FlowId, FlowReport, FlowSpec, FromDataplane,
@@ -60,6 +61,7 @@ pub fn config() -> CoreConfig {
             pool_set: 1,
             trunk_set: 100,
             carrier_group: 1,
+            registrar_set: None,
             follow_redirects: false,
         },
         dispatcher: DispatcherConfig {
@@ -77,6 +79,7 @@ pub fn config() -> CoreConfig {
         },
         hiding: HidingConfig::off(),
         guard: GuardConfig::default(),
+        nat: NatConfig::default(),
     }
 }
 
@@ -113,6 +116,7 @@ pub struct Packet {
     pub path: Path,
     pub to: SocketAddr,
     pub connect: Option<SocketAddr>,
+    pub existing: bool,
     pub server_name: Option<Arc<str>>,
     pub text: String,
 }
@@ -265,6 +269,7 @@ impl World {
                     path,
                     destination,
                     connect,
+                    existing,
                     server_name,
                     bytes,
                     local: _,
@@ -274,6 +279,7 @@ impl World {
                         path,
                         to: destination,
                         connect,
+                        existing,
                         server_name,
                         text,
                     });

@@ -29,6 +29,8 @@ pub(crate) struct Way {
     pub(crate) destination: SocketAddr,
     /// Of a stream, where to connect to when there is no connection with the destination.
     pub(crate) connect: Option<SocketAddr>,
+    /// Of a stream: only by the connection that is there.
+    pub(crate) existing: bool,
     /// Over TLS, whose certificate a server must show; none for the address itself.
     pub(crate) server_name: Option<Arc<str>>,
 }

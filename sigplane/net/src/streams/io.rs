@@ -20,6 +20,8 @@ pub struct StreamSend {
     /// Where it goes when that connection is gone: by any open connection of the listener with this peer, or by a new
     /// one (TCP and TLS only).
     pub destination: SocketAddr,
+    /// No new one is opened.
+    pub existing: bool,
     /// The name that the server's certificate must have, and that we ask for. None: the destination's address.
     pub server_name: Option<String>,
     /// The message.

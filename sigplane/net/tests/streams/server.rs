@@ -188,6 +188,7 @@ pub(crate) fn order(destination: SocketAddr, bytes: &[u8], tag: u64) -> StreamSe
         connection: None,
         listener: 0,
         destination,
+        existing: false,
         server_name: None,
         bytes: bytes.to_vec(),
         tag,
