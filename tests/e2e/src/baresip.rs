@@ -1,11 +1,14 @@
 //! baresip: a real telephone that plays one file and records another.
 
-use std::net::IpAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
+use crate::kamailio::{DOMAIN, PASSWORD};
+use crate::topology::OUTSIDE;
 use crate::wav::Sound;
 use crate::{Failure, Lab, Namespace, Process, Result};
 
@@ -97,6 +100,67 @@ impl Baresip {
         let mut process = lab.peer(namespace, name, "baresip", &arguments, &folder)?;
         process.wait_for_words("baresip is ready", 1, Duration::from_secs(10))?;
         Ok(Self { process, folder })
+    }
+
+    /// Starts one that registers as `name` with the registrar's password, through the appliance by `transport`,
+    /// answers calls, and calls when it is told.
+    ///
+    /// # Errors
+    /// When it is not registered in time.
+    pub fn registered(
+        lab: &Lab,
+        name: &str,
+        address: IpAddr,
+        says: &Sound,
+        transport: &str,
+        config: &str,
+    ) -> Result<Self> {
+        let config = format!("ctrl_tcp_listen {address}:4444\nmodule_app ctrl_tcp.so\n{config}");
+        let folder = prepare(lab, name, address, says, "auto", &config)?;
+        let port = if transport == "tls" { 5061 } else { 5060 };
+        lab.write(
+            &folder.join("accounts"),
+            &format!(
+                "<sip:{name}@{DOMAIN};transport={transport}>;auth_user={name};auth_pass={PASSWORD};\
+                 outbound=\"sip:{OUTSIDE}:{port};transport={transport}\";regint=60;answermode=auto;audio_codecs=pcma\n"
+            ),
+        )?;
+        let mut phone = Self::start(lab, &lab.carrier, name, address, folder, &[])?;
+        phone
+            .process
+            .wait_for_words("200 OK", 1, Duration::from_secs(10))?;
+        Ok(phone)
+    }
+
+    /// Has it call.
+    ///
+    /// # Errors
+    /// When it does not listen to us.
+    pub fn dial(&self, lab: &Lab, address: IpAddr, uri: &str) -> Result<()> {
+        let command = format!("{{\"command\":\"dial\",\"params\":\"{uri}\"}}");
+        let text = format!("{}:{command},", command.len());
+        lab.carrier.enter(|| {
+            let told = || {
+                let mut control = TcpStream::connect((address, 4444))?;
+                control.write_all(text.as_bytes())?;
+                // It answers with what it has done.
+                control.read(&mut [0; 256])
+            };
+            told().map(drop).map_err(Failure::while_("telling baresip"))
+        })
+    }
+
+    /// Kills it: its connections are closed, and it says no word.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Waits until it says something.
+    ///
+    /// # Errors
+    /// When it does not in time.
+    pub fn wait_for_words(&mut self, words: &str, limit: Duration) -> Result<()> {
+        self.process.wait_for_words(words, 1, limit)
     }
 
     /// Waits until its call is up.

@@ -11,6 +11,7 @@ pub mod ctl;
 pub mod dns;
 mod failure;
 pub mod frame;
+pub mod kamailio;
 mod lab;
 mod namespace;
 mod options;

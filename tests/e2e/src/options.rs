@@ -29,6 +29,8 @@ pub struct Options {
     pub trunk: Option<std::net::SocketAddr>,
     /// Who may call in.
     pub carriers: Vec<std::net::IpAddr>,
+    /// The registrars inside: set 2, which `more` may name.
+    pub registrars: Vec<std::net::SocketAddr>,
     /// More of the configuration file.
     pub more: String,
 }
@@ -47,6 +49,7 @@ impl Default for Options {
             pool: SERVERS.map(sip).to_vec(),
             trunk: Some(sip(TRUNK)),
             carriers: vec![CALLER, CALLER6],
+            registrars: vec![],
             more: String::new(),
         }
     }
@@ -145,6 +148,11 @@ probe_interval = {probe_interval}
         if let Some(trunk) = self.trunk {
             sql += &format!(
                 "INSERT INTO dispatcher (setid, destination, description) VALUES (100, 'sip:{trunk}', 'trunk');\n"
+            );
+        }
+        for registrar in &self.registrars {
+            sql += &format!(
+                "INSERT INTO dispatcher (setid, destination, description) VALUES (2, 'sip:{registrar}', 'registrar');\n"
             );
         }
         for carrier in &self.carriers {
