@@ -203,7 +203,8 @@ fn fields(
         if line.is_empty() {
             break whole.start;
         }
-        if bytes.get(line.clone()).is_none_or(|l| l.contains(&b'\r')) {
+        let text = bytes.get(line.clone());
+        if text.is_none_or(|l| memchr::memchr(b'\r', l).is_some()) {
             return Err(Error::HeaderLine);
         }
         if is_fold(bytes, line.start) {
@@ -308,7 +309,7 @@ impl Lines<'_> {
     /// The next line without and with its end (CRLF, or a lone LF as some senders write).
     fn next_line(&mut self) -> Option<(Range<usize>, Range<usize>)> {
         let rest = self.bytes.get(self.at..)?;
-        let lf = rest.iter().position(|b| *b == b'\n')?;
+        let lf = memchr::memchr(b'\n', rest)?;
         let start = self.at;
         let end = start + lf;
         self.at = end + 1;
@@ -433,12 +434,26 @@ fn content_length(bytes: &[u8], fields: &[Field]) -> Result<Option<usize>, Error
 /// A token's character (RFC 3261 section 25.1).
 #[must_use]
 pub const fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
-        )
+    byte < 128 && TOKENS >> byte & 1 == 1
 }
+
+/// A bit for each character of a token.
+const TOKENS: u128 = {
+    let mut bits = 0;
+    let mut byte: u8 = 0;
+    while byte < 128 {
+        let is_in = byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
+            );
+        if is_in {
+            bits |= 1 << byte;
+        }
+        byte += 1;
+    }
+    bits
+};
 
 fn trim(bytes: &[u8], range: Range<usize>) -> Range<usize> {
     let mut range = trim_end(bytes, range);

@@ -83,10 +83,10 @@ impl Draft {
     }
 
     pub(crate) fn finish(self, body: &[u8]) -> Vec<u8> {
-        let mut out = self
-            .header("Content-Length", body.len().to_string().as_bytes())
-            .out;
-        out.extend_from_slice(b"\r\n");
+        let mut out = self.out;
+        out.extend_from_slice(b"Content-Length: ");
+        push_number(&mut out, body.len() as u64);
+        out.extend_from_slice(b"\r\n\r\n");
         out.extend_from_slice(body);
         out
     }
@@ -109,7 +109,9 @@ impl Draft {
         if let (Some(contact), Some(theirs)) = (contact, message.first(Name::Contact)) {
             // Its parameters say what the device is and can (RFC 3840, RFC 5626), not where.
             let parameters = message::contact_parameters(theirs);
-            self = self.header("Contact", &[contact, parameters].concat());
+            for part in [b"Contact: ", contact, parameters, b"\r\n"] {
+                self.out.extend_from_slice(part);
+            }
         }
         match body {
             Body::Same => self.finish(message.body()),
@@ -211,14 +213,17 @@ pub(crate) fn back(
 /// The ACK (without To) and the CANCEL of an INVITE of ours: its start line's URI, its topmost
 /// Via, its Route, From, Call-ID and CSeq number (RFC 3261 sections 9.1 and 17.1.1.3).
 pub(crate) fn hop_by_hop(method: &str, invite: &Message<'_>, onward: &Onward<'_>) -> Draft {
-    let cseq = format!("{} {method}", invite.cseq());
+    let mut cseq = Vec::with_capacity(24);
+    push_number(&mut cseq, invite.cseq().into());
+    cseq.push(b' ');
+    cseq.extend_from_slice(method.as_bytes());
     Draft::request(method.as_bytes(), onward.uri)
         .header("Via", onward.via)
         .headers("Route", onward.routes.iter().map(Vec::as_slice))
         .header("Max-Forwards", b"70")
         .header("From", invite.value_of_from())
         .header("Call-ID", invite.call_id())
-        .header("CSeq", cseq.as_bytes())
+        .header("CSeq", &cseq)
 }
 
 /// Our Via's value.

@@ -36,10 +36,11 @@ mod source;
 mod timer;
 mod view;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
 use tandem_link::SlotTable;
 use tandem_policy::defence::{Blocks, Overload, Refused};
 use tandem_policy::{Access, BadRow, Dispatcher, Thresholds};
@@ -81,13 +82,13 @@ pub struct Core {
     calls: Calls,
     /// The number of the youngest call.
     last_key: u64,
-    clients: HashMap<ClientId, ClientUse>,
+    clients: FxHashMap<ClientId, ClientUse>,
     /// The calls whose first INVITE a server transaction is.
-    setups: HashMap<ServerId, u64>,
-    relays: HashMap<ServerId, Relay>,
-    lates: HashMap<ClientId, Late>,
-    late_relays: HashMap<ClientId, LateRelay>,
-    passages: HashMap<ServerId, Passage>,
+    setups: FxHashMap<ServerId, u64>,
+    relays: FxHashMap<ServerId, Relay>,
+    lates: FxHashMap<ClientId, Late>,
+    late_relays: FxHashMap<ClientId, LateRelay>,
+    passages: FxHashMap<ServerId, Passage>,
     bindings: Bindings,
     access: Access,
     dispatcher: Dispatcher,
@@ -97,7 +98,7 @@ pub struct Core {
     has_tables: bool,
     /// Calls from the journal are not counted among their targets' yet: the tables come later.
     uncounted: bool,
-    probes: HashMap<i64, Probe>,
+    probes: FxHashMap<i64, Probe>,
     names: Names,
     ports: Ports,
     link: Link,
@@ -160,12 +161,12 @@ impl Core {
             timers: TimerTable::default(),
             calls: Calls::default(),
             last_key: 0,
-            clients: HashMap::new(),
-            setups: HashMap::new(),
-            relays: HashMap::new(),
-            lates: HashMap::new(),
-            late_relays: HashMap::new(),
-            passages: HashMap::new(),
+            clients: FxHashMap::default(),
+            setups: FxHashMap::default(),
+            relays: FxHashMap::default(),
+            lates: FxHashMap::default(),
+            late_relays: FxHashMap::default(),
+            passages: FxHashMap::default(),
             bindings: Bindings::default(),
             access: Access::default(),
             dispatcher,
@@ -173,7 +174,7 @@ impl Core {
             bad_rows: Vec::new(),
             has_tables: false,
             uncounted: false,
-            probes: HashMap::new(),
+            probes: FxHashMap::default(),
             names: Names::default(),
             ports,
             link: Link::default(),

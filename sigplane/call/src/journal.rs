@@ -16,12 +16,15 @@ pub(crate) fn encode_binding(binding: &Binding) -> Vec<u8> {
     body
 }
 
+/// What most records need, in bytes.
+const ROOM: usize = 640;
+
 /// Encodes a call's state.
 pub(crate) fn encode(record: &Record) -> Vec<u8> {
-    let mut body = vec![VERSION];
+    let mut body = Vec::with_capacity(ROOM);
+    body.push(VERSION);
     // postcard fails only on types without a known length, which a record does not have.
-    body.extend(postcard::to_allocvec(record).unwrap_or_default());
-    body
+    postcard::to_extend(record, body).unwrap_or_default()
 }
 
 /// Decodes a call's state, or says why it cannot.
@@ -43,5 +46,28 @@ fn whole<'b, T: serde::Deserialize<'b>>(bytes: &'b [u8]) -> Result<T, String> {
         Ok((value, [])) => Ok(value),
         Ok((_, rest)) => Err(format!("{} bytes follow it", rest.len())),
         Err(e) => Err(e.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Serialize;
+
+    #[test]
+    fn bytes_at_once_are_encoded_as_bytes_one_by_one() {
+        #[derive(Serialize)]
+        struct OneByOne(Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>);
+        #[derive(Serialize)]
+        struct AtOnce(
+            #[serde(with = "serde_bytes")] Vec<u8>,
+            #[serde(with = "serde_bytes")] Option<Vec<u8>>,
+            #[serde(with = "serde_bytes")] Option<Vec<u8>>,
+        );
+        // Records of an earlier version of ours are read by this one.
+        let (long, short) = (vec![7; 300], b"ab".to_vec());
+        assert_eq!(
+            postcard::to_allocvec(&OneByOne(long.clone(), Some(short.clone()), None)),
+            postcard::to_allocvec(&AtOnce(long, Some(short), None)),
+        );
     }
 }

@@ -11,7 +11,7 @@ pub(crate) use tandem_sip::{Name, Via};
 
 use crate::io::Path;
 use crate::record::Hop;
-use crate::text::push_address;
+use crate::text::{push_address, push_ip, push_number};
 
 /// A message, its mandatory headers checked.
 #[derive(Clone, Debug)]
@@ -320,7 +320,8 @@ pub(crate) fn via_with_source(text: &[u8], source: SocketAddr) -> Vec<u8> {
         return text.to_vec();
     }
     let mut parts = text.split(|b| *b == b';');
-    let mut out = parts.next().unwrap_or_default().to_vec();
+    let mut out = Vec::with_capacity(text.len() + 64);
+    out.extend_from_slice(parts.next().unwrap_or_default());
     for parameter in parts {
         let name = parameter
             .split(|b| *b == b'=')
@@ -332,9 +333,11 @@ pub(crate) fn via_with_source(text: &[u8], source: SocketAddr) -> Vec<u8> {
             out.extend_from_slice(parameter);
         }
     }
-    out.extend_from_slice(format!(";received={}", source.ip()).as_bytes());
+    out.extend_from_slice(b";received=");
+    push_ip(&mut out, source.ip());
     if let Some(port) = port {
-        out.extend_from_slice(format!(";rport={port}").as_bytes());
+        out.extend_from_slice(b";rport=");
+        push_number(&mut out, port.into());
     }
     out
 }

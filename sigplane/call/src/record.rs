@@ -57,12 +57,14 @@ pub(crate) struct Peer {
     /// The last address that its requests or responses came from, and ours of that side.
     pub(crate) hop: Hop,
     /// Its remote target: the URI of its Contact.
+    #[serde(with = "serde_bytes")]
     pub(crate) target: Vec<u8>,
     /// Its route set, without ourselves.
     pub(crate) routes: Vec<Vec<u8>>,
     /// The highest CSeq that it has used in requests; 0 for none.
     pub(crate) cseq: u32,
     /// The user part of the Contact that we show to the other side in its stead.
+    #[serde(with = "serde_bytes")]
     pub(crate) alias: Vec<u8>,
 }
 
@@ -86,8 +88,10 @@ impl Peer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Dialog {
     /// The callee's tag.
+    #[serde(with = "serde_bytes")]
     pub(crate) tag: Vec<u8>,
     /// The value of To, with that tag.
+    #[serde(with = "serde_bytes")]
     pub(crate) to: Vec<u8>,
     /// The callee.
     pub(crate) callee: Peer,
@@ -114,9 +118,12 @@ pub(crate) struct SessionTimer {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Record {
     pub(crate) direction: Direction,
+    #[serde(with = "serde_bytes")]
     pub(crate) call_id: Vec<u8>,
+    #[serde(with = "serde_bytes")]
     pub(crate) from_tag: Vec<u8>,
     /// The value of From.
+    #[serde(with = "serde_bytes")]
     pub(crate) from: Vec<u8>,
     /// The URIs of From and To, for people.
     pub(crate) from_uri: String,
@@ -130,6 +137,7 @@ pub(crate) struct Record {
     pub(crate) caller: Peer,
     pub(crate) dialogs: Vec<Dialog>,
     /// The tag of the dialog that was answered.
+    #[serde(with = "serde_bytes")]
     pub(crate) confirmed: Option<Vec<u8>>,
     /// An offer came in the 2xx of the INVITE with this CSeq, and its answer will come in the ACK,
     /// from this party.

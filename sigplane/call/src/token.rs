@@ -4,6 +4,8 @@ use std::hash::Hasher;
 
 use siphasher::sip::SipHasher24;
 
+use crate::text::push_hex;
+
 /// The magic cookie of RFC 3261 section 8.1.1.7.
 const MAGIC: &str = "z9hG4bK";
 
@@ -24,12 +26,12 @@ impl Tokens {
 
     /// The next token: 16 hexadecimal digits.
     pub(crate) fn token(&mut self) -> String {
-        format!("{:016x}", self.number())
+        hex("", self.number())
     }
 
     /// The next branch.
     pub(crate) fn branch(&mut self) -> String {
-        format!("{MAGIC}{:016x}", self.number())
+        hex(MAGIC, self.number())
     }
 
     pub(crate) fn number(&mut self) -> u64 {
@@ -40,7 +42,7 @@ impl Tokens {
     /// A tag that depends on nothing but what it is made from: a repeated request gets the same
     /// one without any state.
     pub(crate) fn tag(&self, parts: &[&[u8]]) -> String {
-        format!("{:016x}", self.hash(1, parts))
+        hex("", self.hash(1, parts))
     }
 
     fn hash(&self, purpose: u8, parts: &[&[u8]]) -> u64 {
@@ -52,4 +54,12 @@ impl Tokens {
         }
         hasher.finish()
     }
+}
+
+/// A number in 16 hexadecimal digits behind `start`.
+fn hex(start: &str, number: u64) -> String {
+    let mut out = Vec::with_capacity(start.len() + 16);
+    out.extend_from_slice(start.as_bytes());
+    push_hex(&mut out, number);
+    String::from_utf8(out).unwrap_or_default()
 }

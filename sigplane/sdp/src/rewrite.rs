@@ -170,8 +170,23 @@ impl Sdp<'_> {
 }
 
 fn address_words(address: IpAddr) -> String {
-    let kind = if address.is_ipv4() { "IP4" } else { "IP6" };
-    format!("IN {kind} {address}")
+    let IpAddr::V4(ip) = address else {
+        return format!("IN IP6 {address}");
+    };
+    // Several in each description: without the machinery of `format!`.
+    let mut words = String::with_capacity(24);
+    words.push_str("IN IP4 ");
+    for (at, octet) in ip.octets().into_iter().enumerate() {
+        if at > 0 {
+            words.push('.');
+        }
+        for (unit, least) in [(100, 100), (10, 10), (1, 0)] {
+            if octet >= least {
+                words.push(char::from(b'0' + octet / unit % 10));
+            }
+        }
+    }
+    words
 }
 
 /// Whether an attribute is there only to name addresses of the sender.
@@ -213,5 +228,19 @@ impl<'a> Splices<'a> {
         self.out
             .extend_from_slice(slice(self.bytes, self.copied..self.bytes.len()));
         self.out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn addresses_are_written_as_the_library_writes_them(address in any::<IpAddr>()) {
+            let kind = if address.is_ipv4() { "IP4" } else { "IP6" };
+            prop_assert_eq!(address_words(address), format!("IN {kind} {address}"));
+        }
     }
 }

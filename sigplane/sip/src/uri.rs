@@ -55,8 +55,7 @@ impl<'a> Host<'a> {
 
     fn named(name: &'a [u8]) -> Option<Self> {
         let name = name.trim_ascii();
-        let text = std::str::from_utf8(name).ok()?;
-        if let Ok(address) = text.parse::<Ipv4Addr>() {
+        if let Some(address) = dotted_quad(name) {
             return Some(Host::Address(address.into()));
         }
         let valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
@@ -89,10 +88,7 @@ impl<'a> Uri<'a> {
     /// into a start line cannot end it.
     #[must_use]
     pub fn parse(text: &'a [u8]) -> Option<Self> {
-        if text
-            .iter()
-            .any(|b| b.is_ascii_whitespace() || b.is_ascii_control())
-        {
+        if has_gap_or_control(text) {
             return None;
         }
         let colon = text.iter().position(|b| *b == b':')?;
@@ -187,5 +183,48 @@ impl<'a> Uri<'a> {
     #[must_use]
     pub const fn text(&self) -> &'a [u8] {
         self.text
+    }
+}
+
+/// Whether there is white space or a control in a text. Every byte is looked at: that goes many at a time.
+pub(crate) fn has_gap_or_control(text: &[u8]) -> bool {
+    text.iter()
+        .fold(false, |found, b| found | (*b <= b' ') | (*b == 0x7F))
+}
+
+/// An IPv4 address as the library reads it, without the way over `str`.
+fn dotted_quad(text: &[u8]) -> Option<Ipv4Addr> {
+    let mut octets = [0; 4];
+    let mut places = octets.iter_mut();
+    for part in text.split(|b| *b == b'.') {
+        let octet = places.next()?;
+        // A leading zero means octal to some.
+        let valid = matches!(part, [b'0'..=b'9'] | [b'1'..=b'9', _] | [b'1'..=b'9', _, _]);
+        let number = part.iter().filter(|_| valid).try_fold(0_u16, |sum, b| {
+            b.is_ascii_digit().then(|| sum * 10 + u16::from(b - b'0'))
+        })?;
+        *octet = u8::try_from(number).ok().filter(|_| valid)?;
+    }
+    places.next().is_none().then(|| octets.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn quads_are_read_as_the_library_reads_them(text in "[0-9.a]{0,17}", octets in any::<[u8; 4]>()) {
+            prop_assert_eq!(dotted_quad(text.as_bytes()), text.parse().ok());
+            let address = Ipv4Addr::from(octets);
+            prop_assert_eq!(dotted_quad(address.to_string().as_bytes()), Some(address));
+        }
+
+        #[test]
+        fn gaps_and_controls_are_found(text in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let slowly = text.iter().any(|b| b.is_ascii_whitespace() || b.is_ascii_control());
+            prop_assert_eq!(has_gap_or_control(&text), slowly);
+        }
     }
 }

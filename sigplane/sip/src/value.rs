@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::list::{find_outside, parameter};
-use crate::uri::{Host, Uri};
+use crate::uri::{Host, Uri, has_gap_or_control};
 
 /// A name-addr or addr-spec: From, To, Contact, Route, Record-Route (RFC 3261 section 20.10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,10 +196,7 @@ impl<'a> RAck<'a> {
 
 /// Whether this can be a URI that is copied into a start line: no white space, no controls.
 fn is_plain(uri: &[u8]) -> bool {
-    uri.contains(&b':')
-        && !uri
-            .iter()
-            .any(|b| b.is_ascii_whitespace() || b.is_ascii_control())
+    memchr::memchr(b':', uri).is_some() && !has_gap_or_control(uri)
 }
 
 fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {

@@ -3,6 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
+
 use crate::Bytes;
 use crate::client::{Accepted, Calling, Client, Completed, Trying};
 use crate::key::{ClientId, ClientKey, Method, ServerId, ServerKey};
@@ -98,9 +100,11 @@ enum Timer {
 pub struct Layer<H> {
     settings: Settings,
     next: u64,
-    clients: HashMap<ClientId, ClientEntry<H>>,
-    client_keys: HashMap<ClientKey, ClientId>,
-    servers: HashMap<ServerId, ServerEntry<H>>,
+    clients: FxHashMap<ClientId, ClientEntry<H>>,
+    /// Branches of ours: a peer can ask for any, but puts none in.
+    client_keys: FxHashMap<ClientKey, ClientId>,
+    servers: FxHashMap<ServerId, ServerEntry<H>>,
+    /// What peers choose is hashed with a key.
     server_keys: HashMap<ServerKey, ServerId>,
     timers: TimerTable<Timer>,
     outputs: VecDeque<Output<H>>,
@@ -136,9 +140,9 @@ impl<H: Hop> Layer<H> {
         Self {
             settings,
             next: 0,
-            clients: HashMap::new(),
-            client_keys: HashMap::new(),
-            servers: HashMap::new(),
+            clients: FxHashMap::default(),
+            client_keys: FxHashMap::default(),
+            servers: FxHashMap::default(),
             server_keys: HashMap::new(),
             timers: TimerTable::default(),
             outputs: VecDeque::new(),

@@ -1,21 +1,24 @@
 //! The timer table: which timer fires next.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::hash::Hash;
 use std::time::Duration;
+
+use rustc_hash::FxHashMap;
 
 /// Deadlines of timers, each timer at most once. Times are on the caller's monotonic clock.
 #[derive(Clone, Debug)]
 pub struct TimerTable<K> {
     order: BTreeSet<(Duration, K)>,
-    deadlines: HashMap<K, Duration>,
+    /// Timers are named by numbers of our own: no peer can choose how they hash.
+    deadlines: FxHashMap<K, Duration>,
 }
 
 impl<K> Default for TimerTable<K> {
     fn default() -> Self {
         Self {
             order: BTreeSet::new(),
-            deadlines: HashMap::new(),
+            deadlines: FxHashMap::default(),
         }
     }
 }
@@ -23,9 +26,12 @@ impl<K> Default for TimerTable<K> {
 impl<K: Copy + Ord + Hash> TimerTable<K> {
     /// Sets a timer; one that was set already is moved.
     pub fn set(&mut self, timer: K, deadline: Duration) {
-        self.clear(timer);
+        match self.deadlines.insert(timer, deadline) {
+            Some(before) if before == deadline => return,
+            Some(before) => drop(self.order.remove(&(before, timer))),
+            None => {}
+        }
         self.order.insert((deadline, timer));
-        self.deadlines.insert(timer, deadline);
     }
 
     /// Takes a timer back. Nothing happens when it is not set.

@@ -50,7 +50,9 @@ impl Name {
         let mut slot = hash(name);
         // The table has free slots, so this ends.
         while let Some(candidate) = TABLE.get(slot).filter(|c| **c != Self::Other) {
-            if name.eq_ignore_ascii_case(candidate.as_str().as_bytes()) {
+            let spelt = candidate.as_str().as_bytes();
+            // Most write it as the RFCs do.
+            if name == spelt || name.eq_ignore_ascii_case(spelt) {
                 return *candidate;
             }
             slot = (slot + 1) % SLOTS;

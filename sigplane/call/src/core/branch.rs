@@ -21,7 +21,18 @@ use crate::record::{Direction, Hop};
 
 impl Core {
     /// Asks the next set of candidates, or ends the call when none is left.
-    pub(super) fn next_set(&mut self, now: Now, key: u64) {
+    fn next_set(&mut self, now: Now, key: u64) {
+        let Some(invite) = self.setup(key).map(|s| s.invite.clone()) else {
+            return;
+        };
+        // It was read when it came.
+        if let Ok(message) = Message::read(&invite) {
+            self.next_set_for(now, key, &message);
+        }
+    }
+
+    /// The same, with the call's INVITE.
+    pub(super) fn next_set_for(&mut self, now: Now, key: u64, invite: &Message<'_>) {
         loop {
             let Some(setup) = self.setup_mut(key) else {
                 return;
@@ -48,10 +59,10 @@ impl Core {
                 continue;
             };
             let (hop, realm) = (*hop, *realm);
-            match self.prepare(key, realm) {
+            match self.prepare(key, realm, invite) {
                 Ok(body) => {
                     for (candidate, hop, _) in reached {
-                        self.ask(now, key, candidate, hop, &body);
+                        self.ask(now, key, candidate, hop, invite, &body);
                     }
                 }
                 Err(refusal) => {
@@ -134,15 +145,8 @@ impl Core {
     }
 
     /// Gets the call's media ready for callees in this realm: the body of their INVITEs.
-    fn prepare(&mut self, key: u64, realm: u16) -> Result<Body, Refusal> {
-        let Some(call) = self.calls.get_mut(&key) else {
-            return Ok(Body::Removed);
-        };
-        let Some(setup) = call.setup.as_mut() else {
-            return Ok(Body::Removed);
-        };
-        let invite = setup.invite.clone();
-        let Ok(message) = Message::read(&invite) else {
+    fn prepare(&mut self, key: u64, realm: u16, invite: &Message<'_>) -> Result<Body, Refusal> {
+        let Some(call) = self.calls.get_mut(&key).filter(|c| c.setup.is_some()) else {
             return Ok(Body::Removed);
         };
         match call.record.media.as_mut() {
@@ -158,7 +162,7 @@ impl Core {
         }
         call.record.dialogs.clear();
         let mut exchange = Exchange::None;
-        let body = self.anchor_offer(key, &mut exchange, Party::Caller, b"", &message)?;
+        let body = self.anchor_offer(key, &mut exchange, Party::Caller, b"", invite)?;
         if let Some(setup) = self.setup_mut(key) {
             setup.exchange = exchange;
         }
@@ -166,29 +170,29 @@ impl Core {
     }
 
     /// Sends the INVITE to a candidate.
-    fn ask(&mut self, now: Now, key: u64, candidate: Candidate, hop: Hop, body: &Body) {
-        let Some(call) = self.calls.get(&key) else {
-            return;
-        };
-        let Some(setup) = call.setup.as_ref() else {
-            return;
-        };
-        let invite = setup.invite.clone();
-        let Ok(message) = Message::read(&invite) else {
-            return;
-        };
-        let caller = call.record.caller.clone();
+    fn ask(
+        &mut self,
+        now: Now,
+        key: u64,
+        candidate: Candidate,
+        hop: Hop,
+        invite: &Message<'_>,
+        body: &Body,
+    ) {
         let branch = self.tokens.branch();
-        let uri = self.uri_for(&candidate, caller.hop, message.uri());
+        let Some(call) = self.calls.get(&key).filter(|c| c.setup.is_some()) else {
+            return;
+        };
+        let uri = self.uri_for(&candidate, call.record.caller.hop, invite.uri());
         let onward = Onward {
             uri: &uri,
             via: &self.via(hop, &branch),
             routes: candidate.routes(),
             record_route: Some(&self.record_route(hop)),
-            contact: &self.contact_for(&caller, hop),
+            contact: &self.contact_for(&call.record.caller, hop),
             body,
         };
-        let (client, cancel) = self.send_invite(now, &message, &onward, hop, &branch);
+        let (client, cancel) = self.send_invite(now, invite, &onward, hop, &branch);
         self.clients.insert(client, ClientUse::Invite(key));
         // There is nobody else to ask for a user agent: it has the time of its transaction.
         if !matches!(candidate, Candidate::Flow { .. }) {

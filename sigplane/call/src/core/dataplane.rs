@@ -1,8 +1,9 @@
 //! The other plane: commands, their ends, reports and events; and getting in step again after
 //! either plane was away.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
+use rustc_hash::FxHashMap;
 use tandem_link::{
     Command, CommandError, DataplaneHello, Event, FlowId, FlowReport, FlowSpec, FromDataplane, Leg,
 };
@@ -24,7 +25,7 @@ pub(super) struct Link {
     in_step: bool,
     seq: u64,
     listing: Option<Listing>,
-    pending: HashMap<u64, Pending>,
+    pending: FxHashMap<u64, Pending>,
 }
 
 /// The answer to `ListFlows`, as it comes in.

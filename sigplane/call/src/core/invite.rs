@@ -138,7 +138,7 @@ impl Core {
         if let Some(setup) = self.setup_mut(key) {
             setup.sets = candidates.into_iter().map(|c| vec![c]).collect();
         }
-        self.next_set(now, key);
+        self.next_set_for(now, key, message);
     }
 
     /// What becomes of a call from there; none when its sender may not call.

@@ -17,6 +17,7 @@ pub(super) struct Offer {
     /// Who made it.
     pub(super) from: Party,
     /// The callee's tag when it was made.
+    #[serde(with = "serde_bytes")]
     pub(super) to_tag: Vec<u8>,
     /// Whether an answer came.
     pub(super) answered: bool,

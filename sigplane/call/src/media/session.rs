@@ -99,6 +99,7 @@ pub struct Session {
     /// The caller's legs that are kept for the next target.
     pub(super) kept: Vec<Option<LegState>>,
     /// The To-tag of the callee's last SDP.
+    #[serde(with = "serde_bytes")]
     pub(super) tag: Vec<u8>,
     /// Whether the call is answered.
     pub(super) established: bool,
