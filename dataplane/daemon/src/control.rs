@@ -123,19 +123,22 @@ impl Control {
 
     /// Runs until a signal asks to stop.
     pub(crate) fn run(&mut self) {
-        loop {
+        let mut ready = Ready::all();
+        while !ready.stop {
             let now = clock::now();
             self.take_tables();
             self.take_reports(now);
             // Commands first: a controller that left is not there any more when the next one
             // comes.
-            self.take_commands(now);
-            self.take_connections(now);
+            if ready.controller || self.is_waiting() {
+                self.take_commands(now);
+            }
+            if ready.listener || !self.state.candidates.is_empty() {
+                self.take_connections(now);
+            }
             self.take_captured(now);
             self.end_blocks(now);
-            if self.sleep() {
-                return;
-            }
+            ready = self.sleep();
         }
     }
 
@@ -608,8 +611,14 @@ impl Control {
         &self.reporter.control
     }
 
-    /// Sleeps until there is something to do; answers whether to stop.
-    fn sleep(&mut self) -> bool {
+    /// Whether answers wait for a controller that has no room.
+    fn is_waiting(&self) -> bool {
+        let session = self.state.session.as_ref();
+        session.is_some_and(|s| s.connection.is_waiting())
+    }
+
+    /// Sleeps until there is something to do.
+    fn sleep(&mut self) -> Ready {
         self.waker.prepare_sleep();
         // They cannot be counted: what came before the announcement is taken now, what comes
         // after it rings.
@@ -635,10 +644,41 @@ impl Control {
         if let Some(session) = session {
             fds.push(connection_events(session.connection.as_fd(), session));
         }
-        let _ = poll(&mut fds, PollTimeout::from(timeout));
-        let stop = fds.first().and_then(PollFd::any).unwrap_or(false);
-        self.waker.awake();
-        stop
+        if poll(&mut fds, PollTimeout::from(timeout)).is_err() {
+            self.waker.awake(true);
+            return Ready::all();
+        }
+        let any = |fd: Option<&PollFd<'_>>| fd.and_then(PollFd::any).unwrap_or(false);
+        let ready = Ready {
+            stop: any(fds.first()),
+            listener: any(fds.get(2)),
+            controller: session.is_some() && any(fds.last()),
+        };
+        let rang = any(fds.get(1));
+        self.waker.awake(rang);
+        ready
+    }
+}
+
+/// What poll(2) found.
+#[derive(Clone, Copy)]
+struct Ready {
+    /// A signal asks us to stop.
+    stop: bool,
+    /// Somebody connects.
+    listener: bool,
+    /// The controller says something, or has room.
+    controller: bool,
+}
+
+impl Ready {
+    /// Nothing is known: everything is looked at.
+    const fn all() -> Self {
+        Self {
+            stop: false,
+            listener: true,
+            controller: true,
+        }
     }
 }
 

@@ -168,7 +168,7 @@ impl Exception {
         }
         self.sip.iter().for_each(Consumer::awake);
         self.sip_bell.silence();
-        self.waker.awake();
+        self.waker.awake(true);
     }
 }
 

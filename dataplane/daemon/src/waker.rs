@@ -42,11 +42,13 @@ impl Waker {
         fence(Ordering::SeqCst);
     }
 
-    /// The sleeper is awake.
-    pub(crate) fn awake(&self) {
+    /// The sleeper is awake. The bell falls silent if it `rang`: one that rings only now is heard with the next poll.
+    pub(crate) fn awake(&self, rang: bool) {
         self.sleeping.store(false, Ordering::Relaxed);
-        let mut count = [0; 8];
-        let _ = read(&self.bell, &mut count);
+        if rang {
+            let mut count = [0; 8];
+            let _ = read(&self.bell, &mut count);
+        }
     }
 }
 
@@ -80,7 +82,7 @@ mod tests {
         waker.prepare_sleep();
         waker.wake();
         assert!(rung(&waker, PollTimeout::ZERO));
-        waker.awake();
+        waker.awake(true);
         assert!(!rung(&waker, PollTimeout::ZERO));
     }
 
@@ -105,7 +107,7 @@ mod tests {
                     "lost after {seen}"
                 );
             }
-            waker.awake();
+            waker.awake(true);
             seen = work.load(Ordering::Acquire);
         }
         worker.join().unwrap();

@@ -25,7 +25,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 /// CDRs per transaction.
 const BATCH: usize = 500;
 /// How long CDRs gather before they are written: a transaction costs as much as a hundred rows.
-const GATHER: Duration = Duration::from_millis(100);
+const GATHER: Duration = Duration::from_millis(400);
 /// How long an orderly stop waits for the last CDRs. What is left is in the journal.
 const FAREWELL: Duration = Duration::from_secs(3);
 

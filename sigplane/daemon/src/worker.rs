@@ -138,6 +138,10 @@ struct Ready {
     streams: bool,
     /// By index of the socket.
     sockets: Vec<PollFlags>,
+    /// The link's socket.
+    link: bool,
+    /// The rings' doorbell.
+    bell: bool,
 }
 
 impl Worker {
@@ -225,14 +229,18 @@ impl Worker {
 
     /// Serves until a signal says stop. Calls stay up: the next life takes them up.
     pub(crate) fn serve(mut self) {
+        let mut link_ready = true;
         loop {
-            self.drive_link();
-            self.carry_out();
+            if link_ready || self.link.wants_step() {
+                self.drive_link();
+                self.carry_out();
+            }
             let ready = self.wait();
+            link_ready = ready.link;
             if ready.signal && self.stops() {
                 break;
             }
-            self.link.awake();
+            self.link.awake(ready.bell);
             if ready.mail {
                 self.read_mail();
             }
@@ -288,7 +296,7 @@ impl Worker {
                 .map(|fd| PollFd::new(fd, PollFlags::POLLIN)),
         );
         let sockets = polled.len() - own;
-        // The link's are driven whatever woke us.
+        let link = polled.len();
         polled.extend(self.link.fds().map(|(fd, events)| PollFd::new(fd, events)));
         let timeout = timeout.map(TimeSpec::from);
         match ppoll(&mut polled, timeout, None) {
@@ -300,6 +308,8 @@ impl Worker {
                     mail: any(1),
                     streams: own > 2 && any(2),
                     sockets: polled.iter().skip(own).take(sockets).map(flags).collect(),
+                    link: any(link),
+                    bell: any(link + 1),
                 }
             }
             Err(error) => {
@@ -311,6 +321,8 @@ impl Worker {
                     mail: false,
                     streams: false,
                     sockets: Vec::new(),
+                    link: true,
+                    bell: true,
                 }
             }
         }

@@ -124,12 +124,14 @@ impl Rings {
             .fold(true, |all, one| all & one)
     }
 
-    /// The caller is awake; the bell falls silent.
-    pub fn awake(&self) {
+    /// The caller is awake. The bell falls silent if it `rang`: one that rings only now is heard with the next poll.
+    pub fn awake(&self, rang: bool) {
         for end in &self.ends {
             end.consumer.awake();
         }
-        self.doorbell.silence();
+        if rang {
+            self.doorbell.silence();
+        }
     }
 
     /// Times that a ring's content made no sense.

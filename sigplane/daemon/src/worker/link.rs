@@ -78,7 +78,15 @@ impl Link {
         }
     }
 
-    /// What to poll, besides the clock.
+    /// Whether [`Self::step`] has something to do although the first of [`Self::fds`] is not ready.
+    pub(super) fn wants_step(&self) -> bool {
+        match &self.state {
+            State::Up { session, .. } => self.ended || session.is_waiting(),
+            State::Down { .. } | State::Greeting { .. } => true,
+        }
+    }
+
+    /// What to poll, besides the clock: the link's socket, then the rings' doorbell.
     pub(super) fn fds(&self) -> impl Iterator<Item = (BorrowedFd<'_>, PollFlags)> {
         let (control, doorbell) = match &self.state {
             State::Down { .. } => (None, None),
@@ -119,9 +127,10 @@ impl Link {
         }
     }
 
-    pub(super) fn awake(&self) {
+    /// The worker is awake; `rang` says whether the doorbell did.
+    pub(super) fn awake(&self, rang: bool) {
         if let State::Up { session, .. } = &self.state {
-            session.rings.awake();
+            session.rings.awake(rang);
         }
     }
 

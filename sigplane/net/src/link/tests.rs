@@ -129,7 +129,7 @@ fn a_session_carries_commands_answers_and_datagrams() {
 
     let (ours, theirs) = (address("192.0.2.1:5060"), address("192.0.2.2:5062"));
     assert!(session.rings.prepare_sleep());
-    session.rings.awake();
+    session.rings.awake(true);
     for (worker, end) in ends.iter_mut().enumerate() {
         let meta = DatagramMeta {
             realm: 1,
@@ -144,7 +144,7 @@ fn a_session_carries_commands_answers_and_datagrams() {
         end.producer.flush();
     }
     assert!(!session.rings.prepare_sleep());
-    session.rings.awake();
+    session.rings.awake(true);
     for worker in 0..2 {
         let arrival = session.rings.receive().unwrap().unwrap();
         assert_eq!(
