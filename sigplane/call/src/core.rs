@@ -221,6 +221,7 @@ impl Core {
             Input::Dataplane(message) => self.dataplane_message(now, message),
             Input::Tables(tables) => self.tables(now, &tables),
             Input::Located(finding) => self.located(now, finding),
+            Input::Registered(registered) => self.told_of(now, registered),
             Input::Block { source, left } => self.block(now, source, left),
             Input::Unblock(source) => {
                 self.blocks.remove(now.mono, source);

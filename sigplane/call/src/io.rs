@@ -76,6 +76,8 @@ pub enum Input<'a> {
     Tables(Arc<Tables>),
     /// What came of an [`Output::Locate`].
     Located(Finding),
+    /// Another worker's [`Output::Registered`].
+    Registered(Registered),
     /// Do not hear this source for so long.
     Block {
         /// Who.
@@ -85,6 +87,15 @@ pub enum Input<'a> {
     },
     /// Hear this source again.
     Unblock(Source),
+}
+
+/// A flow whose user agent may call, since it has registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registered {
+    /// The flow.
+    pub flow: crate::hiding::Flow,
+    /// Until when, in Unix milliseconds; what is over is over now.
+    pub until_ms: u64,
 }
 
 /// Why a datagram could not be delivered.
@@ -154,6 +165,8 @@ pub enum Output {
     },
     /// Look up where this leads; the finding is an [`Input::Located`].
     Locate(Errand),
+    /// Every other worker has to know: the calls of this user agent come to them as well.
+    Registered(Registered),
     /// A source that is not trusted did something.
     Sight {
         /// Its address.

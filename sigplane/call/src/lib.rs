@@ -29,5 +29,5 @@ pub use config::{
 };
 pub use core::{Core, RestoreError};
 pub use hiding::{Flow, HidingConfig, KeyFault, KeyId, KeyRing, Opened, OpenedFlow};
-pub use io::{Input, Now, Output, Path, SendError, Tables};
+pub use io::{Input, Now, Output, Path, Registered, SendError, Tables};
 pub use views::{CallState, CallView, Footprint, TargetView};

@@ -581,6 +581,8 @@ impl Worker {
                         }
                     }
                     Output::Locate(errand) => self.locate(errand),
+                    // There is no other worker.
+                    Output::Registered(_) => {}
                     Output::Sight { ip, sight } => self.saw(ip, sight),
                     Output::Pardon(source) => {
                         self.unblock_source(source);

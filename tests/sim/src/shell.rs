@@ -376,6 +376,8 @@ impl Proxy {
                 }),
                 Output::Command { seq, command } => wishes.push(Wish::Command(seq, command)),
                 Output::Journal { key, body, cdr } => self.record(key, body, cdr),
+                // There is one worker.
+                Output::Registered(_) => {}
                 // Nobody here has a name.
                 Output::Sight { .. } => {}
                 Output::Pardon(source) => self.faults.push(format!("{source} was pardoned")),

@@ -299,7 +299,10 @@ impl Bench {
                 }
                 Output::Command { seq, command } => self.command(seq, command),
                 // The targets are addresses.
-                Output::Locate(_) | Output::Sight { .. } | Output::Pardon(_) => {}
+                Output::Locate(_)
+                | Output::Registered(_)
+                | Output::Sight { .. }
+                | Output::Pardon(_) => {}
             }
         }
     }

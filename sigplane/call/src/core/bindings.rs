@@ -10,6 +10,9 @@
 //! credentials may call, which is what they are for. Such a user agent is nobody else: it may not
 //! speak in dialogs of others, as a carrier's second address may (see `source`), and its 3xx is never followed.
 //!
+//! A call may come to another worker than the REGISTER did: all are told of each flow. What is in the journal and
+//! who sends keepalives is the worker's that the REGISTER came to.
+//!
 //! # Keeping NATs open
 //! Over UDP, a Contact that is not where its REGISTER came from is behind a NAT. It gets an OPTIONS every now
 //! and then; whatever it answers shows that the way is open. These have no transactions: another one follows
@@ -26,7 +29,7 @@ use super::Core;
 use super::timer::Timer;
 use crate::counters::Counter;
 use crate::hiding::Flow;
-use crate::io::{Now, Output, Path};
+use crate::io::{Now, Output, Path, Registered};
 use crate::journal;
 use crate::message::{self, Message, Name};
 use crate::record::Hop;
@@ -46,6 +49,8 @@ const BRANCH: &str = "z9hG4bKnat";
 pub(super) struct Bindings {
     by_flow: HashMap<Flow, Binding>,
     by_key: HashMap<u64, Flow>,
+    /// Flows of other workers, and until when.
+    told: HashMap<Flow, u64>,
 }
 
 /// What is kept of a flow.
@@ -89,8 +94,28 @@ impl Bindings {
 impl Core {
     /// Whether a registered user agent is there.
     pub(super) fn is_registered(&self, now: Now, hop: Hop) -> bool {
-        let binding = self.bindings.by_flow.get(&Flow::of(hop));
-        binding.is_some_and(|b| now.wall_ms < b.until_ms())
+        let flow = Flow::of(hop);
+        let own = self.bindings.by_flow.get(&flow).map(Binding::until_ms);
+        let until = own.max(self.bindings.told.get(&flow).copied());
+        until.is_some_and(|until| now.wall_ms < until)
+    }
+
+    /// Another worker has seen a registration.
+    pub(super) fn told_of(&mut self, now: Now, registered: Registered) {
+        let Registered { flow, until_ms } = registered;
+        let told = &mut self.bindings.told;
+        if until_ms <= now.wall_ms {
+            told.remove(&flow);
+            return;
+        }
+        let limit = self.config.nat.max_bindings;
+        if told.len() >= limit && !told.contains_key(&flow) {
+            told.retain(|_, until| now.wall_ms < *until);
+            if told.len() >= limit {
+                return self.counters.add(Counter::BindingsOverLimit);
+            }
+        }
+        told.insert(flow, until_ms);
     }
 
     /// Learns from a registrar's 2xx.
@@ -186,17 +211,19 @@ impl Core {
         let Some(binding) = self.bindings.get_mut(key) else {
             return;
         };
-        let (until_ms, pings) = (binding.until_ms(), binding.pings);
+        let (flow, until_ms, pings) = (binding.flow, binding.until_ms(), binding.pings);
         let body = journal::encode_binding(binding);
         self.outputs.push_back(Output::Journal {
             key,
             body: Some(body),
             cdr: None,
         });
-        self.watch_binding(now, key, until_ms, pings);
+        self.watch_binding(now, key, flow, until_ms, pings);
     }
 
-    fn watch_binding(&mut self, now: Now, key: u64, until_ms: u64, pings: bool) {
+    fn watch_binding(&mut self, now: Now, key: u64, flow: Flow, until_ms: u64, pings: bool) {
+        self.outputs
+            .push_back(Output::Registered(Registered { flow, until_ms }));
         let left = Duration::from_millis(until_ms.saturating_sub(now.wall_ms));
         self.timers.set(Timer::Binding(key), now.mono + left);
         let interval = self.config.nat.keepalive;
@@ -221,6 +248,8 @@ impl Core {
         let flow = self.bindings.by_key.remove(&key);
         if let Some(flow) = flow {
             self.bindings.by_flow.remove(&flow);
+            let gone = Registered { flow, until_ms: 0 };
+            self.outputs.push_back(Output::Registered(gone));
         }
         self.outputs.push_back(Output::Journal {
             key,
@@ -292,7 +321,7 @@ impl Core {
         let (flow, until_ms, pings) = (binding.flow, binding.until_ms(), binding.pings);
         self.bindings.by_key.insert(key, flow);
         self.bindings.by_flow.insert(flow, binding);
-        self.watch_binding(now, key, until_ms, pings);
+        self.watch_binding(now, key, flow, until_ms, pings);
     }
 }
 

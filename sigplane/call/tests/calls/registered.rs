@@ -699,3 +699,40 @@ fn wrong_credentials_are_told_and_the_first_challenge_is_not() {
     assert_eq!(failures("403 Forbidden", "", false), 1);
     assert_eq!(failures("423 Interval Too Brief", "", true), 0);
 }
+
+#[test]
+fn every_worker_knows_who_may_call() {
+    let mut world = world();
+    registered_for(&mut world, "a", 60);
+    let told = std::mem::take(&mut world.told);
+    assert_eq!(told.len(), 1);
+    let mut other = self::world();
+    other.input(Input::Registered(told[0]));
+    other.from(AGENT, &outgoing("c1"));
+    assert!(other.sent_to(AGENT)[0].starts_with("SIP/2.0 100"));
+    assert!(other.journal.len() == 1 && other.counter("bindings_now") == 0);
+    // A crash tells them anew; the end of the registration ends it there too.
+    let mut world = crash(world);
+    assert_eq!(world.told, told);
+    registered_for(&mut world, "b", 0);
+    other.input(Input::Registered(*world.told.last().unwrap()));
+    other.from(AGENT, &outgoing("c2"));
+    assert!(
+        other
+            .sent_to(AGENT)
+            .pop()
+            .unwrap()
+            .starts_with("SIP/2.0 403")
+    );
+    // By itself as well.
+    other.input(Input::Registered(told[0]));
+    other.wait(secs(61));
+    other.from(AGENT, &outgoing("c3"));
+    assert!(
+        other
+            .sent_to(AGENT)
+            .pop()
+            .unwrap()
+            .starts_with("SIP/2.0 403")
+    );
+}

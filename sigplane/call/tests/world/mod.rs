@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use tandem_call::{
     Core, CoreConfig, DispatcherConfig, GuardConfig, HidingConfig, Input, MediaConfig,
-    MessageLimits, NatConfig, Now, Output, Path, RealmConfig, RoutingConfig, SendError, Side,
-    Tables,
+    MessageLimits, NatConfig, Now, Output, Path, RealmConfig, Registered, RoutingConfig, SendError,
+    Side, Tables,
 };
 use tandem_link::{
     Command, DataplaneHello, DirectionStats, Event, FlowId, FlowReport, FlowSpec, FromDataplane,
@@ -137,6 +137,8 @@ pub struct World {
     pub commands: Vec<Command>,
     /// What the resolver was asked.
     pub errands: Vec<Errand>,
+    /// What other workers would be told.
+    pub told: Vec<Registered>,
     /// How long messages have waited.
     pub waited: Duration,
     /// What the core saw of others.
@@ -193,6 +195,7 @@ impl World {
             latched: BTreeMap::new(),
             commands: Vec::new(),
             errands: Vec::new(),
+            told: Vec::new(),
             waited: Duration::ZERO,
             sights: Vec::new(),
             pardons: Vec::new(),
@@ -293,6 +296,7 @@ impl World {
                 }
                 Output::Command { seq, command } => self.command(seq, command),
                 Output::Locate(errand) => self.errands.push(errand),
+                Output::Registered(registered) => self.told.push(registered),
                 Output::Sight { ip, sight } => self.sights.push((ip, sight)),
                 Output::Pardon(source) => self.pardons.push(source),
             }
