@@ -2,7 +2,7 @@
 //!
 //! The rooms of this module, each a part of [`Core`]'s behaviour: `request` and `response` sort
 //! what comes in, `source` knows who may, `edge` hides one side from the other, `guard` defends us; `invite`, `branch` and `answer` set a call up; `in_dialog` and `ack` serve
-//! it; `cancel`, `bye` and `end` end it; `dataplane` keeps the other plane in step; `passage` has what is no call,
+//! it; `cancel`, `bye` and `end` end it; `dataplane` keeps the other plane in step; `passage` has what is no call, `standing` dialogs of such,
 //! `register` what goes to the registrar, `flow` what comes from it to user agents, `bindings` who they are; `probe` watches the
 //! targets and `names` knows where they are; `own` makes requests of our own.
 
@@ -33,6 +33,7 @@ mod response;
 mod restore;
 mod session_timer;
 mod source;
+mod standing;
 mod timer;
 mod view;
 

@@ -20,6 +20,7 @@ mod splice;
 pub use flow::{Flow, OpenedFlow};
 pub use keys::{KeyFault, KeyId, KeyRing, Opened};
 
+pub(crate) use keys::Sealed;
 pub(crate) use outward::Outward;
 pub(crate) use references::{in_uris, in_value, refers};
 pub(crate) use scrub::Scrub;

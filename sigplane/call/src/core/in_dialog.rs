@@ -57,6 +57,7 @@ impl Core {
         let kind = RelayKind::of(message.method());
         let place = match self.place(arrival) {
             Ok(place) => Some(place),
+            Err(Misplaced::NoDialog) if self.pass_in_dialog(now, arrival, &server_key) => return,
             Err(Misplaced::NoDialog) => None,
             Err(Misplaced::Stranger) => {
                 self.saw(arrival.hop, Sight::Failure);

@@ -102,13 +102,12 @@ impl Core {
                 let head = self.register_head(message, came, hop);
                 compose::register(message, &uri, &via, &head).into()
             } else {
-                let user = crate::message::plain_user(message.contact_uri().unwrap_or_default());
                 let onward = Onward {
                     uri: &uri,
                     via: &via,
                     routes: candidate.routes(),
                     record_route: None,
-                    contact: &self.contact_of(user.unwrap_or(b"tandem"), hop),
+                    contact: &self.standing_contact(message, came, hop),
                     body: &Body::Same,
                 };
                 compose::onward(message, &onward).into()
@@ -164,8 +163,10 @@ impl Core {
         if message.cseq_method() == b"REGISTER" {
             return self.register_response(now, server, message);
         }
-        let user = crate::message::plain_user(message.contact_uri().unwrap_or_default());
-        let contact = self.contact_of(user.unwrap_or(b"tandem"), passage.came);
+        let came = passage.came;
+        let side = self.config.side(came.path).map(Side::other);
+        let from = side.and_then(|side| self.hop_of(&passage.candidate, side));
+        let contact = self.standing_contact(message, from.unwrap_or(came), came);
         // Contacts of a redirection would show one side to the other.
         let contact = (code < 300).then_some(contact.as_slice());
         let mut bytes = compose::back(message, &passage.vias, contact, &Body::Same);
@@ -214,9 +215,14 @@ impl Core {
 
     /// The user agent that it is for is not reached.
     fn agent_failed(&mut self, now: Now, server: ServerId, failure: Failure) {
-        let answer = self.flow_failed(failure);
         let Some(passage) = self.passages.remove(&server) else {
             return;
+        };
+        let is_flow = matches!(&passage.candidate, Candidate::Flow { hop, .. } if hop.flow);
+        let answer = if is_flow {
+            self.flow_failed(failure)
+        } else {
+            Answer::unavailable()
         };
         self.clients.remove(&passage.client);
         match (failure, Message::read(&passage.request)) {

@@ -43,7 +43,7 @@ pub enum Opened {
 }
 
 /// What is behind a token of another kind than Call-IDs'.
-pub(super) enum Sealed {
+pub(crate) enum Sealed {
     /// No such token.
     Foreign,
     /// It names a key that we do not have.
@@ -180,7 +180,7 @@ impl KeyRing {
     }
 
     /// Seals bytes as a token of another kind, which begins with `prefix` and the key's name.
-    pub(super) fn seal_with(&self, prefix: &[u8], id: KeyId, plain: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn seal_with(&self, prefix: &[u8], id: KeyId, plain: &[u8]) -> Option<Vec<u8>> {
         let mut cipher = self.cipher(id)?;
         let mut token = Vec::with_capacity(prefix.len() + 4 + (plain.len() + 18) / 3 * 4);
         token.extend_from_slice(prefix);
@@ -191,7 +191,7 @@ impl KeyRing {
     }
 
     /// Undoes [`Self::seal_with`].
-    pub(super) fn open_with(&self, prefix: &[u8], token: &[u8]) -> Sealed {
+    pub(crate) fn open_with(&self, prefix: &[u8], token: &[u8]) -> Sealed {
         let parts = token
             .split_at_checked(prefix.len() + 4)
             .filter(|(head, _)| head.starts_with(prefix));

@@ -736,3 +736,95 @@ fn every_worker_knows_who_may_call() {
             .starts_with("SIP/2.0 403")
     );
 }
+
+/// A user agent watches its mailbox: the subscription's requests find both ends, and neither sees the other.
+#[test]
+fn a_subscription_leads_both_ways() {
+    let request = |method: &str, uri: &str, me: &str, from: &str, to: &str, cseq, extra: &str| {
+        Request {
+            method,
+            uri,
+            me,
+            branch: &format!("{method}{cseq}"),
+            from,
+            to,
+            call_id: "sub-1",
+            cseq,
+            extra,
+            body: "",
+        }
+        .text()
+        .replacen(";branch", ";rport;branch", 1)
+    };
+    let (bob, box_) = ("<sip:bob@example.com>;tag=b", "<sip:bob@example.com>");
+    let mut world = world();
+    registered(&mut world);
+    let mwi = "Event: message-summary\r\nExpires: 60\r\n";
+    world.from(
+        AGENT,
+        &request(
+            "SUBSCRIBE",
+            "sip:bob@example.com",
+            BEHIND,
+            bob,
+            box_,
+            1,
+            mwi,
+        ),
+    );
+    let inside = world.one_to(REGISTRAR);
+    assert_hides(&inside, &["192.168.", "198.51.100."]);
+    let by_proxy = "Record-Route: <sip:10.0.0.20;lr>\r\n";
+    let ok = answer(&inside, "10.0.0.11:5060", "200 OK", "n", by_proxy, "");
+    world.from(REGISTRAR, &ok);
+    let ok = world.one_to(AGENT);
+    assert_hides(&ok, &["10.0.0."]);
+    let notifier = uri(header(&ok, "Contact")).to_owned();
+    let watcher = uri(header(&inside, "Contact")).to_owned();
+    // After a crash that nothing survived but the keys and the registration.
+    let mut world = crash(world);
+    let tagged = format!("{box_};tag=n");
+    let route = "Route: <sip:10.0.0.1;lr>\r\nEvent: message-summary\r\n";
+    world.from(
+        REGISTRAR,
+        &request("NOTIFY", &watcher, POOL[0], &tagged, bob, 1, route),
+    );
+    let outside = world.one_to(AGENT);
+    assert_eq!(start(&outside), format!("NOTIFY sip:user@{BEHIND} SIP/2.0"));
+    assert_eq!(header(&outside, "Call-ID"), "sub-1");
+    assert!(!outside.contains("10.0.0."), "{outside}");
+    world.from(AGENT, &answer(&outside, BEHIND, "200 OK", "", "", ""));
+    assert!(world.one_to(REGISTRAR).starts_with("SIP/2.0 200"));
+    // Refreshed: by the proxy that wanted to stay, to the notifier.
+    world.from(
+        AGENT,
+        &request("SUBSCRIBE", &notifier, BEHIND, bob, &tagged, 2, mwi),
+    );
+    let refreshed = world.one_to(REGISTRAR);
+    assert_eq!(
+        start(&refreshed),
+        "SUBSCRIBE sip:media@10.0.0.11:5060 SIP/2.0"
+    );
+    assert_eq!(headers(&refreshed, "Route"), ["<sip:10.0.0.20;lr>"]);
+    // A stranger who has heard of it gets nowhere, nor does who makes one up.
+    world.from(
+        STRANGER,
+        &request("SUBSCRIBE", &notifier, STRANGER, bob, &tagged, 3, mwi),
+    );
+    assert!(world.one_to(STRANGER).starts_with("SIP/2.0 403"));
+    let at = notifier.find("tnc1-").unwrap() + 20;
+    let mut forged = notifier.clone();
+    let other = if &notifier[at..=at] == "A" { "B" } else { "A" };
+    forged.replace_range(at..=at, other);
+    world.from(
+        AGENT,
+        &request("SUBSCRIBE", &forged, BEHIND, bob, &tagged, 4, mwi),
+    );
+    assert!(world.one_to(AGENT).starts_with("SIP/2.0 403"));
+    // Its own token sends nobody back to where he is.
+    world.from(
+        AGENT,
+        &request("SUBSCRIBE", &watcher, BEHIND, bob, &tagged, 5, mwi),
+    );
+    assert!(world.one_to(AGENT).starts_with("SIP/2.0 481"));
+}
