@@ -215,6 +215,9 @@ impl Core {
                     SendError::Closed => Counter::ConnectionsClosed,
                 });
                 self.unreachable(now, path, destination);
+                if error == SendError::Closed {
+                    self.connection_closed(path, destination);
+                }
             }
             Input::Timer => self.expire(now),
             Input::DataplaneUp(hello) => self.dataplane_up(hello),

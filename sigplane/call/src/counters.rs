@@ -172,6 +172,8 @@ counters! {
     BindingsRemoved = "bindings_removed",
     /// Flows that were forgotten, since their registration was not refreshed.
     BindingsExpired = "bindings_expired",
+    /// Flows that were forgotten, since their connection is gone.
+    BindingsClosed = "bindings_closed",
     /// Flows that were not remembered, since there are too many.
     BindingsOverLimit = "bindings_over_limit",
     /// OPTIONS sent to registered user agents, to keep their NATs open.

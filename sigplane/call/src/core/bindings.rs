@@ -20,6 +20,7 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -258,6 +259,22 @@ impl Core {
         });
     }
 
+    /// A connection is gone, and with it what was registered by it (RFC 5626 section 5.3).
+    pub(super) fn connection_closed(&mut self, path: Path, peer: SocketAddr) {
+        let Path::Stream(listener) = path else {
+            return;
+        };
+        let Some(listener) = self.config.streams.get(usize::from(listener)) else {
+            return;
+        };
+        let local = listener.listen;
+        let binding = self.bindings.by_flow.get(&Flow { path, local, peer });
+        if let Some(key) = binding.map(|b| b.key) {
+            self.counters.add(Counter::BindingsClosed);
+            self.forget_binding(key);
+        }
+    }
+
     /// The last of a flow's registrations was not refreshed.
     pub(super) fn binding_expired(&mut self, now: Now, key: u64) {
         let until = self.bindings.get_mut(key).map(|b| b.until_ms());
@@ -315,8 +332,12 @@ impl Core {
         true
     }
 
-    /// Takes up a binding from the journal.
+    /// Takes up a binding from the journal. Connections did not survive.
     pub(super) fn restore_binding(&mut self, now: Now, key: u64, binding: Binding) {
+        if matches!(binding.flow.path, Path::Stream(_)) {
+            self.counters.add(Counter::BindingsClosed);
+            return self.forget_binding(key);
+        }
         let binding = Binding { key, ..binding };
         let (flow, until_ms, pings) = (binding.flow, binding.until_ms(), binding.pings);
         self.bindings.by_key.insert(key, flow);

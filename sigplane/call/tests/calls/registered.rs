@@ -828,3 +828,35 @@ fn a_subscription_leads_both_ways() {
     );
     assert!(world.one_to(AGENT).starts_with("SIP/2.0 481"));
 }
+
+#[test]
+fn what_was_registered_by_a_connection_ends_with_it() {
+    let over_tcp = |world: &mut World, branch: &str| {
+        let text = register(branch, "").replace("SIP/2.0/UDP", "SIP/2.0/TCP");
+        world.sent.clear();
+        world.from_stream(TCP_OUTSIDE, AGENT, &text);
+        let inside = world.one_to(REGISTRAR);
+        world.from(REGISTRAR, &accepted(&inside, 600));
+        world.sent.clear();
+    };
+    let calls = |world: &mut World, call_id: &str| {
+        let text = outgoing(call_id).replace("SIP/2.0/UDP", "SIP/2.0/TCP");
+        world.from_stream(TCP_OUTSIDE, AGENT, &text);
+        world.sent_to(AGENT).pop().unwrap()
+    };
+    let mut world = world();
+    over_tcp(&mut world, "a");
+    assert!(calls(&mut world, "c1").starts_with("SIP/2.0 100"));
+    world.input(Input::Unreachable {
+        path: Path::Stream(TCP_OUTSIDE),
+        destination: AGENT.parse().unwrap(),
+        error: SendError::Closed,
+    });
+    assert!(calls(&mut world, "c2").starts_with("SIP/2.0 403"));
+    assert_eq!(world.counter("bindings_closed"), 1);
+    // No connection outlives the process.
+    over_tcp(&mut world, "b");
+    let mut world = crash(world);
+    assert!(calls(&mut world, "c3").starts_with("SIP/2.0 403"));
+    assert_eq!(world.counter("bindings_closed"), 1);
+}
