@@ -395,6 +395,9 @@ pub struct Nat {
     pub keepalive_misses: u32,
     /// `max_bindings`: the most flows with registered user agents that are remembered. Default 100,000.
     pub max_bindings: u32,
+    /// `max_registering`: while so many requests outside of calls are under way, a REGISTER gets 503. One is under
+    /// way for half a minute over UDP. Default 50,000.
+    pub max_registering: u32,
 }
 
 /// `[dispatcher]`: probing and failover.

@@ -528,6 +528,7 @@ fn nat(report: &mut Report<'_>, mut s: Section<'_>) -> Nat {
         keepalive: seconds(report, &mut s, "keepalive", 0..=3_600, 30),
         keepalive_misses: s.integer(report, "keepalive_misses", 1..=1_000, 3),
         max_bindings: s.integer(report, "max_bindings", 0..=10_000_000, 100_000),
+        max_registering: s.integer(report, "max_registering", 1..=10_000_000, 50_000),
     };
     s.finish(report);
     nat

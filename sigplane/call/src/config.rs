@@ -184,6 +184,9 @@ pub struct NatConfig {
     pub keepalive_misses: u32,
     /// The most flows with registered user agents that are remembered.
     pub max_bindings: usize,
+    /// The most requests outside of calls that may be under way for another REGISTER to be taken: strangers
+    /// send those.
+    pub max_registering: usize,
 }
 
 impl Default for NatConfig {
@@ -193,6 +196,7 @@ impl Default for NatConfig {
             keepalive: Duration::from_secs(30),
             keepalive_misses: 3,
             max_bindings: 100_000,
+            max_registering: 50_000,
         }
     }
 }

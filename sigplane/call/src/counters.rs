@@ -166,6 +166,8 @@ counters! {
     RegistersAccepted = "registers_accepted",
     /// REGISTERs that the registrar answered otherwise, challenges (401, 407) among them.
     RegistersRefused = "registers_refused",
+    /// REGISTERs answered with 503: as many as allowed are under way.
+    RegistersOverLimit = "registers_over_limit",
     /// Flows with registered user agents that were learned.
     BindingsLearned = "bindings_learned",
     /// Flows that were forgotten, since the user agent unregistered.

@@ -115,6 +115,7 @@ pub(crate) fn core_config(
             keepalive: config.nat.keepalive,
             keepalive_misses: config.nat.keepalive_misses,
             max_bindings: config.nat.max_bindings as usize,
+            max_registering: config.nat.max_registering as usize,
         },
     }
 }

@@ -14,6 +14,7 @@ use tandem_sip::NameAddr;
 use tandem_transaction::{ServerId, ServerKey};
 
 use super::Core;
+use super::reply::Answer;
 use super::request::Arrival;
 use crate::compose;
 use crate::config::Side;
@@ -37,6 +38,12 @@ impl Core {
         }
         if !self.has_tables {
             return self.too_early(now, arrival, server_key);
+        }
+        // Anybody may send one, from any address that he writes onto it: without state, and cheaply.
+        if self.passages.len() >= self.config.nat.max_registering {
+            self.counters.add(Counter::RegistersOverLimit);
+            let answer = Answer::unavailable().with("Retry-After", b"30");
+            return self.reply(arrival, &answer);
         }
         self.counters.add(Counter::Registers);
         let hop = Hop {

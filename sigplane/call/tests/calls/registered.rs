@@ -860,3 +860,26 @@ fn what_was_registered_by_a_connection_ends_with_it() {
     assert!(calls(&mut world, "c3").starts_with("SIP/2.0 403"));
     assert_eq!(world.counter("bindings_closed"), 1);
 }
+
+#[test]
+fn registers_under_way_have_a_limit() {
+    let mut config = with_registrar();
+    config.nat.max_registering = 2;
+    let mut world = World::with_tables(config, registrar_tables());
+    let ask = |world: &mut World, n: u32| {
+        world.from(AGENT, &register(&format!("r{n}"), ""));
+        world.sent_to(REGISTRAR).len()
+    };
+    assert_eq!(
+        (ask(&mut world, 1), ask(&mut world, 2), ask(&mut world, 3)),
+        (1, 1, 0)
+    );
+    let refused = world.one_to(AGENT);
+    assert!(refused.starts_with("SIP/2.0 503"), "{refused}");
+    assert_eq!(header(&refused, "Retry-After"), "30");
+    assert_eq!(world.counter("registers_over_limit"), 1);
+    // It left nothing behind; when the others are over, there is room.
+    world.wait(secs(70));
+    world.sent.clear();
+    assert_eq!(ask(&mut world, 4), 1);
+}
