@@ -36,7 +36,12 @@ impl Core {
             None => {}
         }
         self.counters.add(Counter::Cancels);
-        self.reply(arrival, &Answer::new(200, "OK"));
+        let call = self.setups.get(&server).and_then(|key| self.calls.get(key));
+        let hop = Hop {
+            flow: call.is_some_and(|c| c.record.caller.hop.flow),
+            ..arrival.hop
+        };
+        self.reply(Arrival { hop, ..arrival }, &Answer::new(200, "OK"));
         if let Some(key) = self.setups.get(&server).copied() {
             self.cancel_setup(now, key);
         } else {

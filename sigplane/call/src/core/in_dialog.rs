@@ -81,7 +81,13 @@ impl Core {
         }
         let way = place.and_then(|p| Some((p, self.way(p)?)));
         let vias = message.list(Name::Via);
-        let back = vias.first().and_then(|via| response_hop(via, arrival.hop));
+        // A registered user agent that does not know of `rport` is where it is all the same.
+        let flow = way.as_ref().is_some_and(|(_, way)| way.sender.hop.flow);
+        let hop = Hop {
+            flow,
+            ..arrival.hop
+        };
+        let back = vias.first().and_then(|via| response_hop(via, hop));
         let (Some((place, way)), Some(back)) = (way, back) else {
             self.counters.add(Counter::NoSuchDialog);
             return self.reply(arrival, &Answer::no_such_dialog());

@@ -883,3 +883,50 @@ fn registers_under_way_have_a_limit() {
     world.sent.clear();
     assert_eq!(ask(&mut world, 4), 1);
 }
+
+/// A NAT's port is where a user agent is answered that does not ask for it (RFC 3581), in dialogs too.
+#[test]
+fn who_knows_no_rport_is_answered_where_it_registered_from() {
+    let mut world = world();
+    registered(&mut world);
+    let old = |text: &str| text.replace(";rport", "");
+    world.from(AGENT, &old(&outgoing("c1")));
+    let inside = world.one_to(REGISTRAR);
+    let cancel = old(&outgoing("c1")).replace("INVITE", "CANCEL");
+    let cancel = format!(
+        "{}\r\nContent-Length: 0\r\n\r\n",
+        cancel.split("\r\nContact").next().unwrap()
+    );
+    world.sent.clear();
+    world.from(AGENT, &cancel);
+    assert!(world.one_to(AGENT).starts_with("SIP/2.0 200"));
+    world.from(
+        REGISTRAR,
+        &answer(
+            &inside,
+            REGISTRAR,
+            "200 OK",
+            "box",
+            "",
+            &sdp("10.0.0.20", 20_000),
+        ),
+    );
+    world.sent.clear();
+    let bye = Request {
+        method: "BYE",
+        uri: "sip:media@198.51.100.1",
+        me: BEHIND,
+        branch: "bye",
+        from: "<sip:bob@example.com>;tag=bob",
+        to: "<sip:100@example.com>;tag=box",
+        call_id: "c1",
+        cseq: 2,
+        extra: "",
+        body: "",
+    };
+    world.from(AGENT, &bye.text());
+    let passed = world.sent_to(REGISTRAR).pop().unwrap();
+    assert!(passed.starts_with("BYE"), "{passed}");
+    world.from(REGISTRAR, &answer(&passed, REGISTRAR, "200 OK", "", "", ""));
+    assert!(world.one_to(AGENT).starts_with("SIP/2.0 200"));
+}
