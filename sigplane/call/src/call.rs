@@ -253,7 +253,7 @@ pub(crate) struct PassedAck {
     pub(crate) tag: Vec<u8>,
     pub(crate) cseq: u32,
     pub(crate) hop: Hop,
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Box<[u8]>,
 }
 
 /// A request in a dialog on its way to the other side.

@@ -45,8 +45,8 @@ use rustc_hash::FxHashMap;
 use tandem_link::SlotTable;
 use tandem_policy::defence::{Blocks, Overload, Refused};
 use tandem_policy::{Access, BadRow, Dispatcher, Thresholds};
-use tandem_transaction::TimerTable;
 use tandem_transaction::{ClientId, Layer, Output as TransactionOutput, ServerId, Settings};
+use tandem_transaction::{TimerTable, take};
 
 use crate::call::{Late, LateRelay, Relay};
 use crate::calls::Calls;
@@ -237,7 +237,7 @@ impl Core {
 
     /// The next output, in order; none when all are drained.
     pub fn output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        take(&mut self.outputs)
     }
 
     /// When [`Input::Timer`] is wanted, on the clock of [`Now::mono`]; none when nothing is
@@ -290,7 +290,7 @@ impl Core {
     fn settle(&mut self, now: Now) {
         loop {
             self.flush();
-            let Some(event) = self.events.pop_front() else {
+            let Some(event) = take(&mut self.events) else {
                 return;
             };
             self.transaction_event(now, event);

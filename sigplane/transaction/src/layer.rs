@@ -10,7 +10,7 @@ use crate::client::{Accepted, Calling, Client, Completed, Trying};
 use crate::key::{ClientId, ClientKey, Method, ServerId, ServerKey};
 use crate::server::{self, Server};
 use crate::settings::Settings;
-use crate::table::TimerTable;
+use crate::table::{TimerTable, take, trim};
 
 /// An INVITE to be sent.
 #[derive(Clone, Debug)]
@@ -151,7 +151,7 @@ impl<H: Hop> Layer<H> {
 
     /// The next output, in order.
     pub fn output(&mut self) -> Option<Output<H>> {
-        self.outputs.pop_front()
+        take(&mut self.outputs)
     }
 
     /// When [`Self::expire`] is wanted.
@@ -490,6 +490,11 @@ impl<H: Hop> Layer<H> {
                 Timer::I(id) | Timer::J(id) | Timer::L(id) => self.end_server(id),
             }
         }
+        trim(&mut self.clients);
+        trim(&mut self.client_keys);
+        trim(&mut self.servers);
+        trim(&mut self.server_keys);
+        self.timers.trim();
     }
 
     fn retransmit_request(&mut self, now: Duration, timer: Timer, id: ClientId) {

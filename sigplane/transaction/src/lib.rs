@@ -20,7 +20,7 @@ mod table;
 pub use key::{ClientId, ClientKey, Method, ServerId, ServerKey};
 pub use layer::{Hop, InviteRequest, Layer, Output, Received, Response};
 pub use settings::Settings;
-pub use table::TimerTable;
+pub use table::{TimerTable, take, trim};
 
 /// A message's bytes, shared by its retransmissions.
 pub type Bytes = std::sync::Arc<[u8]>;

@@ -1,7 +1,7 @@
 //! The timer table: which timer fires next.
 
-use std::collections::BTreeSet;
-use std::hash::Hash;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::{BuildHasher, Hash};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
@@ -64,6 +64,11 @@ impl<K: Copy + Ord + Hash> TimerTable<K> {
         Some(timer)
     }
 
+    /// Gives back what [`trim`] does.
+    pub fn trim(&mut self) {
+        trim(&mut self.deadlines);
+    }
+
     /// How many timers are set.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -77,10 +82,54 @@ impl<K: Copy + Ord + Hash> TimerTable<K> {
     }
 }
 
+/// Gives back most of the room of a table that was far larger once: after a burst, one that is eight times
+/// too large becomes one twice as large as it must be.
+pub fn trim<K: Eq + Hash, V, S: BuildHasher>(table: &mut HashMap<K, V, S>) {
+    if table.capacity() > SMALL && table.len() < table.capacity() / 8 {
+        table.shrink_to(table.len() * 2);
+    }
+}
+
+/// Takes the next of a queue; one that was far longer once gives its room back when it is empty.
+pub fn take<T>(queue: &mut VecDeque<T>) -> Option<T> {
+    let next = queue.pop_front();
+    if next.is_none() && queue.capacity() > SMALL {
+        *queue = VecDeque::new();
+    }
+    next
+}
+
+/// Entries for which no table is too large.
+const SMALL: usize = 1024;
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_table_is_trimmed_when_it_is_far_too_large() {
+        let filled = |count: u32| {
+            let mut table = HashMap::with_capacity(10_000);
+            table.extend((0..count).map(|n| (n, n)));
+            let before = table.capacity();
+            trim(&mut table);
+            assert_eq!(table.len(), count as usize);
+            (before, table.capacity())
+        };
+        let (before, after) = filled(3_000);
+        assert_eq!(after, before);
+        let (before, after) = filled(100);
+        assert!(before >= 10_000 && after <= SMALL, "{after}");
+    }
+
+    #[test]
+    fn a_long_queue_gives_its_room_back_when_it_is_empty() {
+        let mut queue: VecDeque<usize> = (0..5_000).collect();
+        assert!((0..5_000).all(|n| take(&mut queue) == Some(n)));
+        assert_eq!(take(&mut queue), None);
+        assert!(queue.capacity() <= SMALL, "{}", queue.capacity());
+    }
 
     proptest! {
         #[test]

@@ -57,12 +57,13 @@ impl Core {
         if let Some(call) = self.calls.get_mut(&place.key) {
             call.acks
                 .retain(|a| a.from != place.from || a.tag != place.tag);
+            call.acks.reserve_exact(1);
             call.acks.push(PassedAck {
                 from: place.from,
                 tag: place.tag.to_vec(),
                 cseq: message.cseq(),
                 hop,
-                bytes,
+                bytes: bytes.into(),
             });
             if place.from == Party::Caller
                 && let Some(dialog) = call.record.dialog_mut(place.tag)
@@ -82,7 +83,7 @@ impl Core {
                 .iter()
                 .find(|a| a.from == place.from && a.tag == place.tag && a.cseq == message.cseq())
         });
-        let Some((hop, bytes)) = passed.map(|a| (a.hop, a.bytes.clone())) else {
+        let Some((hop, bytes)) = passed.map(|a| (a.hop, a.bytes.to_vec())) else {
             return false;
         };
         self.send(hop, bytes);

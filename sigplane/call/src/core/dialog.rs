@@ -125,6 +125,8 @@ impl Core {
             }
             None if full => false,
             None => {
+                // Nearly always it is the only one.
+                record.dialogs.reserve_exact(1);
                 record.dialogs.push(Dialog {
                     tag: response.to_tag().to_vec(),
                     to: response.to_value().to_vec(),

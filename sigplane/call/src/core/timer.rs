@@ -1,6 +1,6 @@
 //! The core's own timers.
 
-use tandem_transaction::{ClientId, ServerId};
+use tandem_transaction::{ClientId, ServerId, trim};
 
 use super::{Core, Failure};
 use crate::io::Now;
@@ -44,6 +44,10 @@ impl Core {
     pub(super) fn expire(&mut self, now: Now) {
         self.layer.expire(now.mono);
         self.settle(now);
+        trim(&mut self.clients);
+        trim(&mut self.setups);
+        trim(&mut self.relays);
+        self.timers.trim();
         while let Some(timer) = self.timers.expired(now.mono) {
             match timer {
                 Timer::FirstResponse(key, client) => {
