@@ -24,14 +24,17 @@ use crate::clock;
 use crate::counters::{ControlCounters, WorkerCounters};
 use crate::forwarding;
 use crate::link_socket::{Connection, Ended, Listener};
-use crate::message::{FromWorker, Tag, ToWorker};
+use crate::message::{FromWorker, Readers, Tag, ToWorker};
 use crate::mirror::{Tables, Wanted};
 use crate::report::{RelayCounts, Reporter};
 use crate::session::{Running, Session};
 use crate::waker::Waker;
 
-/// Bytes of each SIP ring: some 1,500 messages of usual size.
+/// Bytes of a worker's SIP rings in one direction: some 1,500 messages of usual size. The controller's
+/// readers share them...
 const RING_BYTES: u32 = 2 << 20;
+/// ...down to this for each.
+const LEAST_RING_BYTES: u32 = 256 << 10;
 
 /// Bytes of each worker's capture ring.
 const CAPTURE_BYTES: usize = 2 << 20;
@@ -291,6 +294,12 @@ impl Control {
                 now,
             );
         }
+        if !(1..=tandem_shm::MAX_READERS).contains(&hello.readers) {
+            let reason = RefusedReason::Readers {
+                most: tandem_shm::MAX_READERS,
+            };
+            return self.refuse(connection, reason, now);
+        }
         if self.state.session.is_some() {
             warn!("a newer controller connected: the older one is fenced");
             self.counters().controller_fenced.add(1);
@@ -299,22 +308,31 @@ impl Control {
         let epoch = self.state.last_epoch.wrapping_add(1).max(1);
         self.state.last_epoch = epoch;
         let workers = u16::try_from(self.workers.len()).unwrap_or(u16::MAX);
-        let (rings, ends) = match tandem_shm::Session::create(epoch, workers, RING_BYTES) {
+        let (rings, ends) = match tandem_shm::Session::create(
+            epoch,
+            workers,
+            hello.readers,
+            ring_bytes(hello.readers),
+        ) {
             Ok(made) => made,
             Err(error) => {
                 let reason = RefusedReason::Internal(error.to_string());
                 return self.refuse(connection, reason, now);
             }
         };
-        for (worker, end) in ends.into_iter().enumerate() {
-            self.command(worker, ToWorker::Session(Box::new(end)));
+        for (worker, ends) in ends.into_iter().enumerate() {
+            self.command(worker, ToWorker::Session(Box::new(Readers::new(ends))));
         }
         let welcome = FromDataplane::Welcome(self.hello(epoch, workers));
         let mut session = Session::new(connection, rings, epoch);
-        let descriptors = [session.rings.memory_fd(), session.rings.doorbell_fd()];
-        let sent = session.connection.send_with(&welcome, descriptors);
+        let mut descriptors = vec![session.rings.memory_fd()];
+        descriptors.extend(session.rings.doorbell_fds());
+        let sent = session.connection.send_with(&welcome, &descriptors);
         self.counters().controller_sessions.add(1);
-        info!("controller {} connected: session {epoch}", hello.controller);
+        info!(
+            "controller {} connected with {} SIP workers: session {epoch}",
+            hello.controller, hello.readers
+        );
         self.state.session = Some(session);
         self.settle(sent);
     }
@@ -680,6 +698,12 @@ impl Ready {
             controller: true,
         }
     }
+}
+
+/// Bytes of one ring, of so many readers.
+fn ring_bytes(readers: u16) -> u32 {
+    let share = RING_BYTES / u32::from(readers.max(1)).next_power_of_two();
+    share.max(LEAST_RING_BYTES)
 }
 
 fn connection_events<'a>(fd: BorrowedFd<'a>, session: &Session) -> PollFd<'a> {

@@ -64,6 +64,9 @@ counters! {
         exception_ring_full,
         /// SIP datagrams given to the controller.
         sip_received,
+        /// SIP datagrams without a Call-ID that can be read, given to the first of the controller's
+        /// workers; counted when there are several.
+        sip_without_call_id,
         /// SIP datagrams without a controller: dropped.
         sip_no_controller,
         /// SIP datagrams that the controller was too slow for: dropped.

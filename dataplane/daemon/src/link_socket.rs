@@ -164,10 +164,10 @@ impl Connection {
     pub(crate) fn send_with(
         &mut self,
         message: &FromDataplane,
-        descriptors: [BorrowedFd<'_>; 2],
+        descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), Ended> {
         let bytes = encode(message);
-        let raw = descriptors.map(|fd| fd.as_raw_fd());
+        let raw: Vec<_> = descriptors.iter().map(|fd| fd.as_raw_fd()).collect();
         sendmsg::<UnixAddr>(
             self.socket.as_raw_fd(),
             &[IoSlice::new(&bytes)],
@@ -279,6 +279,7 @@ mod tests {
         let hello = ToDataplane::Hello(ControllerHello {
             version: VERSION,
             controller: 1,
+            readers: 1,
         });
         peer.send(&encode(&hello)).unwrap();
         assert_eq!(connection.receive(&mut room).unwrap(), Some(hello));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tandem_link::{CommandError, Event, FlowId, FlowReport, FlowSpec};
 use tandem_relay::Forwarding;
+use tandem_wire::sip::ShardTable;
 
 use crate::capture::Capture;
 use crate::report::RelayCounts;
@@ -35,7 +36,7 @@ pub(crate) enum ToWorker {
     /// Use this snapshot from now on. The control thread frees it, when nobody else has it.
     Forward(Arc<Forwarding>),
     /// A controller is there.
-    Session(Box<tandem_shm::End>),
+    Session(Box<Readers>),
     /// The controller is gone.
     NoSession,
     /// Drop SIP from a source until then (nanoseconds).
@@ -80,6 +81,29 @@ pub(crate) enum FromWorker {
 #[derive(Debug)]
 #[allow(dead_code, reason = "it is carried to be dropped")]
 pub(crate) enum Garbage {
-    Session(Box<tandem_shm::End>),
+    Session(Box<Readers>),
     Capture(Box<Capture>),
+}
+
+/// A worker's rings to and from the controller's readers.
+#[derive(Debug)]
+pub(crate) struct Readers {
+    /// By reader: never empty.
+    pub(crate) ends: Vec<tandem_shm::End>,
+    /// Which of them has which call.
+    pub(crate) shards: ShardTable,
+    /// Whose ring is read next.
+    pub(crate) turn: usize,
+}
+
+impl Readers {
+    /// Of a session that begins.
+    pub(crate) fn new(ends: Vec<tandem_shm::End>) -> Self {
+        let readers = u16::try_from(ends.len()).unwrap_or(u16::MAX);
+        Self {
+            ends,
+            shards: ShardTable::deal(readers),
+            turn: 0,
+        }
+    }
 }

@@ -11,7 +11,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use tandem_config::Config;
 use tandem_link::SlotTable;
 use tandem_relay::{PortConfig, RealmConfig, Relay, RelayConfig, TxOffloads};
-use tandem_shm::payload_buffer;
+use tandem_shm::{Reader, payload_buffer};
 use thiserror::Error;
 use tracing::{error, info};
 
@@ -92,13 +92,20 @@ pub(crate) fn run(config: Config) -> Result<(), StartError> {
     let count = queues.len();
     let mut mesh = Mesh::new(count);
     let workers = u16::try_from(count).unwrap_or(u16::MAX);
-    let (kernel_sip, to_kernel_sip) = tandem_shm::Session::create(1, workers, KERNEL_SIP_BYTES)?;
-    let (from_kernel_sip, sip_bell) = tandem_shm::attach(
+    let (kernel_sip, to_kernel_sip) = tandem_shm::Session::create(1, workers, 1, KERNEL_SIP_BYTES)?;
+    let bells = kernel_sip.doorbell_fds().map(|fd| fd.try_clone_to_owned());
+    let readers = tandem_shm::attach(
         kernel_sip.memory_fd().try_clone_to_owned()?,
-        kernel_sip.doorbell_fd().try_clone_to_owned()?,
+        bells.collect::<Result<_, _>>()?,
         1,
         workers,
     )?;
+    let exceptions = readers.into_iter().next();
+    let Reader {
+        ends: from_kernel_sip,
+        doorbell: sip_bell,
+    } = exceptions.ok_or(tandem_shm::ShmError::Shape)?;
+    let to_kernel_sip = to_kernel_sip.into_iter().flatten();
 
     let mut made = Vec::new();
     let mut links = Vec::new();

@@ -17,13 +17,13 @@ use tandem_config::Idle;
 use tandem_dpdk::{BURST, Burst, Checksum, Eal, Mbuf, Mempool, Registration, RxQueue, pause};
 use tandem_link::Direction;
 use tandem_relay::{Frame, Look, Relay, RxChecksums, TxChecksums, Verdict};
-use tandem_shm::{End, PayloadBuffer};
+use tandem_shm::PayloadBuffer;
 use tracing::{error, warn};
 
 use crate::capture::Capture;
 use crate::clock;
 use crate::counters::WorkerCounters;
-use crate::message::{FromWorker, ToWorker};
+use crate::message::{FromWorker, Readers, ToWorker};
 use crate::passed::Passed;
 use crate::system;
 use crate::waker::Waker;
@@ -61,7 +61,7 @@ pub(crate) struct Worker {
     pub(crate) control: ToControl,
     pub(crate) counters: Arc<WorkerCounters>,
     pub(crate) stop: Arc<AtomicBool>,
-    pub(crate) session: Option<Box<End>>,
+    pub(crate) session: Option<Box<Readers>>,
     pub(crate) capture: Option<Box<Capture>>,
     pub(crate) listing: Option<Listing>,
     pub(crate) buffer: PayloadBuffer,

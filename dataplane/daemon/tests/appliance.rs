@@ -22,7 +22,8 @@ use tandem_link::{
     FlowId, FlowKind, FlowSpec, FromDataplane, LegSpec, RefusedReason, ToDataplane, VERSION,
     encode,
 };
-use tandem_shm::{DatagramMeta, PushError};
+use tandem_shm::{DatagramMeta, PushError, payload_buffer};
+use tandem_wire::sip::{ShardTable, shard};
 
 /// For the child that is a controller: the link's socket.
 const CHILD: &str = "TANDEM_DATAPLANE_TEST_LINK";
@@ -279,16 +280,25 @@ fn child_is_a_controller() {
 fn a_controller_of_another_version_or_without_manners_is_refused() {
     let mut lab = Lab::new(&Options::default());
     lab.start();
-    let hello = |version| {
+    let hello = |version, readers| {
         ToDataplane::Hello(ControllerHello {
             version,
             controller: 1,
+            readers,
         })
     };
     for (words, reason) in [
         (
-            encode(&hello(VERSION + 1)),
+            encode(&hello(VERSION + 1, 1)),
             RefusedReason::Version { dataplane: VERSION },
+        ),
+        (
+            encode(&hello(VERSION, 0)),
+            RefusedReason::Readers { most: 64 },
+        ),
+        (
+            encode(&hello(VERSION, 65)),
+            RefusedReason::Readers { most: 64 },
         ),
         (
             encode(&ToDataplane::Command {
@@ -305,7 +315,7 @@ fn a_controller_of_another_version_or_without_manners_is_refused() {
         assert!(receive(&socket).is_none());
     }
     let mut controller = Controller::connect(&lab.link_socket());
-    assert_eq!(controller.counter("controller_refused"), 3);
+    assert_eq!(controller.counter("controller_refused"), 5);
 }
 
 #[test]
@@ -360,6 +370,71 @@ fn sip_goes_up_and_down_and_the_first_datagram_is_not_lost() {
         assert!(since.elapsed() < PATIENCE);
     }
     assert_eq!(controller.counter("sip_ring_corrupt"), 0);
+}
+
+#[test]
+fn sip_goes_to_the_reader_that_has_its_call() {
+    let mut lab = Lab::new(&Options {
+        workers: "[0, 1]",
+        ..Options::default()
+    });
+    lab.start();
+    let phone = lab.udp("x", "10.1.0.2:5060");
+    let ours: SocketAddr = "10.1.0.1:5060".parse().unwrap();
+    let mut controller = Controller::connect_with(&lab.link_socket(), 3);
+    let shards = ShardTable::deal(3);
+    let mut expected = vec![Vec::new(); 3];
+    for n in 0..60 {
+        // Some are hidden: then the token says it.
+        let call_id = match n % 3 {
+            0 => format!("tnd1-{}KKKKx{n}", ["AB", "AC", "AD"][n / 3 % 3]),
+            _ => format!("{n}-call@10.1.0.2"),
+        };
+        let message = format!("BYE sip:a@10.1.0.1 SIP/2.0\r\nCall-ID: {call_id}\r\n\r\n");
+        let owner = shards.owner(shard(call_id.as_bytes()));
+        expected[usize::from(owner)].push(message.into_bytes());
+    }
+    assert!(expected.iter().all(|of| of.len() >= 10), "{expected:?}");
+    // What belongs to no call goes to the first.
+    expected[0].push(b"\r\n\r\n".to_vec());
+    expected[0].push(b"nonsense".to_vec());
+    for message in expected.iter().flatten() {
+        phone.send_to(message, ours).unwrap();
+    }
+    let mut first = Vec::new();
+    for _ in &expected[0] {
+        first.push(controller.datagram().1);
+    }
+    let mut got = vec![first];
+    while controller.counter("sip_received") < 62 {}
+    for reader in &mut controller.others {
+        let mut buffer = payload_buffer();
+        let mut all = Vec::new();
+        for end in &mut reader.ends {
+            while let Some((_, length)) = end.consumer.pop(&mut buffer).unwrap() {
+                all.push(buffer[..length].to_vec());
+            }
+        }
+        got.push(all);
+    }
+    for (got, expected) in got.iter_mut().zip(&mut expected) {
+        got.sort();
+        expected.sort();
+        assert_eq!(got, expected);
+    }
+    assert_eq!(controller.counter("sip_without_call_id"), 2);
+
+    // And back: from each of them to the wire.
+    let call = Call::new(&lab, 1, "10.1.0.", "10.2.0.");
+    let down = sip_to(&call, "10.1.0.2:5060");
+    let first = &mut controller.ends[0];
+    let others = controller.others.iter_mut().map(|r| &mut r.ends[0]);
+    for (end, text) in std::iter::once(first).chain(others).zip(["r0", "r1", "r2"]) {
+        end.producer.push(&down, text.as_bytes()).unwrap();
+        let mut buffer = [0; 64];
+        let length = phone.recv(&mut buffer).unwrap();
+        assert_eq!(&buffer[..length], text.as_bytes());
+    }
 }
 
 #[test]

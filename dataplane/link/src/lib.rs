@@ -4,7 +4,7 @@
 //! The controller (tandem-sigplane) connects to the dataplane's `SOCK_SEQPACKET` unix socket, one
 //! message per packet, so that a peer that is killed in the middle of writing leaves no half
 //! message behind. It sends [`ToDataplane::Hello`]; the dataplane answers
-//! [`FromDataplane::Welcome`] with the session's ring memory and doorbell as `SCM_RIGHTS`
+//! [`FromDataplane::Welcome`] with the session's ring memory and its readers' doorbells as `SCM_RIGHTS`
 //! descriptors, or [`FromDataplane::Refused`]. After that every [`ToDataplane::Command`] gets
 //! exactly one [`FromDataplane::Done`] with the same sequence number (preceded by its
 //! [`FromDataplane::Flow`] or [`FromDataplane::Counters`] messages), and

@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::{Cookie, FlowId, FlowReport, FlowSpec, Leg, SlotTable};
 
 /// The link's version. Both ends refuse any other: they are updated together, in one image.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// From the controller to the dataplane.
 #[allow(
@@ -37,6 +37,9 @@ pub struct ControllerHello {
     pub version: u16,
     /// The node's id from the configuration: whose flows these are.
     pub controller: u64,
+    /// How many workers of the signaling plane read SIP, each from rings of its own: 1 to 64. They share
+    /// the calls by the shards of their Call-IDs (`ShardTable` of the wire crate).
+    pub readers: u16,
 }
 
 /// A command.
@@ -118,7 +121,7 @@ pub enum Direction {
 )]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromDataplane {
-    /// The answer to a hello; carries the ring memory and the doorbell as descriptors.
+    /// The answer to a hello; carries the ring memory and each reader's doorbell as descriptors.
     Welcome(DataplaneHello),
     /// The hello was not accepted; the connection closes.
     Refused(RefusedReason),
@@ -172,7 +175,7 @@ pub struct DataplaneHello {
     pub boot: u64,
     /// The session: goes up with every controller that connects. The ring memory carries it.
     pub epoch: u32,
-    /// How many workers there are, each with one ring in each direction.
+    /// How many workers there are, each with one ring in each direction for each reader.
     pub workers: u16,
     /// Which worker owns which media ports.
     pub slots: SlotTable,
@@ -201,6 +204,12 @@ pub enum RefusedReason {
     Version {
         /// The dataplane's.
         dataplane: u16,
+    },
+    /// More readers than there can be, or none.
+    #[error("the dataplane serves 1 to {most} SIP workers: change `sip.workers`")]
+    Readers {
+        /// The most that it serves.
+        most: u16,
     },
     /// The first message was not a hello, or not readable.
     #[error("the first message was not a hello")]

@@ -4,7 +4,8 @@
 //! word 0                 magic
 //! word 8                 version | workers << 16 | ring bytes << 32
 //! word 16                epoch
-//! word 512 (one page)    worker 0: to_controller, to_dataplane; worker 1: ...
+//! word 24                readers
+//! word 512 (one page)    worker 0: reader 0: to_controller, to_dataplane; reader 1: ...; worker 1: ...
 //!
 //! a ring: word 0         tail: words ever written (producer's)
 //!         word 8         head: words ever read (consumer's)
@@ -18,7 +19,7 @@
 /// The first word: `TANDEMSH`.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"TANDEMSH");
 /// The layout's version. Any other is refused.
-pub(crate) const VERSION: u64 = 1;
+pub(crate) const VERSION: u64 = 2;
 
 /// Smallest size of one ring's data, in bytes: room for one record of the longest payload.
 pub const MIN_RING_BYTES: u32 = 128 * 1024;
@@ -26,6 +27,8 @@ pub const MIN_RING_BYTES: u32 = 128 * 1024;
 pub const MAX_RING_BYTES: u32 = 64 * 1024 * 1024;
 /// The most workers that a session has rings for.
 pub const MAX_WORKERS: u16 = 256;
+/// The most readers that a session has rings for: SIP workers of the signaling plane.
+pub const MAX_READERS: u16 = 64;
 
 /// A page, in words.
 const PAGE: usize = 512;
@@ -33,6 +36,7 @@ const PAGE: usize = 512;
 pub(crate) const MAGIC_WORD: usize = 0;
 pub(crate) const SHAPE_WORD: usize = 8;
 pub(crate) const EPOCH_WORD: usize = 16;
+pub(crate) const READERS_WORD: usize = 24;
 
 pub(crate) const TAIL: usize = 0;
 pub(crate) const HEAD: usize = 8;
@@ -43,7 +47,7 @@ pub(crate) const DATA: usize = PAGE;
 /// The epoch word of a session that has been fenced. No session has it.
 pub(crate) const FENCED: u64 = 0;
 
-/// Which of a worker's two rings.
+/// Which of the two rings between a worker and a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     ToController,
@@ -54,6 +58,7 @@ pub(crate) enum Way {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
     pub(crate) workers: u16,
+    pub(crate) readers: u16,
     /// Of one ring's data: a power of two.
     pub(crate) ring_bytes: u32,
 }
@@ -62,20 +67,26 @@ impl Shape {
     /// Whether a session may have these measures.
     pub(crate) fn is_valid(self) -> bool {
         (1..=MAX_WORKERS).contains(&self.workers)
+            && (1..=MAX_READERS).contains(&self.readers)
             && self.ring_bytes.is_power_of_two()
             && (MIN_RING_BYTES..=MAX_RING_BYTES).contains(&self.ring_bytes)
     }
 
-    pub(crate) fn encode(self) -> u64 {
-        VERSION | u64::from(self.workers) << 16 | u64::from(self.ring_bytes) << 32
+    /// The shape word and the readers word.
+    pub(crate) fn encode(self) -> [u64; 2] {
+        [
+            VERSION | u64::from(self.workers) << 16 | u64::from(self.ring_bytes) << 32,
+            u64::from(self.readers),
+        ]
     }
 
-    /// Reads the shape word; none for another version or impossible measures.
-    pub(crate) fn decode(word: u64) -> Option<Self> {
+    /// Reads them; none for another version or impossible measures.
+    pub(crate) fn decode([word, readers]: [u64; 2]) -> Option<Self> {
         let bytes = word.to_le_bytes();
         let [v0, v1, w0, w1, r @ ..] = bytes;
         let shape = Self {
             workers: u16::from_le_bytes([w0, w1]),
+            readers: u16::try_from(readers).ok()?,
             ring_bytes: u32::from_le_bytes(r),
         };
         let version = u64::from(u16::from_le_bytes([v0, v1]));
@@ -87,9 +98,10 @@ impl Shape {
         self.ring_bytes as usize / 8
     }
 
-    /// First word of a worker's ring.
-    pub(crate) fn ring_start(self, worker: u16, way: Way) -> usize {
-        let index = usize::from(worker) * 2 + usize::from(way == Way::ToDataplane);
+    /// First word of a ring between a worker and a reader.
+    pub(crate) fn ring_start(self, worker: u16, reader: u16, way: Way) -> usize {
+        let pair = usize::from(worker) * usize::from(self.readers) + usize::from(reader);
+        let index = pair * 2 + usize::from(way == Way::ToDataplane);
         PAGE + index * self.ring_span()
     }
 
@@ -100,7 +112,7 @@ impl Shape {
 
     /// Words of the whole memory.
     pub(crate) fn total_words(self) -> usize {
-        PAGE + usize::from(self.workers) * 2 * self.ring_span()
+        PAGE + usize::from(self.workers) * usize::from(self.readers) * 2 * self.ring_span()
     }
 }
 
@@ -112,13 +124,18 @@ mod tests {
     fn a_shape_survives_its_word_and_nonsense_does_not() {
         let shape = Shape {
             workers: 3,
+            readers: 2,
             ring_bytes: MIN_RING_BYTES,
         };
-        assert_eq!(Shape::decode(shape.encode()), Some(shape));
-        assert_eq!(Shape::decode(0), None);
-        assert_eq!(Shape::decode(u64::MAX), None);
+        let [word, readers] = shape.encode();
+        assert_eq!(Shape::decode([word, readers]), Some(shape));
+        let more = u64::from(MAX_READERS) + 1;
+        for nonsense in [[0, 1], [u64::MAX; 2], [word, 0], [word, more]] {
+            assert_eq!(Shape::decode(nonsense), None);
+        }
         let odd = Shape {
             workers: 1,
+            readers: 1,
             ring_bytes: MIN_RING_BYTES + 8,
         };
         assert_eq!(Shape::decode(odd.encode()), None);
@@ -128,15 +145,18 @@ mod tests {
     fn rings_do_not_overlap() {
         let shape = Shape {
             workers: 2,
+            readers: 3,
             ring_bytes: MIN_RING_BYTES,
         };
-        let starts = [
-            shape.ring_start(0, Way::ToController),
-            shape.ring_start(0, Way::ToDataplane),
-            shape.ring_start(1, Way::ToController),
-            shape.ring_start(1, Way::ToDataplane),
-            shape.total_words(),
-        ];
+        let mut starts = Vec::new();
+        for worker in 0..2 {
+            for reader in 0..3 {
+                for way in [Way::ToController, Way::ToDataplane] {
+                    starts.push(shape.ring_start(worker, reader, way));
+                }
+            }
+        }
+        starts.push(shape.total_words());
         assert!(starts.windows(2).all(|w| w[1] - w[0] == shape.ring_span()));
     }
 }

@@ -1,9 +1,10 @@
 //! The packet rings between the planes: SIP datagrams in shared memory.
 //!
 //! The dataplane makes one [`Session`] for each controller that connects: a sealed memfd with two
-//! single-producer, single-consumer rings per worker (one in each direction), and an eventfd as
-//! the controller's doorbell. Both descriptors go to the controller by `SCM_RIGHTS`; it maps them
-//! with [`attach`]. Each end gets one [`Producer`] and one [`Consumer`] per worker.
+//! single-producer, single-consumer rings (one in each direction) between each worker of the dataplane
+//! and each reader of the controller, which may have several, and an eventfd for each reader as its
+//! doorbell. The descriptors go to the controller by `SCM_RIGHTS`; it maps them with [`attach`]. Each
+//! pair of worker and reader has one [`Producer`] and one [`Consumer`] on either side.
 //!
 //! **The peer is not trusted and may die at any moment.** Shared memory is reached through atomic
 //! words only, never through references to plain data; an index is masked, a length is copied out
@@ -17,8 +18,8 @@
 //! session when a newer controller comes; after that every push and pop of the old one answers
 //! `Fenced`.
 //!
-//! **Sleeping.** The dataplane polls. The controller may sleep on the doorbell: it asks every
-//! consumer with [`Consumer::prepare_sleep`], sleeps only if all agree, and calls
+//! **Sleeping.** The dataplane polls. A reader may sleep on its doorbell: it asks every
+//! consumer of its own with [`Consumer::prepare_sleep`], sleeps only if all agree, and calls
 //! [`Consumer::awake`] after. The producer's [`Producer::flush`], once per burst, rings the bell
 //! only for a reader that sleeps.
 //!
@@ -35,7 +36,7 @@ mod ring;
 mod session;
 
 pub use doorbell::Doorbell;
-pub use layout::{MAX_RING_BYTES, MAX_WORKERS, MIN_RING_BYTES};
+pub use layout::{MAX_READERS, MAX_RING_BYTES, MAX_WORKERS, MIN_RING_BYTES};
 pub use record::{DatagramMeta, MAX_PAYLOAD, PayloadBuffer, payload_buffer};
 pub use ring::{Consumer, PopError, Producer, PushError};
-pub use session::{End, Session, ShmError, attach};
+pub use session::{End, Reader, Session, ShmError, attach};

@@ -255,13 +255,13 @@ impl Ring {
     pub(crate) fn new(
         mapping: Arc<Mapping>,
         shape: Shape,
-        worker: u16,
+        (worker, reader): (u16, u16),
         way: Way,
         epoch: u32,
     ) -> Self {
         Self {
             mapping,
-            start: shape.ring_start(worker, way),
+            start: shape.ring_start(worker, reader, way),
             mask: shape.ring_words() as u64 - 1,
             epoch: u64::from(epoch),
         }

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use thiserror::Error;
 
 use crate::doorbell::Doorbell;
-use crate::layout::{EPOCH_WORD, FENCED, MAGIC, MAGIC_WORD, SHAPE_WORD, Shape, Way};
+use crate::layout::{EPOCH_WORD, FENCED, MAGIC, MAGIC_WORD, READERS_WORD, SHAPE_WORD, Shape, Way};
 use crate::memory::{self, Mapping};
 use crate::ring::{Consumer, Producer, Ring};
 
@@ -37,7 +37,7 @@ pub enum ShmError {
     Epoch,
 }
 
-/// One worker's rings, as one of the two planes holds them.
+/// The two rings between a worker of the dataplane and a reader, as one of the two planes holds them.
 #[derive(Debug)]
 pub struct End {
     /// To the other plane.
@@ -51,18 +51,34 @@ pub struct End {
 pub struct Session {
     fd: OwnedFd,
     mapping: Arc<Mapping>,
-    doorbell: Doorbell,
+    doorbells: Vec<Doorbell>,
+}
+
+/// A reader's part of a session: the controller may have several, each with a thread of its own.
+#[derive(Debug)]
+pub struct Reader {
+    /// Its ends of the rings, by worker.
+    pub ends: Vec<End>,
+    /// Rung when something is in one of them.
+    pub doorbell: Doorbell,
 }
 
 impl Session {
-    /// Makes the memory of session `epoch` (not 0) with rings of `ring_bytes` (a power of two) for
-    /// each worker, and the dataplane's ends of them, by worker.
+    /// Makes the memory of session `epoch` (not 0) with rings of `ring_bytes` (a power of two)
+    /// between each worker and each reader, and the dataplane's ends of them: for each worker a list by
+    /// reader.
     ///
     /// # Errors
     /// The system's refusal, or impossible measures.
-    pub fn create(epoch: u32, workers: u16, ring_bytes: u32) -> Result<(Self, Vec<End>), ShmError> {
+    pub fn create(
+        epoch: u32,
+        workers: u16,
+        readers: u16,
+        ring_bytes: u32,
+    ) -> Result<(Self, Vec<Vec<End>>), ShmError> {
         let shape = Shape {
             workers,
+            readers,
             ring_bytes,
         };
         if !shape.is_valid() || u64::from(epoch) == FENCED {
@@ -70,9 +86,11 @@ impl Session {
         }
         let fd = memory::create(shape.total_words())?;
         let mapping = Arc::new(Mapping::new(&fd, shape.total_words())?);
+        let [shape_word, readers_word] = shape.encode();
         let header = [
             (MAGIC_WORD, MAGIC),
-            (SHAPE_WORD, shape.encode()),
+            (SHAPE_WORD, shape_word),
+            (READERS_WORD, readers_word),
             (EPOCH_WORD, u64::from(epoch)),
         ];
         for (at, value) in header {
@@ -82,13 +100,22 @@ impl Session {
                 .ok_or(ShmError::Shape)?
                 .store(value, Ordering::Release);
         }
-        let doorbell = Doorbell::new()?;
-        let ends = ends(&mapping, shape, epoch, &Plane::Data(doorbell.clone()));
+        let doorbells: Vec<Doorbell> = (0..readers)
+            .map(|_| Doorbell::new())
+            .collect::<Result<_, _>>()?;
+        let by_reader = |worker| {
+            let end = |(reader, bell): (u16, &Doorbell)| {
+                let way = (Way::ToController, Way::ToDataplane);
+                end(&mapping, shape, epoch, (worker, reader), way, Some(bell))
+            };
+            (0..).zip(&doorbells).map(end).collect()
+        };
+        let ends = (0..workers).map(by_reader).collect();
         Ok((
             Self {
                 fd,
                 mapping,
-                doorbell,
+                doorbells,
             },
             ends,
         ))
@@ -100,33 +127,32 @@ impl Session {
         self.fd.as_fd()
     }
 
-    /// The doorbell's descriptor, for the controller.
-    #[must_use]
-    pub fn doorbell_fd(&self) -> BorrowedFd<'_> {
-        self.doorbell.as_fd()
+    /// The doorbells' descriptors, by reader, for the controller.
+    pub fn doorbell_fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.doorbells.iter().map(AsFd::as_fd)
     }
 
     /// Ends the session: every push and pop in it, of either plane, answers `Fenced` from now on.
-    /// The bell rings, so that a sleeping controller notices.
+    /// The bells ring, so that readers that sleep notice.
     pub fn fence(&self) {
         if let Some(word) = self.mapping.words().get(EPOCH_WORD) {
             word.store(FENCED, Ordering::SeqCst);
         }
-        self.doorbell.ring();
+        self.doorbells.iter().for_each(Doorbell::ring);
     }
 }
 
-/// Maps the session's memory in the controller. Gives its ends of the rings, by worker, and the
-/// doorbell to sleep on.
+/// Maps the session's memory in the controller, whose readers are as many as there are doorbells. Gives
+/// each reader's part.
 ///
 /// # Errors
 /// The memory is not what the welcome announced.
 pub fn attach(
     memory: OwnedFd,
-    doorbell: OwnedFd,
+    doorbells: Vec<OwnedFd>,
     epoch: u32,
     workers: u16,
-) -> Result<(Vec<End>, Doorbell), ShmError> {
+) -> Result<Vec<Reader>, ShmError> {
     let words = memory::sealed_words(&memory)?;
     let mapping = Arc::new(Mapping::new(&memory, words)?);
     let header = |at: usize| {
@@ -139,35 +165,39 @@ pub fn attach(
         return Err(ShmError::Version);
     }
     // Read once: what is checked is what is used.
-    let shape = Shape::decode(header(SHAPE_WORD)).ok_or(ShmError::Version)?;
-    if shape.workers != workers || shape.total_words() != words {
+    let shape =
+        Shape::decode([header(SHAPE_WORD), header(READERS_WORD)]).ok_or(ShmError::Version)?;
+    if shape.workers != workers
+        || usize::from(shape.readers) != doorbells.len()
+        || shape.total_words() != words
+    {
         return Err(ShmError::Shape);
     }
     if header(EPOCH_WORD) != u64::from(epoch) {
         return Err(ShmError::Epoch);
     }
-    Ok((
-        ends(&mapping, shape, epoch, &Plane::Signaling),
-        Doorbell::from_fd(doorbell),
-    ))
-}
-
-/// Whose ends.
-enum Plane {
-    Data(Doorbell),
-    Signaling,
-}
-
-fn ends(mapping: &Arc<Mapping>, shape: Shape, epoch: u32, plane: &Plane) -> Vec<End> {
-    let (out, back, doorbell) = match plane {
-        Plane::Data(doorbell) => (Way::ToController, Way::ToDataplane, Some(doorbell.clone())),
-        Plane::Signaling => (Way::ToDataplane, Way::ToController, None),
+    let way = (Way::ToDataplane, Way::ToController);
+    let part = |(reader, bell): (u16, OwnedFd)| Reader {
+        ends: (0..workers)
+            .map(|worker| end(&mapping, shape, epoch, (worker, reader), way, None))
+            .collect(),
+        doorbell: Doorbell::from_fd(bell),
     };
-    let ring = |worker, way| Ring::new(Arc::clone(mapping), shape, worker, way, epoch);
-    (0..shape.workers)
-        .map(|worker| End {
-            producer: Producer::new(ring(worker, out), doorbell.clone()),
-            consumer: Consumer::new(ring(worker, back)),
-        })
-        .collect()
+    Ok((0..).zip(doorbells).map(part).collect())
+}
+
+/// The ends between a worker and a reader, of the plane that has these ways out and back.
+fn end(
+    mapping: &Arc<Mapping>,
+    shape: Shape,
+    epoch: u32,
+    pair: (u16, u16),
+    (out, back): (Way, Way),
+    doorbell: Option<&Doorbell>,
+) -> End {
+    let ring = |way| Ring::new(Arc::clone(mapping), shape, pair, way, epoch);
+    End {
+        producer: Producer::new(ring(out), doorbell.cloned()),
+        consumer: Consumer::new(ring(back)),
+    }
 }

@@ -27,8 +27,8 @@ fn a_killed_writer_leaves_no_torn_record() {
     let mut seen = 0;
     for round in 0..ROUNDS {
         let epoch = round as u32 + 1;
-        let (session, mut ends) = Session::create(epoch, 1, MIN_RING_BYTES).unwrap();
-        let consumer = &mut ends[0].consumer;
+        let (session, mut ends) = Session::create(epoch, 1, 1, MIN_RING_BYTES).unwrap();
+        let consumer = &mut ends[0][0].consumer;
         let mut writer = spawn_writer(&session, epoch);
         // The kill comes after a number of records that differs by round: a moment that is
         // anywhere in the writer's loop.
@@ -67,7 +67,11 @@ fn child_writes_until_killed() {
         .open(path)
         .unwrap();
     let bell = OpenOptions::new().write(true).open("/dev/null").unwrap();
-    let (mut ends, _) = attach(memory.into(), bell.into(), epoch.parse().unwrap(), 1).unwrap();
+    let epoch = epoch.parse().unwrap();
+    let mut reader = attach(memory.into(), vec![bell.into()], epoch, 1)
+        .unwrap()
+        .remove(0);
+    let ends = &mut reader.ends;
     for n in 0.. {
         while ends[0].producer.push(&meta(n), &payload(n)) == Err(PushError::Full) {
             std::thread::yield_now();

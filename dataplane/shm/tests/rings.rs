@@ -11,13 +11,13 @@
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use proptest::prelude::*;
 use tandem_shm::{
-    DatagramMeta, Doorbell, End, MAX_PAYLOAD, MIN_RING_BYTES, PopError, PushError, Session,
+    DatagramMeta, Doorbell, End, MAX_PAYLOAD, MIN_RING_BYTES, PopError, PushError, Reader, Session,
     ShmError, attach, payload_buffer,
 };
 
@@ -31,13 +31,14 @@ struct Pair {
 }
 
 fn pair(workers: u16) -> Pair {
-    let (session, dataplane) = Session::create(EPOCH, workers, MIN_RING_BYTES).unwrap();
-    let (controller, bell) = attach(memory(&session), bell_fd(&session), EPOCH, workers).unwrap();
+    let (session, dataplane) = Session::create(EPOCH, workers, 1, MIN_RING_BYTES).unwrap();
+    let mut readers = attach(memory(&session), bells(&session), EPOCH, workers).unwrap();
+    let Reader { ends, doorbell } = readers.remove(0);
     Pair {
         session,
-        dataplane,
-        controller,
-        bell,
+        dataplane: dataplane.into_iter().flatten().collect(),
+        controller: ends,
+        bell: doorbell,
     }
 }
 
@@ -45,8 +46,9 @@ fn memory(session: &Session) -> OwnedFd {
     session.memory_fd().try_clone_to_owned().unwrap()
 }
 
-fn bell_fd(session: &Session) -> OwnedFd {
-    session.doorbell_fd().try_clone_to_owned().unwrap()
+fn bells(session: &Session) -> Vec<OwnedFd> {
+    let own = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().unwrap();
+    session.doorbell_fds().map(own).collect()
 }
 
 fn meta(n: u64) -> DatagramMeta {
@@ -150,20 +152,56 @@ fn a_fenced_session_answers_fenced_at_both_ends_and_rings() {
 }
 
 #[test]
+fn each_reader_has_rings_and_a_bell_of_its_own() {
+    let (session, mut workers) = Session::create(EPOCH, 2, 3, MIN_RING_BYTES).unwrap();
+    let mut readers = attach(memory(&session), bells(&session), EPOCH, 2).unwrap();
+    assert_eq!((workers.len(), readers.len()), (2, 3));
+    let asleep = |reader: &Reader| reader.ends.iter().all(|e| e.consumer.prepare_sleep());
+    assert!(readers.iter().all(asleep));
+    let to_one = &mut workers[1][1].producer;
+    to_one.push(&meta(1), b"for 1").unwrap();
+    for end in workers.iter_mut().flatten() {
+        end.producer.flush();
+    }
+    let rang: Vec<bool> = readers.iter().map(|r| rung(&r.doorbell, 0)).collect();
+    assert_eq!(rang, [false, true, false], "the others sleep on");
+    let mut buffer = payload_buffer();
+    for (at, reader) in readers.iter_mut().enumerate() {
+        for (worker, end) in reader.ends.iter_mut().enumerate() {
+            let expected = ((at, worker) == (1, 1)).then_some((meta(1), 5));
+            assert_eq!(end.consumer.pop(&mut buffer), Ok(expected));
+            let number = (at * 2 + worker) as u64;
+            end.producer.push(&meta(number), b"back").unwrap();
+        }
+    }
+    for (worker, ends) in workers.iter_mut().enumerate() {
+        for (at, end) in ends.iter_mut().enumerate() {
+            let number = (at * 2 + worker) as u64;
+            assert_eq!(end.consumer.pop(&mut buffer), Ok(Some((meta(number), 4))));
+        }
+    }
+    let fewer = bells(&session).into_iter().take(2).collect();
+    let refused = attach(memory(&session), fewer, EPOCH, 2);
+    assert_eq!(refused.err(), Some(ShmError::Shape));
+    let none = Session::create(EPOCH, 2, 0, MIN_RING_BYTES);
+    assert_eq!(none.err(), Some(ShmError::Shape));
+}
+
+#[test]
 fn memory_that_is_not_the_announced_one_is_not_mapped() {
-    let (session, _ends) = Session::create(EPOCH, 1, MIN_RING_BYTES).unwrap();
-    let refused = |epoch, workers| attach(memory(&session), bell_fd(&session), epoch, workers);
+    let (session, _ends) = Session::create(EPOCH, 1, 1, MIN_RING_BYTES).unwrap();
+    let refused = |epoch, workers| attach(memory(&session), bells(&session), epoch, workers);
     assert_eq!(refused(EPOCH + 1, 1).err(), Some(ShmError::Epoch));
     assert_eq!(refused(EPOCH, 2).err(), Some(ShmError::Shape));
     let plain = tempfile();
     plain.set_len(1 << 20).unwrap();
-    assert!(attach(plain.into(), bell_fd(&session), EPOCH, 1).is_err());
+    assert!(attach(plain.into(), bells(&session), EPOCH, 1).is_err());
     assert_eq!(
-        Session::create(0, 1, MIN_RING_BYTES).err(),
+        Session::create(0, 1, 1, MIN_RING_BYTES).err(),
         Some(ShmError::Shape)
     );
     assert_eq!(
-        Session::create(1, 1, MIN_RING_BYTES + 8).err(),
+        Session::create(1, 1, 1, MIN_RING_BYTES + 8).err(),
         Some(ShmError::Shape)
     );
     session.fence();
@@ -172,7 +210,7 @@ fn memory_that_is_not_the_announced_one_is_not_mapped() {
 
 #[test]
 fn the_memory_cannot_be_resized() {
-    let (session, _ends) = Session::create(EPOCH, 1, MIN_RING_BYTES).unwrap();
+    let (session, _ends) = Session::create(EPOCH, 1, 1, MIN_RING_BYTES).unwrap();
     let file = File::from(memory(&session));
     assert!(file.set_len(4096).is_err());
     assert!(file.set_len(1 << 30).is_err());

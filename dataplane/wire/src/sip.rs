@@ -13,7 +13,7 @@ mod shard;
 use std::ops::Range;
 
 pub use name::Name;
-pub use shard::{SHARDS, TOKEN_PREFIX, shard, shard_text, token_shard};
+pub use shard::{SHARDS, ShardTable, TOKEN_PREFIX, shard, shard_text, token_shard};
 
 /// The longest message taken, in bytes.
 pub const MAX_MESSAGE: usize = 65_535;

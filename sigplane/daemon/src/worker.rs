@@ -381,11 +381,11 @@ impl Worker {
     }
 
     fn read_rings(&mut self) {
-        let Some(session) = self.link.session() else {
+        let Some(rings) = self.link.rings_mut() else {
             return;
         };
         for _ in 0..BATCH {
-            match session.rings.receive() {
+            match rings.receive() {
                 Ok(Some(arrival)) => {
                     let realm = self.config.realms.get(usize::from(arrival.realm));
                     if !realm.is_some_and(|realm| realm.sip.contains(&arrival.local)) {
@@ -600,8 +600,8 @@ impl Worker {
         if let Some(streams) = &mut self.streams {
             streams.flush();
         }
-        if let Some(session) = self.link.session() {
-            session.rings.flush();
+        if let Some(rings) = self.link.rings_mut() {
+            rings.flush();
         }
     }
 
@@ -619,7 +619,7 @@ impl Worker {
         let sent = if let Path::Stream(listener) = path {
             self.send_by_stream(listener, way, bytes)
         } else {
-            let rings = self.link.session().map(|session| &mut session.rings);
+            let rings = self.link.rings_mut();
             self.sockets.send(&way, &bytes, rings, &mut self.counters)
         };
         if let Some(error) = sent {

@@ -45,6 +45,7 @@ pub enum LinkError {
 #[derive(Debug)]
 pub struct Handshake {
     socket: MessageSocket,
+    readers: u16,
 }
 
 /// What became of a handshake.
@@ -52,22 +53,24 @@ pub struct Handshake {
 pub enum Progress {
     /// Nothing yet: poll the descriptor for reading.
     Waiting(Handshake),
-    /// The session, and what the dataplane said of itself.
-    Up(Box<Session>, DataplaneHello),
+    /// The session, what the dataplane said of itself, and the rings of each SIP worker.
+    Up(Box<Session>, DataplaneHello, Vec<Rings>),
 }
 
 impl Handshake {
-    /// Connects to the dataplane's socket and says hello as `controller`, the node's id.
+    /// Connects to the dataplane's socket and says hello as `controller`, the node's id, with so many
+    /// SIP workers.
     ///
     /// # Errors
     /// When nobody serves the socket.
-    pub fn begin(path: &Path, controller: u64) -> Result<Self, LinkError> {
+    pub fn begin(path: &Path, controller: u64, readers: u16) -> Result<Self, LinkError> {
         let mut socket = MessageSocket::connect(path)?;
         socket.send(&ToDataplane::Hello(ControllerHello {
             version: VERSION,
             controller,
+            readers,
         }))?;
-        Ok(Self { socket })
+        Ok(Self { socket, readers })
     }
 
     /// Reads the answer, if it came.
@@ -82,17 +85,20 @@ impl Handshake {
                     let dataplane = hello.version;
                     return Err(LinkError::Refused(RefusedReason::Version { dataplane }));
                 }
-                let [memory, doorbell] = <[OwnedFd; 2]>::try_from(descriptors)
-                    .map_err(|d| LinkError::Protocol(format!("{} descriptors", d.len())))?;
-                let rings = Rings::attach(memory, doorbell, hello.epoch, hello.workers)
+                let wrong = |found| LinkError::Protocol(format!("{found} descriptors"));
+                let found = descriptors.len();
+                let mut descriptors = descriptors.into_iter();
+                let memory = descriptors.next().ok_or_else(|| wrong(found))?;
+                let doorbells: Vec<OwnedFd> = descriptors.collect();
+                if doorbells.len() != usize::from(self.readers) {
+                    return Err(wrong(found));
+                }
+                let rings = Rings::attach(memory, doorbells, hello.epoch, hello.workers)
                     .map_err(|e| LinkError::Protocol(e.to_string()))?;
-                Ok(Progress::Up(
-                    Box::new(Session {
-                        socket: self.socket,
-                        rings,
-                    }),
-                    hello,
-                ))
+                let session = Session {
+                    socket: self.socket,
+                };
+                Ok(Progress::Up(Box::new(session), hello, rings))
             }
             Some((FromDataplane::Refused(reason), _)) => Err(LinkError::Refused(reason)),
             Some(_) => Err(LinkError::Protocol(
@@ -112,8 +118,6 @@ impl AsFd for Handshake {
 #[derive(Debug)]
 pub struct Session {
     socket: MessageSocket,
-    /// The rings of SIP datagrams.
-    pub rings: Rings,
 }
 
 impl Session {

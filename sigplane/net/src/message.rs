@@ -19,8 +19,8 @@ use crate::link::LinkError;
 const QUEUE_MESSAGES: usize = 65_536;
 /// Their bytes.
 const QUEUE_BYTES: usize = 16 * 1024 * 1024;
-/// A welcome carries two descriptors; more are closed unseen.
-const DESCRIPTORS: usize = 4;
+/// A welcome carries the memory's descriptor and one for each SIP worker; more are closed unseen.
+const DESCRIPTORS: usize = 80;
 
 /// The connected socket, with what could not be sent yet.
 #[derive(Debug)]

@@ -1,10 +1,10 @@
-//! The rings of a session, all workers' together.
+//! One SIP worker's rings of a session, those of all of the dataplane's workers together.
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use tandem_shm::{
-    DatagramMeta, Doorbell, End, PayloadBuffer, PopError, PushError, ShmError, attach,
+    DatagramMeta, Doorbell, End, PayloadBuffer, PopError, PushError, Reader, ShmError, attach,
     payload_buffer,
 };
 
@@ -25,7 +25,8 @@ pub struct Arrival<'a> {
     pub bytes: &'a [u8],
 }
 
-/// One ring in each direction for each of the dataplane's workers.
+/// One ring in each direction for each of the dataplane's workers. One SIP worker's: they may go to its
+/// thread.
 pub struct Rings {
     ends: Vec<End>,
     doorbell: Doorbell,
@@ -35,19 +36,21 @@ pub struct Rings {
 }
 
 impl Rings {
+    /// The rings of each SIP worker, as many as there are doorbells.
     pub(crate) fn attach(
         memory: OwnedFd,
-        doorbell: OwnedFd,
+        doorbells: Vec<OwnedFd>,
         epoch: u32,
         workers: u16,
-    ) -> Result<Self, ShmError> {
-        let (ends, doorbell) = attach(memory, doorbell, epoch, workers)?;
-        Ok(Self {
+    ) -> Result<Vec<Self>, ShmError> {
+        let rings = |Reader { ends, doorbell }| Self {
             ends,
             doorbell,
             buffer: payload_buffer(),
             turn: 0,
-        })
+        };
+        let readers = attach(memory, doorbells, epoch, workers)?;
+        Ok(readers.into_iter().map(rings).collect())
     }
 
     /// Takes the next datagram, from each worker in turn; none when all rings are empty. A ring

@@ -79,9 +79,9 @@ impl Worker {
                 self.control.report(FromWorker::Counts { tag, counts });
             }
             ToWorker::Forward(forwarding) => self.relay.set_forwarding(forwarding),
-            ToWorker::Session(end) => {
+            ToWorker::Session(readers) => {
                 self.drop_session();
-                self.session = Some(end);
+                self.session = Some(readers);
             }
             ToWorker::NoSession => self.drop_session(),
             ToWorker::Block { tag, source, until } => {
@@ -112,8 +112,8 @@ impl Worker {
 
     /// Lets go of the controller's rings.
     pub(super) fn drop_session(&mut self) {
-        if let Some(end) = self.session.take() {
-            self.discard(Garbage::Session(end));
+        if let Some(readers) = self.session.take() {
+            self.discard(Garbage::Session(readers));
         }
     }
 

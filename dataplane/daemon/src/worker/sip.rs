@@ -6,6 +6,9 @@ use tandem_shm::{DatagramMeta, PopError, PushError};
 
 use crate::worker::{TURN, Worker, tx_checksums, with_frame};
 
+/// The reader of datagrams that belong to no call.
+const NO_CALL: u16 = 0;
+
 impl Worker {
     /// A SIP datagram for the controller.
     pub(super) fn sip_received(&mut self, meta: &SipMeta, packet: &Mbuf, now: u64) {
@@ -14,6 +17,14 @@ impl Worker {
             return;
         };
         let payload = packet.buf().get(meta.payload.clone()).unwrap_or_default();
+        let reader = session.shards.route(payload).unwrap_or_else(|| {
+            self.counters.sip_without_call_id.add(1);
+            NO_CALL
+        });
+        // As many as the shards are dealt out to.
+        let Some(end) = session.ends.get_mut(usize::from(reader)) else {
+            return;
+        };
         let datagram = DatagramMeta {
             realm: meta.realm,
             source: meta.source,
@@ -21,7 +32,7 @@ impl Worker {
             dscp: 0,
             timestamp_ns: now,
         };
-        match session.producer.push(&datagram, payload) {
+        match end.producer.push(&datagram, payload) {
             Ok(()) => self.counters.sip_received.add(1),
             Err(PushError::Full | PushError::TooLong) => self.counters.sip_ring_full.add(1),
             Err(PushError::Fenced) => self.counters.sip_no_controller.add(1),
@@ -31,20 +42,39 @@ impl Worker {
     /// Wakes a controller that sleeps.
     pub(super) fn flush_sip(&mut self) {
         if let Some(session) = &mut self.session {
-            session.producer.flush();
+            for end in &mut session.ends {
+                end.producer.flush();
+            }
         }
     }
 
     /// Sends what the controller wants to send.
     pub(super) fn take_sip(&mut self, now: u64) -> usize {
         let mut done = 0;
-        for _ in 0..TURN {
+        let mut empty = 0;
+        while done < TURN {
             let Some(session) = &mut self.session else {
                 break;
             };
-            match session.consumer.pop(&mut self.buffer) {
-                Ok(Some((meta, length))) => self.send_sip(&meta, length, now),
-                Ok(None) => break,
+            // From each reader in turn, so that a busy one does not keep the others waiting.
+            let readers = session.ends.len();
+            let turn = session.turn;
+            session.turn = if turn + 1 < readers { turn + 1 } else { 0 };
+            let Some(end) = session.ends.get_mut(turn) else {
+                break;
+            };
+            match end.consumer.pop(&mut self.buffer) {
+                Ok(Some((meta, length))) => {
+                    empty = 0;
+                    self.send_sip(&meta, length, now);
+                }
+                Ok(None) => {
+                    empty += 1;
+                    if empty >= readers {
+                        break;
+                    }
+                    continue;
+                }
                 Err(PopError::Corrupt) => self.counters.sip_ring_corrupt.add(1),
                 Err(PopError::Fenced) => {
                     self.drop_session();

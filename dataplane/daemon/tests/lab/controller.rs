@@ -12,7 +12,7 @@ use tandem_link::{
     BlockedSource, Command, CommandError, ControllerHello, CounterValue, DataplaneHello, Event,
     FlowReport, FromDataplane, MAX_MESSAGE, ToDataplane, VERSION, decode, encode,
 };
-use tandem_shm::{DatagramMeta, Doorbell, End, attach, payload_buffer};
+use tandem_shm::{DatagramMeta, Doorbell, End, Reader, attach, payload_buffer};
 
 use super::PATIENCE;
 
@@ -20,8 +20,11 @@ use super::PATIENCE;
 pub(crate) struct Controller {
     socket: Socket,
     pub(crate) hello: DataplaneHello,
+    /// The first reader's.
     pub(crate) ends: Vec<End>,
     bell: Doorbell,
+    /// Those of the others.
+    pub(crate) others: Vec<Reader>,
     seq: u64,
     /// Events that came while something else was awaited.
     pub(crate) events: Vec<Event>,
@@ -30,23 +33,35 @@ pub(crate) struct Controller {
 impl Controller {
     /// Says hello and maps the rings.
     pub(crate) fn connect(path: &Path) -> Self {
+        Self::connect_with(path, 1)
+    }
+
+    /// The same with so many readers.
+    pub(crate) fn connect_with(path: &Path, readers: u16) -> Self {
         let socket = connect(path);
         let hello = ControllerHello {
             version: VERSION,
             controller: 1,
+            readers,
         };
         socket.send(&encode(&ToDataplane::Hello(hello))).unwrap();
-        let (message, fds) = receive(&socket).expect("an answer");
+        let (message, mut fds) = receive(&socket).expect("an answer");
         let FromDataplane::Welcome(hello) = message else {
             panic!("{message:?}")
         };
-        let [memory, bell] = <[OwnedFd; 2]>::try_from(fds).unwrap();
-        let (ends, bell) = attach(memory, bell, hello.epoch, hello.workers).unwrap();
+        let memory = fds.remove(0);
+        assert_eq!(fds.len(), usize::from(readers));
+        let mut others = attach(memory, fds, hello.epoch, hello.workers).unwrap();
+        let Reader {
+            ends,
+            doorbell: bell,
+        } = others.remove(0);
         Self {
             socket,
             hello,
             ends,
             bell,
+            others,
             seq: 0,
             events: Vec::new(),
         }
@@ -149,7 +164,7 @@ pub(crate) fn connect(path: &Path) -> Socket {
 /// The next message with its descriptors; none when the connection was closed.
 pub(crate) fn receive(socket: &Socket) -> Option<(FromDataplane, Vec<OwnedFd>)> {
     let mut bytes = vec![0; MAX_MESSAGE];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut parts = [IoSliceMut::new(&mut bytes)];
     let received =

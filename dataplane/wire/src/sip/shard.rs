@@ -21,6 +21,46 @@ pub const SHARDS: u16 = 4096;
 /// What a hidden Call-ID begins with: the format's name and version.
 pub const TOKEN_PREFIX: &[u8] = b"tnd1-";
 
+/// Which worker of the signaling plane has which shard. Both planes, and every worker, reckon with this
+/// one: the shards are dealt out in turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShardTable {
+    /// 1 to [`SHARDS`].
+    workers: u16,
+}
+
+impl ShardTable {
+    /// Deals the shards out to so many workers; to one, if there shall be none.
+    #[must_use]
+    pub fn deal(workers: u16) -> Self {
+        Self {
+            workers: workers.clamp(1, SHARDS),
+        }
+    }
+
+    /// How many workers there are: at least one.
+    #[must_use]
+    pub const fn workers(self) -> u16 {
+        self.workers
+    }
+
+    /// The worker that has this shard; of a larger number, that of its remainder.
+    #[must_use]
+    pub const fn owner(self, shard: u16) -> u16 {
+        shard % SHARDS % self.workers
+    }
+
+    /// The worker that a message belongs to, by its Call-ID; none when it has none that can be read. With
+    /// one worker nothing is read.
+    #[must_use]
+    pub fn route(self, message: &[u8]) -> Option<u16> {
+        if self.workers == 1 {
+            return Some(0);
+        }
+        super::call_id(message).map(|call_id| self.owner(shard(call_id)))
+    }
+}
+
 /// The shard of a Call-ID, below [`SHARDS`]: what a hidden one says, else a hash of it. Never
 /// changes, and is the same on every node: journals and tokens outlive a version.
 #[must_use]
@@ -115,7 +155,54 @@ mod tests {
         assert_eq!(token_shard(b"tnd1-_-KKKKx"), Some(0xffe));
     }
 
+    #[test]
+    fn shards_are_dealt_out_evenly_and_none_is_left() {
+        for (asked, workers) in [(0, 1), (1, 1), (3, 3), (4, 4), (64, 64), (u16::MAX, SHARDS)] {
+            let table = ShardTable::deal(asked);
+            assert_eq!(table.workers(), workers);
+            let mut has = vec![0; usize::from(workers)];
+            for shard in 0..SHARDS {
+                has[usize::from(table.owner(shard))] += 1;
+            }
+            let (least, most) = (has.iter().min().unwrap(), has.iter().max().unwrap());
+            assert!(
+                *least > 0 && most - least <= 1,
+                "{workers}: {least} to {most}"
+            );
+        }
+        assert!(ShardTable::deal(3).owner(u16::MAX) < 3);
+    }
+
+    #[test]
+    fn a_message_goes_where_its_call_id_belongs() {
+        let table = ShardTable::deal(5);
+        let message = |call_id: &str| format!("BYE sip:a@b SIP/2.0\r\ni : {call_id}\r\n\r\n");
+        assert_eq!(shard(b"1-4711@10.0.0.11"), 972);
+        let of = |text: &str| table.route(text.as_bytes());
+        assert_eq!(of(&message("1-4711@10.0.0.11")), Some(972 % 5));
+        // A token says it itself.
+        assert_eq!(of(&message("tnd1-_-KKKKx")), Some(0xffe % 5));
+        for unreadable in ["", "\r\n\r\n", "BYE sip:a@b SIP/2.0\r\n\r\ni: a\r\n"] {
+            assert_eq!(of(unreadable), None);
+            assert_eq!(ShardTable::deal(1).route(unreadable.as_bytes()), Some(0));
+        }
+    }
+
     proptest! {
+        #[test]
+        fn any_datagram_has_a_worker_or_none(bytes: Vec<u8>, workers: u16) {
+            let table = ShardTable::deal(workers);
+            prop_assert!(table.route(&bytes).is_none_or(|worker| worker < table.workers()));
+        }
+
+        #[test]
+        fn every_call_id_that_is_read_finds_its_owner(call_id in "[!-~]{1,40}", workers: u16) {
+            let table = ShardTable::deal(workers);
+            let message = format!("OPTIONS sip:a@b SIP/2.0\r\nTo: <sip:a@b>\r\nCall-ID:{call_id}\r\n\r\n");
+            let owner = table.owner(shard(call_id.as_bytes()));
+            prop_assert_eq!(table.route(message.as_bytes()), Some(owner));
+        }
+
         #[test]
         fn a_shard_is_read_as_it_was_written(number in 0..SHARDS) {
             let token = [TOKEN_PREFIX, &shard_text(number), b"KKKKx"].concat();

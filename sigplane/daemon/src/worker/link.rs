@@ -39,6 +39,7 @@ enum State {
     },
     Up {
         session: Box<Session>,
+        rings: Box<Rings>,
         hello: DataplaneHello,
     },
 }
@@ -93,17 +94,14 @@ impl Link {
             State::Greeting { handshake, .. } => {
                 (Some((handshake.as_fd(), PollFlags::POLLIN)), None)
             }
-            State::Up { session, .. } => {
+            State::Up { session, rings, .. } => {
                 let room = if session.is_waiting() {
                     PollFlags::POLLOUT
                 } else {
                     PollFlags::empty()
                 };
                 let control = (session.as_fd(), PollFlags::POLLIN | room);
-                (
-                    Some(control),
-                    Some((session.rings.as_fd(), PollFlags::POLLIN)),
-                )
+                (Some(control), Some((rings.as_fd(), PollFlags::POLLIN)))
             }
         };
         control.into_iter().chain(doorbell)
@@ -122,20 +120,20 @@ impl Link {
     /// Whether the worker may wait for the doorbell. Followed by [`Self::awake`].
     pub(super) fn may_sleep(&self) -> bool {
         match &self.state {
-            State::Up { session, .. } => session.rings.prepare_sleep(),
+            State::Up { rings, .. } => rings.prepare_sleep(),
             State::Down { .. } | State::Greeting { .. } => true,
         }
     }
 
     /// The worker is awake; `rang` says whether the doorbell did.
     pub(super) fn awake(&self, rang: bool) {
-        if let State::Up { session, .. } = &self.state {
-            session.rings.awake(rang);
+        if let State::Up { rings, .. } = &self.state {
+            rings.awake(rang);
         }
     }
 
     /// The session, while there is one.
-    pub(super) fn session(&mut self) -> Option<&mut Session> {
+    fn session(&mut self) -> Option<&mut Session> {
         match &mut self.state {
             State::Up { session, .. } => Some(session),
             State::Down { .. } | State::Greeting { .. } => None,
@@ -145,7 +143,15 @@ impl Link {
     /// The session's rings, while there is one.
     pub(super) fn rings(&self) -> Option<&Rings> {
         match &self.state {
-            State::Up { session, .. } => Some(&session.rings),
+            State::Up { rings, .. } => Some(rings),
+            State::Down { .. } | State::Greeting { .. } => None,
+        }
+    }
+
+    /// The same, to be used.
+    pub(super) fn rings_mut(&mut self) -> Option<&mut Rings> {
+        match &mut self.state {
+            State::Up { rings, .. } => Some(rings),
             State::Down { .. } | State::Greeting { .. } => None,
         }
     }
@@ -199,7 +205,7 @@ impl Link {
                 Step::Idle
             }
             State::Down { .. } => {
-                match Handshake::begin(&self.path, self.controller) {
+                match Handshake::begin(&self.path, self.controller, 1) {
                     Ok(handshake) => {
                         self.state = State::Greeting {
                             handshake,
@@ -214,9 +220,17 @@ impl Link {
                 handshake,
                 deadline,
             } => self.greet(now, handshake, deadline),
-            State::Up { mut session, hello } => {
+            State::Up {
+                mut session,
+                rings,
+                hello,
+            } => {
                 let received = session.flush().and_then(|()| session.receive());
-                self.state = State::Up { session, hello };
+                self.state = State::Up {
+                    session,
+                    rings,
+                    hello,
+                };
                 match received {
                     Ok(Some(message)) => Step::Message(message),
                     Ok(None) => Step::Idle,
@@ -243,13 +257,17 @@ impl Link {
                 Step::Idle
             }
             // The realms' numbers would mean other networks there.
-            Ok(Progress::Up(_, hello)) if hello.realms != self.realms => {
+            Ok(Progress::Up(_, hello, _)) if hello.realms != self.realms => {
                 let other = "its realms are not those of our configuration: start both daemons with \
                              the same file";
                 self.end(now, &LinkError::Protocol(other.into()));
                 Step::Idle
             }
-            Ok(Progress::Up(session, hello)) => {
+            Ok(Progress::Up(session, hello, mut rings)) => {
+                let Some(rings) = rings.pop() else {
+                    self.end(now, &LinkError::Protocol("no rings".into()));
+                    return Step::Idle;
+                };
                 tracing::info!(
                     "dataplane up: epoch {}, {} workers, {} flows",
                     hello.epoch,
@@ -259,6 +277,7 @@ impl Link {
                 self.complaint.clear();
                 self.state = State::Up {
                     session,
+                    rings: Box::new(rings),
                     hello: hello.clone(),
                 };
                 Step::Up(hello)

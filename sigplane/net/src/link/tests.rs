@@ -44,6 +44,7 @@ impl Dataplane {
         let hello = ToDataplane::Hello(ControllerHello {
             version: VERSION,
             controller: 7,
+            readers: 2,
         });
         assert_eq!(read(&connection), hello);
         connection
@@ -73,7 +74,7 @@ fn hello(epoch: u32, workers: u16) -> DataplaneHello {
 }
 
 fn welcome(connection: &OwnedFd, hello: &DataplaneHello, descriptors: &[BorrowedFd<'_>]) {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     assert!(control.push(SendAncillaryMessage::ScmRights(descriptors)));
     let bytes = encode(&FromDataplane::Welcome(hello.clone()));
@@ -86,24 +87,30 @@ fn welcome(connection: &OwnedFd, hello: &DataplaneHello, descriptors: &[Borrowed
     .unwrap();
 }
 
-fn up() -> (OwnedFd, tandem_shm::Session, Vec<End>, Box<Session>) {
+/// A dataplane of two workers and a controller of two readers.
+fn up() -> (
+    OwnedFd,
+    tandem_shm::Session,
+    Vec<Vec<End>>,
+    Box<Session>,
+    Vec<Rings>,
+) {
     let dataplane = Dataplane::new();
-    let handshake = Handshake::begin(&dataplane.path, 7).unwrap();
+    let handshake = Handshake::begin(&dataplane.path, 7, 2).unwrap();
     let connection = dataplane.accept();
     let Progress::Waiting(handshake) = handshake.proceed().unwrap() else {
         panic!("too early")
     };
-    let (shared, ends) = tandem_shm::Session::create(3, 2, 128 * 1024).unwrap();
-    welcome(
-        &connection,
-        &hello(3, 2),
-        &[shared.memory_fd(), shared.doorbell_fd()],
-    );
-    let Progress::Up(session, said) = handshake.proceed().unwrap() else {
+    let (shared, ends) = tandem_shm::Session::create(3, 2, 2, 128 * 1024).unwrap();
+    let mut descriptors = vec![shared.memory_fd()];
+    descriptors.extend(shared.doorbell_fds());
+    welcome(&connection, &hello(3, 2), &descriptors);
+    let Progress::Up(session, said, rings) = handshake.proceed().unwrap() else {
         panic!("no session")
     };
     assert_eq!(said, hello(3, 2));
-    (connection, shared, ends, session)
+    assert_eq!(rings.len(), 2);
+    (connection, shared, ends, session, rings)
 }
 
 fn address(text: &str) -> SocketAddr {
@@ -112,7 +119,7 @@ fn address(text: &str) -> SocketAddr {
 
 #[test]
 fn a_session_carries_commands_answers_and_datagrams() {
-    let (connection, _shared, mut ends, mut session) = up();
+    let (connection, _shared, mut ends, mut session, mut rings) = up();
     session.command(1, Command::RemoveFlow(FlowId(9))).unwrap();
     let command = ToDataplane::Command {
         seq: 1,
@@ -128,9 +135,13 @@ fn a_session_carries_commands_answers_and_datagrams() {
     assert_eq!(session.receive().unwrap(), Some(done));
 
     let (ours, theirs) = (address("192.0.2.1:5060"), address("192.0.2.2:5062"));
-    assert!(session.rings.prepare_sleep());
-    session.rings.awake(true);
-    for (worker, end) in ends.iter_mut().enumerate() {
+    let [other, rings] = &mut rings[..] else {
+        panic!("two readers")
+    };
+    assert!(rings.prepare_sleep() && other.prepare_sleep());
+    rings.awake(true);
+    for (worker, ends) in ends.iter_mut().enumerate() {
+        let end = &mut ends[1];
         let meta = DatagramMeta {
             realm: 1,
             source: theirs,
@@ -143,25 +154,28 @@ fn a_session_carries_commands_answers_and_datagrams() {
             .unwrap();
         end.producer.flush();
     }
-    assert!(!session.rings.prepare_sleep());
-    session.rings.awake(true);
+    assert!(!rings.prepare_sleep());
+    rings.awake(true);
+    assert!(other.prepare_sleep(), "it has its own");
+    other.awake(true);
+    assert!(other.receive().unwrap().is_none());
     for worker in 0..2 {
-        let arrival = session.rings.receive().unwrap().unwrap();
+        let arrival = rings.receive().unwrap().unwrap();
         assert_eq!(
             (arrival.realm, arrival.source, arrival.local),
             (1, theirs, ours)
         );
         assert_eq!(arrival.bytes, format!("from {worker}").as_bytes());
     }
-    assert!(session.rings.receive().unwrap().is_none());
+    assert!(rings.receive().unwrap().is_none());
 
     for n in 0..10u8 {
-        session.rings.send(1, ours, theirs, 24, &[n]).unwrap();
+        rings.send(1, ours, theirs, 24, &[n]).unwrap();
     }
-    session.rings.flush();
+    rings.flush();
     let mut buffer = payload_buffer();
     let mut got = Vec::new();
-    for end in &mut ends {
+    for end in ends.iter_mut().flatten() {
         while let Some((meta, length)) = end.consumer.pop(&mut buffer).unwrap() {
             assert_eq!(
                 (meta.realm, meta.source, meta.destination),
@@ -182,11 +196,11 @@ fn a_session_carries_commands_answers_and_datagrams() {
 fn who_is_not_there_who_goes_and_who_takes_over() {
     let nowhere = std::path::Path::new("/nonexistent/dataplane.sock");
     assert!(matches!(
-        Handshake::begin(nowhere, 7),
+        Handshake::begin(nowhere, 7, 2),
         Err(LinkError::Down(_))
     ));
 
-    let (connection, _shared, _ends, mut session) = up();
+    let (connection, _shared, _ends, mut session, _rings) = up();
     drop(connection);
     assert!(matches!(session.receive(), Err(LinkError::Closed)));
     assert!(matches!(
@@ -194,9 +208,11 @@ fn who_is_not_there_who_goes_and_who_takes_over() {
         Err(LinkError::Closed)
     ));
 
-    let (_connection, shared, _ends, mut session) = up();
+    let (_connection, shared, _ends, _session, mut rings) = up();
     shared.fence();
-    assert!(matches!(session.rings.receive(), Err(LinkError::Fenced)));
+    for rings in &mut rings {
+        assert!(matches!(rings.receive(), Err(LinkError::Fenced)));
+    }
 }
 
 #[test]
@@ -213,38 +229,40 @@ fn a_refusal_and_nonsense_end_the_handshake() {
     ];
     for (answer, expected) in answers {
         let dataplane = Dataplane::new();
-        let handshake = Handshake::begin(&dataplane.path, 7).unwrap();
+        let handshake = Handshake::begin(&dataplane.path, 7, 2).unwrap();
         say(&dataplane.accept(), &answer);
         let error = handshake.proceed().unwrap_err();
         assert!(expected(&error), "{error}");
     }
     let dataplane = Dataplane::new();
-    let handshake = Handshake::begin(&dataplane.path, 7).unwrap();
+    let handshake = Handshake::begin(&dataplane.path, 7, 2).unwrap();
     send(dataplane.accept(), &[0xff; 20], SendFlags::empty()).unwrap();
     assert!(matches!(handshake.proceed(), Err(LinkError::Protocol(_))));
 }
 
 #[test]
 fn a_welcome_whose_memory_is_not_what_it_says_is_refused() {
-    let (shared, _ends) = tandem_shm::Session::create(3, 2, 128 * 1024).unwrap();
-    let (memory, bell) = (shared.memory_fd(), shared.doorbell_fd());
+    let (shared, _ends) = tandem_shm::Session::create(3, 2, 2, 128 * 1024).unwrap();
+    let memory = shared.memory_fd();
+    let bell = shared.doorbell_fds().next().unwrap();
     let cases = [
-        (hello(4, 2), vec![memory, bell]),
-        (hello(3, 1), vec![memory, bell]),
-        (hello(3, 2), vec![bell, memory]),
-        (hello(3, 2), vec![memory]),
-        (hello(3, 2), vec![memory, bell, bell]),
+        (hello(4, 2), vec![memory, bell, bell]),
+        (hello(3, 1), vec![memory, bell, bell]),
+        (hello(3, 2), vec![bell, memory, bell]),
+        (hello(3, 2), vec![]),
+        (hello(3, 2), vec![memory, bell]),
+        (hello(3, 2), vec![memory, bell, bell, bell]),
         (
             DataplaneHello {
                 version: 99,
                 ..hello(3, 2)
             },
-            vec![memory, bell],
+            vec![memory, bell, bell],
         ),
     ];
     for (hello, descriptors) in cases {
         let dataplane = Dataplane::new();
-        let handshake = Handshake::begin(&dataplane.path, 7).unwrap();
+        let handshake = Handshake::begin(&dataplane.path, 7, 2).unwrap();
         welcome(&dataplane.accept(), &hello, &descriptors);
         assert!(
             handshake.proceed().is_err(),
@@ -256,7 +274,7 @@ fn a_welcome_whose_memory_is_not_what_it_says_is_refused() {
 
 #[test]
 fn a_dataplane_that_does_not_read_is_noticed_and_never_waited_for() {
-    let (connection, _shared, _ends, mut session) = up();
+    let (connection, _shared, _ends, mut session, _rings) = up();
     let error = (1..1_000_000).find_map(|seq| session.command(seq, Command::ListFlows).err());
     assert!(
         matches!(error, Some(LinkError::Stalled { .. })),
@@ -277,7 +295,7 @@ fn a_dataplane_that_does_not_read_is_noticed_and_never_waited_for() {
 
 #[test]
 fn a_flow_report_comes_whole() {
-    let (connection, _shared, _ends, mut session) = up();
+    let (connection, _shared, _ends, mut session, _rings) = up();
     let leg = tandem_link::LegSpec {
         realm: 0,
         local: address("192.0.2.1:1").ip(),
