@@ -9,6 +9,7 @@ use tandem_policy::Transport;
 use tandem_policy::defence::{EmergencyNumbers, Networks, OverloadConfig, Scanners};
 use tandem_policy::locate::Means;
 
+use crate::core::Share;
 use crate::hiding::HidingConfig;
 use crate::io::Path;
 
@@ -17,6 +18,8 @@ use crate::io::Path;
 pub struct CoreConfig {
     /// The node's id: the first part of every call's `call_uuid`.
     pub node: u16,
+    /// The core's part of the node's work.
+    pub share: Share,
     /// The `Server` and `User-Agent` header of what we say ourselves.
     pub server: String,
     /// The realms, in the configuration's order.

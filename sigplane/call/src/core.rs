@@ -4,7 +4,7 @@
 //! what comes in, `source` knows who may, `edge` hides one side from the other, `guard` defends us; `invite`, `branch` and `answer` set a call up; `in_dialog` and `ack` serve
 //! it; `cancel`, `bye` and `end` end it; `dataplane` keeps the other plane in step; `passage` has what is no call, `standing` dialogs of such,
 //! `register` what goes to the registrar, `flow` what comes from it to user agents, `bindings` who they are; `probe` watches the
-//! targets and `names` knows where they are; `own` makes requests of our own.
+//! targets and `names` knows where they are; `own` makes requests of our own; `share` is what passes between cores.
 
 mod ack;
 mod answer;
@@ -32,6 +32,7 @@ mod request;
 mod response;
 mod restore;
 mod session_timer;
+mod share;
 mod source;
 mod standing;
 mod timer;
@@ -62,10 +63,12 @@ use edge::Neighbours;
 use names::Names;
 use passage::Passage;
 use probe::Probe;
+use share::{Item, Keys};
 use timer::Timer;
 
 pub(crate) use bindings::Binding;
 pub use restore::RestoreError;
+pub use share::{News, Share, shard_of_key};
 
 /// Refused requests that are remembered in each of two generations.
 const TURNED_AWAY: usize = 500_000;
@@ -81,8 +84,7 @@ pub struct Core {
     events: VecDeque<TransactionOutput<Hop>>,
     timers: TimerTable<Timer>,
     calls: Calls,
-    /// The number of the youngest call.
-    last_key: u64,
+    keys: Keys,
     clients: FxHashMap<ClientId, ClientUse>,
     /// The calls whose first INVITE a server transaction is.
     setups: FxHashMap<ServerId, u64>,
@@ -145,7 +147,7 @@ impl Core {
                 ports: r.media_ports.clone(),
             })
             .collect();
-        let ports = Ports::new(&realms, SlotTable::deal(&[]), tokens.number());
+        let ports = Ports::new(&realms, SlotTable::deal(&[]), tokens.number(), config.share);
         let dispatcher = Dispatcher::new(Thresholds {
             failures: config.dispatcher.probe_failures,
             successes: config.dispatcher.probe_successes,
@@ -161,7 +163,7 @@ impl Core {
             events: VecDeque::new(),
             timers: TimerTable::default(),
             calls: Calls::default(),
-            last_key: 0,
+            keys: Keys::new(),
             clients: FxHashMap::default(),
             setups: FxHashMap::default(),
             relays: FxHashMap::default(),
@@ -214,8 +216,14 @@ impl Core {
                     SendError::PortUnreachable | SendError::HostUnreachable => Counter::Unreachable,
                     SendError::Closed => Counter::ConnectionsClosed,
                 });
+                let closed = error == SendError::Closed;
+                self.tell(Item::Unreachable {
+                    path,
+                    destination,
+                    closed,
+                });
                 self.unreachable(now, path, destination);
-                if error == SendError::Closed {
+                if closed {
                     self.connection_closed(path, destination);
                 }
             }
@@ -230,8 +238,10 @@ impl Core {
             Input::Unblock(source) => {
                 self.blocks.remove(now.mono, source);
             }
+            Input::Told(news) => self.told(now, news),
         }
         self.settle(now);
+        self.tell_ports();
         self.calls.fold();
     }
 
@@ -273,7 +283,10 @@ impl Core {
         self.access = access;
         bad.extend(self.dispatcher.load(&tables.dispatcher));
         self.note_neighbours();
-        self.counters.add_many(Counter::BadRows, bad.len() as u64);
+        // Said by one of the workers.
+        if self.config.share.worker == 0 {
+            self.counters.add_many(Counter::BadRows, bad.len() as u64);
+        }
         self.bad_rows = bad;
         self.has_tables = true;
         if std::mem::take(&mut self.uncounted) {

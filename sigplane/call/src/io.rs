@@ -10,6 +10,8 @@ use tandem_policy::defence::{Sight, Source};
 use tandem_policy::locate::{Errand, Finding};
 use tandem_policy::{AddressRow, DispatcherRow};
 
+use crate::core::News;
+
 /// The time of one input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
@@ -87,6 +89,8 @@ pub enum Input<'a> {
     },
     /// Hear this source again.
     Unblock(Source),
+    /// Another core of this node tells something: its [`Output::Tell`].
+    Told(News),
 }
 
 /// A flow whose user agent may call, since it has registered.
@@ -176,4 +180,7 @@ pub enum Output {
     },
     /// A blocked source is trusted by now.
     Pardon(Source),
+    /// Give this to every other core of the node, as [`Input::Told`], in order. A core that has the whole
+    /// share of the work tells nothing.
+    Tell(News),
 }

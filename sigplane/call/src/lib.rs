@@ -27,7 +27,8 @@ pub use config::{
     CoreConfig, DispatcherConfig, GuardConfig, KernelConfig, MediaConfig, MessageLimits, NatConfig,
     RealmConfig, RoutingConfig, Side, StreamConfig,
 };
-pub use core::{Core, RestoreError};
+pub use core::{Core, News, RestoreError, Share, shard_of_key};
 pub use hiding::{Flow, HidingConfig, KeyFault, KeyId, KeyRing, Opened, OpenedFlow};
 pub use io::{Input, Now, Output, Path, Registered, SendError, Tables};
+pub use tandem_sip::{ShardTable, shard};
 pub use views::{CallState, CallView, Footprint, TargetView};

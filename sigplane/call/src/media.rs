@@ -31,6 +31,7 @@ mod refusal;
 mod session;
 mod terms;
 
+pub(crate) use ports::PortNews;
 pub use ports::{Ports, RealmMedia, Usage};
 pub use refusal::Refusal;
 pub use session::{MediaSettings, Party, RestorePortsError, Session};

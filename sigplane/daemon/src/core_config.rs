@@ -24,6 +24,7 @@ pub(crate) fn core_config(
 ) -> CoreConfig {
     CoreConfig {
         node: config.node.id,
+        share: tandem_call::Share::default(),
         server: config.sip.server.clone(),
         realms: config
             .realms

@@ -582,7 +582,7 @@ impl Worker {
                     }
                     Output::Locate(errand) => self.locate(errand),
                     // There is no other worker.
-                    Output::Registered(_) => {}
+                    Output::Registered(_) | Output::Tell(_) => {}
                     Output::Sight { ip, sight } => self.saw(ip, sight),
                     Output::Pardon(source) => {
                         self.unblock_source(source);

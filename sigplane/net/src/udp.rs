@@ -134,6 +134,17 @@ impl KernelSocket {
         Ok(Self { socket, local })
     }
 
+    /// The same socket, for another thread.
+    ///
+    /// # Errors
+    /// When the system has no descriptor left.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self {
+            socket: self.socket.try_clone()?,
+            local: self.local,
+        })
+    }
+
     /// The address that it is bound to.
     #[must_use]
     pub const fn local(&self) -> SocketAddr {

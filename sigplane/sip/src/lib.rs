@@ -19,8 +19,8 @@ pub use framer::{Frame, FrameError, FrameLimits, Framer};
 pub use list::{split_list, unfold};
 pub use message::Message;
 pub use tandem_wire::sip::{
-    Error as FramingError, Field, Index, Name, SHARDS, Start, TOKEN_PREFIX, parse as index, shard,
-    shard_text, token_shard,
+    Error as FramingError, Field, Index, Name, SHARDS, ShardTable, Start, TOKEN_PREFIX,
+    parse as index, shard, shard_text, token_shard,
 };
 pub use uri::{Host, Scheme, Uri};
 pub use validate::{Essentials, Invalid, essentials, validate};

@@ -75,6 +75,7 @@ fn config(keys: KeyRing) -> CoreConfig {
     };
     CoreConfig {
         node: 1,
+        share: tandem_call::Share::default(),
         server: "tandem".into(),
         realms: vec![
             realm("outside", Side::External, "198.51.100.1"),

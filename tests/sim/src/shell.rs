@@ -67,6 +67,7 @@ fn config(weather: &Weather) -> CoreConfig {
     };
     CoreConfig {
         node: 7,
+        share: tandem_call::Share::default(),
         server: "tandem".into(),
         realms: vec![
             realm("outside", Side::External, OUTSIDE),
@@ -380,6 +381,7 @@ impl Proxy {
                 Output::Registered(_) => {}
                 // Nobody here has a name.
                 Output::Sight { .. } => {}
+                Output::Tell(news) => self.faults.push(format!("{news:?} was told to nobody")),
                 Output::Pardon(source) => self.faults.push(format!("{source} was pardoned")),
                 Output::Locate(errand) => self.faults.push(format!("{errand:?} was looked up")),
             }

@@ -300,6 +300,7 @@ impl Bench {
                 Output::Command { seq, command } => self.command(seq, command),
                 // The targets are addresses.
                 Output::Locate(_)
+                | Output::Tell(_)
                 | Output::Registered(_)
                 | Output::Sight { .. }
                 | Output::Pardon(_) => {}
@@ -439,6 +440,7 @@ fn config() -> Result<CoreConfig, Box<dyn Error>> {
     };
     Ok(CoreConfig {
         node: 7,
+        share: tandem_call::Share::default(),
         server: "tandem".into(),
         realms: vec![
             realm("outside", Side::External, OUTSIDE)?,

@@ -24,7 +24,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tandem_sip::NameAddr;
+use tandem_sip::{NameAddr, shard};
 
 use super::Core;
 use super::timer::Timer;
@@ -157,15 +157,17 @@ impl Core {
             user,
             now.wall_ms + expires * 1_000,
             pings,
+            // So that it stays with this worker.
+            shard(request.call_id()),
         );
     }
 
-    fn bind(&mut self, now: Now, flow: Flow, user: u64, until_ms: u64, pings: bool) {
+    fn bind(&mut self, now: Now, flow: Flow, user: u64, until_ms: u64, pings: bool, shard: u16) {
         if !self.bindings.by_flow.contains_key(&flow) {
             if self.bindings.len() >= self.config.nat.max_bindings {
                 return self.counters.add(Counter::BindingsOverLimit);
             }
-            let key = self.new_key(now);
+            let key = self.new_key(now, shard);
             self.counters.add(Counter::BindingsLearned);
             self.bindings.by_key.insert(key, flow);
             let binding = Binding {

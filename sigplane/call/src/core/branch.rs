@@ -301,11 +301,7 @@ impl Core {
         let Candidate::Target { id, server } = candidate else {
             return;
         };
-        self.note_ailing(now, server.address);
-        if !others {
-            let change = self.dispatcher.failed(*id, silent);
-            self.note_change(change);
-        }
+        self.target_ailing(now, *id, server.address, (!others, silent));
     }
 
     /// After a target failed: when all of its set have, the next set, unless the caller gave up.

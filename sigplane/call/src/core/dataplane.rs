@@ -58,7 +58,9 @@ impl Link {
 
 impl Core {
     pub(super) fn dataplane_up(&mut self, hello: &DataplaneHello) {
-        self.counters.add(Counter::DataplaneSessions);
+        if self.config.share.worker == 0 {
+            self.counters.add(Counter::DataplaneSessions);
+        }
         self.finish_awaiting();
         self.ports.set_slots(hello.slots.clone());
         self.link = Link {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use tandem_sip::shard;
 use tandem_transaction::ServerKey;
 
 use super::Core;
@@ -78,7 +79,7 @@ impl Core {
         let vias = via_block(&vias, arrival.hop.peer);
         self.respond(now, server, &vias, message, &Answer::new(100, "Trying"));
 
-        let key = self.new_key(now);
+        let key = self.new_key(now, shard(message.call_id()));
         let mut head = vias.clone();
         for route in std::iter::once(self.record_route(arrival.hop).as_slice())
             .chain(message.list(Name::RecordRoute))
@@ -184,13 +185,6 @@ impl Core {
     /// The calls with this Call-ID.
     pub(super) fn keys_of(&self, call_id: &[u8]) -> &[u64] {
         self.calls.with_call_id(call_id)
-    }
-
-    /// A number that no other call of this node has or had: made from the time, so that it needs no
-    /// memory of its own.
-    pub(super) fn new_key(&mut self, now: Now) -> u64 {
-        self.last_key = (now.wall_ms << 11).max(self.last_key + 1);
-        self.last_key
     }
 
     fn record(&self, now: Now, key: u64, direction: Direction, arrival: Arrival<'_, '_>) -> Record {

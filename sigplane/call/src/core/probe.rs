@@ -28,7 +28,8 @@ pub(super) struct Probe {
 impl Core {
     /// Brings the probes' timers in line with the table.
     pub(super) fn schedule_probes(&mut self, now: Now) {
-        if self.config.dispatcher.probe_interval.is_zero() {
+        // One worker probes for all.
+        if self.config.dispatcher.probe_interval.is_zero() || self.config.share.worker != 0 {
             return;
         }
         let targets: Vec<i64> = self.probed().map(|(id, _)| id).collect();
@@ -122,7 +123,7 @@ impl Core {
 
     /// An OPTIONS of our own.
     pub(super) fn own_options(&mut self, uri: &str, hop: Hop, branch: &str) -> Vec<u8> {
-        let (tag, call_id) = (self.tokens.token(), self.tokens.token());
+        let (tag, call_id) = (self.tokens.token(), self.own_call_id());
         let own = format!("<sip:tandem@{}>", hop.local);
         Draft::request(b"OPTIONS", uri.as_bytes())
             .header("Via", &self.via(hop, branch))
@@ -146,17 +147,13 @@ impl Core {
             return;
         };
         self.timers.clear(Timer::ProbeTimeout(target));
-        let change = if code == 408 || (500..600).contains(&code) {
+        if code == 408 || (500..600).contains(&code) {
             self.counters.add(Counter::ProbesFailed);
-            self.note_ailing(now, probe.server);
-            self.dispatcher.failed(target, false)
+            self.target_ailing(now, target, probe.server, (true, false));
         } else {
             self.counters.add(Counter::ProbesAnswered);
-            self.note_well(probe.server);
-            self.dispatcher
-                .succeeded(target, now.mono.saturating_sub(probe.sent))
-        };
-        self.note_change(change);
+            self.target_well(target, probe.server, now.mono.saturating_sub(probe.sent));
+        }
     }
 
     /// No answer in time.
@@ -173,10 +170,8 @@ impl Core {
         let Some(probe) = self.probes.remove(&target) else {
             return;
         };
-        self.note_ailing(now, probe.server);
         self.timers.clear(Timer::ProbeTimeout(target));
         self.counters.add(Counter::ProbesTimedOut);
-        let change = self.dispatcher.failed(target, true);
-        self.note_change(change);
+        self.target_ailing(now, target, probe.server, (true, true));
     }
 }

@@ -45,7 +45,7 @@ impl Core {
     /// # Errors
     /// Names the record; the others are not harmed.
     pub fn restore(&mut self, now: Now, key: u64, body: &[u8]) -> Result<(), RestoreError> {
-        self.last_key = self.last_key.max(key);
+        self.keys.seen(key);
         let unreadable = |reason| RestoreError { key, reason };
         let binding = journal::decode_binding(body).transpose();
         let record = match binding.map_err(unreadable) {
@@ -72,11 +72,13 @@ impl Core {
             && let Err(error) = session.restore(&mut self.ports)
         {
             self.counters.add(Counter::CallsLost);
+            self.tell_ports();
             let reason = format!("its media ports are not to be had: {}", error.reason);
             record.media = None;
             self.write_off(now, key, record);
             return Err(RestoreError { key, reason });
         }
+        self.tell_ports();
         self.counters.add(Counter::CallsRestored);
         let counted = record.target;
         self.uncounted = true;

@@ -11,7 +11,9 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
-use tandem_link::SlotTable;
+use tandem_link::{SLOTS, SlotTable};
+
+use crate::core::Share;
 
 /// What a realm has for media.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +35,7 @@ pub struct Usage {
 
 /// One of our port pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub(super) struct End {
+pub(crate) struct End {
     /// Its realm.
     pub(super) realm: u16,
     /// Its address.
@@ -64,13 +66,24 @@ pub struct Ports {
     owners: Vec<u16>,
     /// Whose turn it is.
     turn: usize,
+    news: VecDeque<PortNews>,
+}
+
+/// What another core has to know of a port of its part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PortNews {
+    /// A call of ours, from a life with another number of cores, holds it.
+    Taken(End),
+    /// It does not any more.
+    Freed(End),
 }
 
 impl Ports {
     /// All ports free. `seed` decides the order in which they are handed out; it should be
-    /// unpredictable, so that strangers cannot guess the next call's ports.
+    /// unpredictable, so that strangers cannot guess the next call's ports. Of several cores each hands out
+    /// those of its own share.
     #[must_use]
-    pub fn new(realms: &[RealmMedia], slots: SlotTable, seed: u64) -> Self {
+    pub fn new(realms: &[RealmMedia], slots: SlotTable, seed: u64, share: Share) -> Self {
         let owners = slots.workers();
         let mut random = SplitMix(seed);
         let realms = realms
@@ -78,7 +91,7 @@ impl Ports {
             .map(|r| {
                 r.addresses
                     .iter()
-                    .map(|a| Pool::new(*a, &r.ports, &mut random))
+                    .map(|a| Pool::new(*a, &r.ports, &mut random, share))
                     .collect()
             })
             .collect();
@@ -87,6 +100,7 @@ impl Ports {
             slots,
             owners,
             turn: 0,
+            news: VecDeque::new(),
         };
         ports.deal();
         ports
@@ -109,7 +123,7 @@ impl Ports {
         let pools = self.realms.get(usize::from(realm)).into_iter().flatten();
         pools.fold(Usage::default(), |sum, pool| Usage {
             used: sum.used + pool.used_count,
-            free: sum.free + pool.used.len() - pool.used_count,
+            free: sum.free + pool.count.saturating_sub(pool.used_count),
         })
     }
 
@@ -155,6 +169,24 @@ impl Ports {
         self.slots.owner(end.port)
     }
 
+    /// The next thing to tell the other cores.
+    pub(crate) fn news(&mut self) -> Option<PortNews> {
+        self.news.pop_front()
+    }
+
+    /// Another core told of a port: if it is of our part, it is noted.
+    pub(crate) fn told(&mut self, news: PortNews) {
+        let (PortNews::Taken(end) | PortNews::Freed(end)) = news;
+        let ours = self
+            .locate(end)
+            .is_some_and(|(pool, index)| pool.is_ours(index));
+        match news {
+            PortNews::Taken(end) if ours => drop(self.reserve(end)),
+            PortNews::Freed(end) if ours => self.free(end),
+            PortNews::Taken(_) | PortNews::Freed(_) => {}
+        }
+    }
+
     /// Gives a pair back. One that is not in use stays free.
     pub(super) fn free(&mut self, end: End) {
         let owner = self.slots.owner(end.port);
@@ -167,6 +199,9 @@ impl Ports {
             .get_mut(index)
             .is_some_and(|used| std::mem::replace(used, false))
         {
+            if !pool.is_ours(index) {
+                return self.news.push_back(PortNews::Freed(end));
+            }
             pool.used_count -= 1;
             if let Some(queue) = pool.free.get_mut(queue) {
                 queue.push_back(end.port);
@@ -184,6 +219,10 @@ impl Ports {
             return false;
         };
         *used = true;
+        if !pool.is_ours(index) {
+            self.news.push_back(PortNews::Taken(end));
+            return true;
+        }
         pool.used_count += 1;
         for queue in &mut pool.free {
             if let Some(at) = queue.iter().position(|p| *p == end.port) {
@@ -253,31 +292,64 @@ struct Pool {
     address: IpAddr,
     /// The first RTP port.
     first: u16,
-    /// By `(port - first) / 2`.
+    /// By `(port - first) / 2`: all of them, since calls may come back from the journal with ports of
+    /// another core's part.
     used: Vec<bool>,
+    /// Of our part: how many are in use, and how many there are.
     used_count: usize,
+    count: usize,
+    share: Share,
+    /// Pairs in a block, as a power of two: blocks are dealt out to the cores in turn.
+    block: u32,
     /// The free RTP ports of each owner.
     free: Vec<VecDeque<u16>>,
 }
 
 impl Pool {
-    fn new(address: IpAddr, range: &RangeInclusive<u16>, random: &mut SplitMix) -> Self {
+    fn new(
+        address: IpAddr,
+        range: &RangeInclusive<u16>,
+        random: &mut SplitMix,
+        share: Share,
+    ) -> Self {
         let first = range
             .start()
             .checked_next_multiple_of(2)
             .unwrap_or(*range.end());
-        let mut ports: Vec<u16> = (first..*range.end()).step_by(2).collect();
+        let all = (first..*range.end()).step_by(2);
+        let mut pool = Self {
+            address,
+            first,
+            used: vec![false; all.len()],
+            used_count: 0,
+            count: 0,
+            share,
+            block: block(all.len(), share),
+            free: Vec::new(),
+        };
+        let ours = all.enumerate().filter(|(index, _)| pool.is_ours(*index));
+        let mut ports: Vec<u16> = ours.map(|(_, port)| port).collect();
         for i in (1..ports.len()).rev() {
             ports.swap(i, random.below(i + 1));
         }
-        Self {
-            address,
-            first,
-            used: vec![false; ports.len()],
-            used_count: 0,
-            free: vec![ports.into()],
-        }
+        pool.count = ports.len();
+        pool.free = vec![ports.into()];
+        pool
     }
+
+    /// Whether a pair is of our part.
+    fn is_ours(&self, index: usize) -> bool {
+        let workers = usize::from(self.share.shards.workers());
+        (index >> self.block) % workers == usize::from(self.share.worker)
+    }
+}
+
+/// The size of blocks: that of the dataplane's slots if there are enough of them, so that every core has
+/// the same of each of the dataplane's workers; less in a small range.
+fn block(pairs: usize, share: Share) -> u32 {
+    let wanted = 8 * usize::from(share.shards.workers());
+    let fits = |block: &u32| pairs >> block >= wanted;
+    (1..=SLOTS.ilog2()).rev().find(fits).unwrap_or(0)
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014): enough to shuffle with.

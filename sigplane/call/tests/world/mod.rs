@@ -46,6 +46,7 @@ pub fn config() -> CoreConfig {
     };
     CoreConfig {
         node: 7,
+        share: tandem_call::Share::default(),
         server: "tandem".into(),
         realms: vec![
             realm("outside", Side::External, OUTSIDE),
@@ -144,6 +145,7 @@ pub struct World {
     /// What the core saw of others.
     pub sights: Vec<(IpAddr, Sight)>,
     pub pardons: Vec<Source>,
+    pub news: Vec<tandem_call::News>,
     boot: u64,
 }
 
@@ -199,6 +201,7 @@ impl World {
             waited: Duration::ZERO,
             sights: Vec::new(),
             pardons: Vec::new(),
+            news: Vec::new(),
             boot: 1,
         }
     }
@@ -299,6 +302,7 @@ impl World {
                 Output::Registered(registered) => self.told.push(registered),
                 Output::Sight { ip, sight } => self.sights.push((ip, sight)),
                 Output::Pardon(source) => self.pardons.push(source),
+                Output::Tell(news) => self.news.push(news),
             }
         }
     }

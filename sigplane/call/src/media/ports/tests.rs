@@ -3,6 +3,7 @@ use std::collections::HashSet;
 use proptest::prelude::*;
 
 use super::*;
+use tandem_sip::ShardTable;
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -29,7 +30,7 @@ fn two_realms(workers: &[u16]) -> Ports {
         realm(&["192.0.2.1", "2001:db8::1"], 30000..=30199),
         realm(&["10.0.0.1"], 40000..=40199),
     ];
-    Ports::new(&realms, SlotTable::deal(workers), 7)
+    Ports::new(&realms, SlotTable::deal(workers), 7, Share::default())
 }
 
 #[test]
@@ -98,6 +99,7 @@ fn a_full_pool_says_so_and_a_freed_port_waits_its_turn() {
         &[realm(&["10.0.0.1"], 30000..=30007)],
         SlotTable::deal(&[0]),
         1,
+        Share::default(),
     );
     assert_eq!(ports.usage(0), Usage { used: 0, free: 4 });
     let [a, b] = ports.take_both(want(0), want(0), None).unwrap();
@@ -123,7 +125,12 @@ fn ranges_at_the_edges() {
         (1..=4, 1),
         (0..=65535, 32768),
     ] {
-        let ports = Ports::new(&[realm(&["10.0.0.1"], ports)], SlotTable::deal(&[0]), 1);
+        let ports = Ports::new(
+            &[realm(&["10.0.0.1"], ports)],
+            SlotTable::deal(&[0]),
+            1,
+            Share::default(),
+        );
         assert_eq!(
             ports.usage(0),
             Usage {
@@ -141,7 +148,7 @@ fn the_order_is_the_seeds() {
             realm(&["10.0.0.1"], 30000..=39999),
             realm(&["10.0.0.2"], 30000..=39999),
         ];
-        let mut ports = Ports::new(&realms, SlotTable::deal(&[0]), seed);
+        let mut ports = Ports::new(&realms, SlotTable::deal(&[0]), seed, Share::default());
         ports.take_both(want(0), want(1), None).unwrap()
     };
     assert_eq!(first(1), first(1));
@@ -236,4 +243,87 @@ proptest! {
         }
         prop_assert_eq!([ports.usage(0), ports.usage(1)], all);
     }
+}
+
+#[test]
+fn cores_share_the_ports_and_each_has_some_of_every_owner() {
+    for (workers, range) in [
+        (1, 30000..=30199),
+        (2, 30000..=39999),
+        (3, 30000..=30199),
+        (4, 30000..=65535),
+    ] {
+        let shards = ShardTable::deal(workers);
+        let mut all = HashSet::new();
+        let mut most = 0;
+        for worker in 0..workers {
+            let realms = [realm(&["10.0.0.1"], range.clone())];
+            let share = Share { worker, shards };
+            let mut ports = Ports::new(&realms, SlotTable::deal(&[0, 1]), 7, share);
+            let free = ports.usage(0).free;
+            most = most.max(free);
+            assert!(
+                free * 5 > most * 4,
+                "{worker} of {workers}: {free} of {most}"
+            );
+            let mut owners = HashSet::new();
+            while let Some([a, b]) = ports.take_both(want(0), want(0), None) {
+                assert_eq!(ports.owner(a), ports.owner(b));
+                owners.insert(ports.owner(a));
+                assert!(all.insert(a.port) && all.insert(b.port), "two have it");
+            }
+            assert_eq!(owners.len(), 2, "{worker} of {workers}");
+        }
+        // Of each owner's ports of each core at most one is left over.
+        let count = range.len() / 2;
+        assert!(
+            all.len() + 2 * usize::from(workers) >= count,
+            "{} of {count}",
+            all.len()
+        );
+    }
+}
+
+#[test]
+fn a_port_of_another_cores_part_is_held_and_given_back() {
+    let core = |worker, workers| {
+        let shards = ShardTable::deal(workers);
+        let realms = [realm(&["10.0.0.1"], 30000..=30199)];
+        Ports::new(&realms, SlotTable::deal(&[0]), 7, Share { worker, shards })
+    };
+    // Every port is in use in the first life, of one core.
+    let mut before = core(0, 1);
+    let mut held = Vec::new();
+    while let Some([a, b]) = before.take_both(want(0), want(0), None) {
+        held.extend([a, b]);
+    }
+    // In the second, all of them are with the first of two.
+    let (mut first, mut second) = (core(0, 2), core(1, 2));
+    assert!(held.iter().all(|end| first.reserve(*end)));
+    assert!(!first.reserve(held[0]));
+    let mut told = 0;
+    while let Some(news) = first.news() {
+        second.told(news);
+        told += 1;
+    }
+    assert_eq!(told, second.usage(0).used);
+    assert_eq!((first.usage(0).free, second.usage(0).free), (0, 0));
+    assert!(second.take_both(want(0), want(0), None).is_none());
+    assert_eq!(
+        second.news(),
+        None,
+        "its own ports are nobody else's business"
+    );
+    held.iter().for_each(|end| first.free(*end));
+    held.iter().for_each(|end| first.free(*end));
+    assert!(second.take_both(want(0), want(0), None).is_none());
+    while let Some(news) = first.news() {
+        // Who has no part in it does not take it for its own.
+        core(0, 2).told(news);
+        second.told(news);
+    }
+    assert_eq!(first.usage(0).used + second.usage(0).used, 0);
+    let free = first.usage(0).free + second.usage(0).free;
+    assert_eq!(free, held.len());
+    assert!(second.take_both(want(0), want(0), None).is_some());
 }

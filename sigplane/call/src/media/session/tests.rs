@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use tandem_link::{FlowKind, LegSpec, SlotTable};
 
 use super::*;
+use crate::core::Share;
 use crate::media::RealmMedia;
 
 mod forks;
@@ -36,7 +37,7 @@ fn ports() -> Ports {
         realm(&["10.0.0.1"], 40000),
         realm(&["fd00::1"], 50000),
     ];
-    Ports::new(&realms, SlotTable::deal(&[0, 1]), 3)
+    Ports::new(&realms, SlotTable::deal(&[0, 1]), 3, Share::default())
 }
 
 /// A call with what belongs to it.

@@ -573,6 +573,7 @@ fn no_ports_left() {
         &[realm("192.0.2.1"), realm("10.0.0.1")],
         SlotTable::deal(&[0]),
         1,
+        Share::default(),
     );
     let mut session = Session::new(Cookie(1), 0, 1, SETTINGS);
     let three = audio("198.51.100.7", 5004) + &"m=video 5008 RTP/AVP 99\r\n".repeat(2);
@@ -603,7 +604,7 @@ fn a_second_address_serves_when_the_first_is_full() {
         realm(&["192.0.2.1", "192.0.2.2"]),
         realm(&["10.0.0.1", "10.0.0.2"]),
     ];
-    let mut ports = Ports::new(&realms, SlotTable::deal(&[0]), 1);
+    let mut ports = Ports::new(&realms, SlotTable::deal(&[0]), 1, Share::default());
     let mut session = Session::new(Cookie(1), 0, 1, SETTINGS);
     let two = audio("198.51.100.7", 5004) + "m=video 5008 RTP/AVP 99\r\n";
     let out = session
