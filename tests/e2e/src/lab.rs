@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
+use crate::cgroup::CpuShare;
 use crate::ctl::Ctl;
 use crate::namespace::run;
 use crate::topology::CARRIER_LINK;
@@ -38,6 +39,8 @@ pub struct Lab {
     options: Options,
     dataplane: Option<Process>,
     sigplane: Option<Process>,
+    // Behind the process that is in it.
+    share: Option<CpuShare>,
     _trunk: Option<Trunk>,
     // Behind the daemons: it is dropped after them.
     janitor: Janitor,
@@ -98,6 +101,7 @@ impl Lab {
             options,
             dataplane: None,
             sigplane: None,
+            share: None,
             janitor,
         };
         lab.write(&lab.config_file(), &lab.options.config(&lab.dir))?;
@@ -172,6 +176,17 @@ impl Lab {
     /// SIGKILL to the signaling plane.
     pub fn kill_sigplane(&mut self) {
         self.sigplane.take().iter_mut().for_each(Process::kill);
+    }
+
+    /// Gives the signaling plane that runs so many percent of one processor.
+    ///
+    /// # Errors
+    /// When there can be no such control group.
+    pub fn limit_sigplane(&mut self, percent: u32) -> Result<()> {
+        if let Some(process) = &self.sigplane {
+            self.share = Some(CpuShare::limit(process.pid(), percent)?);
+        }
+        Ok(())
     }
 
     /// What the daemons have said so far.

@@ -7,6 +7,7 @@
 
 pub mod baresip;
 pub mod capture;
+pub mod cgroup;
 pub mod ctl;
 pub mod dns;
 mod failure;

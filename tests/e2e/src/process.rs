@@ -53,6 +53,12 @@ impl Process {
         &self.name
     }
 
+    /// Its number.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has said so far.
     #[must_use]
     pub fn said(&self) -> String {

@@ -77,6 +77,21 @@ pub struct Tally {
     pub retransmissions: u64,
 }
 
+/// How far the scenario `load.xml` is.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Progress {
+    /// Seconds since it began.
+    pub elapsed: f64,
+    /// Calls made.
+    pub made: u64,
+    /// Calls that got 503.
+    pub refused: u64,
+    /// Calls that were answered.
+    pub answered: u64,
+    /// Of these, those that ended in order.
+    pub ended: u64,
+}
+
 impl Server {
     /// Starts a media server that echoes media.
     ///
@@ -230,6 +245,22 @@ impl Caller {
         })
     }
 
+    /// How far it is; it writes once a second.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        read_progress(&fs::read_to_string(&self.stat).unwrap_or_default())
+    }
+
+    /// Waits for its end; what it had counted then.
+    ///
+    /// # Errors
+    /// When it does not end in time.
+    pub fn finish_counted(self, limit: Duration) -> Result<Progress> {
+        let stat = self.stat.clone();
+        self.finish(limit)?;
+        Ok(read_progress(&fs::read_to_string(stat).unwrap_or_default()))
+    }
+
     /// What it has counted so far; it writes once a second.
     #[must_use]
     pub fn tally(&self) -> Tally {
@@ -268,20 +299,42 @@ impl Caller {
     }
 }
 
-/// The last row of sipp's statistics file.
-fn read_tally(csv: &str) -> Tally {
+/// Looks into the last row of sipp's statistics file.
+fn last_row(csv: &str) -> impl Fn(&str) -> Option<String> {
     let mut lines = csv.lines();
-    let Some(header) = lines.next() else {
-        return Tally::default();
-    };
-    let Some(row) = lines.next_back() else {
-        return Tally::default();
-    };
-    let values: Vec<&str> = row.split(';').collect();
-    let value = |name: &str| {
-        let column = header.split(';').position(|h| h == name)?;
-        values.get(column)?.trim().parse().ok()
-    };
+    let header = lines.next().unwrap_or_default();
+    let row = lines.next_back().unwrap_or_default();
+    let cells = header.split(';').zip(row.split(';'));
+    let cells: Vec<(String, String)> = cells
+        .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
+        .collect();
+    move |name| {
+        let cell = cells.iter().find(|(column, _)| column == name)?;
+        Some(cell.1.clone())
+    }
+}
+
+fn read_progress(csv: &str) -> Progress {
+    let row = last_row(csv);
+    let value = |name: &str| row(name)?.parse().ok();
+    let moment = |name| row(name).and_then(|t| seconds(&t)).unwrap_or(0.0);
+    Progress {
+        elapsed: moment("CurrentTime") - moment("StartTime"),
+        made: value("TotalCallCreated").unwrap_or(0),
+        refused: value("refused(C)").unwrap_or(0),
+        answered: value("answered(C)").unwrap_or(0),
+        ended: value("ended(C)").unwrap_or(0),
+    }
+}
+
+/// A moment as sipp writes it: date, time, and seconds since the epoch.
+fn seconds(time: &str) -> Option<f64> {
+    time.split_ascii_whitespace().last()?.parse().ok()
+}
+
+fn read_tally(csv: &str) -> Tally {
+    let row = last_row(csv);
+    let value = |name: &str| row(name)?.parse().ok();
     Tally {
         made: value("TotalCallCreated").unwrap_or(0),
         successful: value("SuccessfulCall(C)").unwrap_or(0),
@@ -310,6 +363,21 @@ fn bare(address: IpAddr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn progress_is_the_last_row_too() {
+        let csv = "StartTime;CurrentTime;TotalCallCreated;refused(C);answered(C);ended(C);\n\
+                   d t 7.0;d t 8.0;1;0;0;0;\nd\tt\t7.25;d\tt\t69.75;30;9;8;7;\n";
+        let progress = Progress {
+            elapsed: 62.5,
+            made: 30,
+            refused: 9,
+            answered: 8,
+            ended: 7,
+        };
+        assert_eq!(read_progress(csv), progress);
+        assert_eq!(read_progress(""), Progress::default());
+    }
 
     #[test]
     fn the_last_row_counts() {
