@@ -327,9 +327,12 @@ impl Core {
     }
 
     fn send(&mut self, hop: Hop, bytes: Vec<u8>) {
-        let Some(bytes) = self.outward(hop, bytes) else {
-            return;
-        };
+        if let Some(bytes) = self.outward(hop, bytes) {
+            self.send_as_it_is(hop, bytes);
+        }
+    }
+
+    fn send_as_it_is(&mut self, hop: Hop, bytes: Vec<u8>) {
         self.outputs.push_back(Output::Send {
             path: hop.path,
             local: hop.local,

@@ -57,6 +57,16 @@ pub(crate) struct Skeleton<'a> {
     pub(crate) cseq: &'a [u8],
 }
 
+impl Skeleton<'_> {
+    /// Whether nothing is missing.
+    pub(crate) fn is_whole(&self) -> bool {
+        !self.vias.is_empty()
+            && [self.from, self.to, self.call_id, self.cseq]
+                .iter()
+                .all(|value| !value.is_empty())
+    }
+}
+
 impl<'a> Message<'a> {
     /// Reads and checks a datagram.
     pub(crate) fn read(bytes: &'a [u8]) -> Result<Self, Unreadable> {
@@ -259,7 +269,8 @@ fn transaction_id<'a>(message: &tandem_sip::Message<'a>, via: &Via<'a>) -> Optio
     Some(Cow::Owned(parts.join(&b' ')))
 }
 
-fn skeleton<'a>(message: &tandem_sip::Message<'a>) -> Skeleton<'a> {
+/// What an answer takes from a request.
+pub(crate) fn skeleton<'a>(message: &tandem_sip::Message<'a>) -> Skeleton<'a> {
     Skeleton {
         vias: message.elements(Name::Via).collect(),
         from: message.header(Name::From).unwrap_or_default(),

@@ -351,6 +351,12 @@ impl<H: Hop> Layer<H> {
         ids
     }
 
+    /// Whether a request belongs to a transaction.
+    #[must_use]
+    pub fn knows(&self, key: &ServerKey) -> bool {
+        self.server_keys.contains_key(key)
+    }
+
     /// A request (ACK included) came. A new one begins a transaction only with [`Self::accept`].
     pub fn receive(&mut self, now: Duration, key: &ServerKey, is_ack: bool) -> Received {
         let Some(&id) = self.server_keys.get(key) else {

@@ -11,13 +11,15 @@ use std::time::Duration;
 
 use tandem_policy::defence::{Admission, Block, Reason, Sight, Source};
 
+use tandem_transaction::{Method, ServerKey};
+
 use super::Core;
 use super::reply::Answer;
 use super::request::Arrival;
 use crate::config::Side;
 use crate::counters::Counter;
 use crate::io::{Now, Output};
-use crate::message::{Message, Name, has_user};
+use crate::message::{Message, Name, Skeleton, has_user, skeleton};
 use crate::record::Hop;
 use crate::text::push_number;
 
@@ -95,8 +97,61 @@ impl Core {
         }
     }
 
+    /// Under overload, a call that is to be refused is refused before it is read as a whole, and the ACK of
+    /// a refusal is dropped: both together cost so little that five times as many calls as can be
+    /// served hardly take time from those that are. All others are left to [`Self::is_overload`].
+    pub(super) fn is_turned_away(
+        &mut self,
+        now: Now,
+        hop: Hop,
+        waited: Duration,
+        bytes: &[u8],
+    ) -> bool {
+        let is_ack = bytes.starts_with(b"ACK ") && !self.turned_away.is_empty();
+        let is_late = bytes.starts_with(b"INVITE ") && self.overload.refuses(waited);
+        if !is_ack && !is_late {
+            return false;
+        }
+        let Ok(message) = tandem_sip::Message::parse(bytes) else {
+            return false;
+        };
+        let Some(via) = message.top_via() else {
+            return false;
+        };
+        let branch = via.branch().unwrap_or_default();
+        let key = [branch, via.sent_by];
+        if is_ack {
+            let is_ours = self.turned_away.contains(now.mono, &key);
+            if is_ours {
+                self.counters.add(Counter::AcksUnmatched);
+            }
+            return is_ours;
+        }
+        let request = skeleton(&message);
+        let known = || ServerKey {
+            branch: branch.into(),
+            sent_by: via.sent_by.to_ascii_lowercase().into(),
+            method: Method::Invite,
+        };
+        let uri = message.request_uri().unwrap_or_default();
+        if !branch.starts_with(b"z9hG4bK")
+            || !request.is_whole()
+            || request.has_to_tag
+            || self.config.guard.emergency.is_one(uri)
+            || self.layer.knows(&known())
+        {
+            return false;
+        }
+        let Admission::Refuse { retry_after } = self.overload.admit(waited) else {
+            return false;
+        };
+        self.counters.add(Counter::RequestsReceived);
+        self.turn_away(now, hop, &key, &request, retry_after);
+        true
+    }
+
     /// Whether a new request is refused since it waited too long, or a copy of it was. Then it was
-    /// answered; without a transaction, so that it costs as little as can be.
+    /// answered.
     pub(super) fn is_overload(&mut self, now: Now, arrival: Arrival<'_, '_>) -> bool {
         let message = arrival.message;
         let key = [message.branch(), message.via().sent_by];
@@ -117,13 +172,26 @@ impl Core {
             Admission::Serve if again => self.config.guard.overload.retry_after,
             Admission::Serve => return false,
         };
+        self.turn_away(now, arrival.hop, &key, &message.skeleton(), retry_after);
+        true
+    }
+
+    /// Refuses a request without a transaction. The answer has nothing in it but what its receiver
+    /// wrote: there is nothing to hide.
+    fn turn_away(
+        &mut self,
+        now: Now,
+        hop: Hop,
+        key: &[&[u8]],
+        request: &Skeleton<'_>,
+        retry_after: u32,
+    ) {
         self.counters.add(Counter::OverloadRefused);
-        self.turned_away.insert(now.mono, &key);
+        self.turned_away.insert(now.mono, key);
         let mut seconds = Vec::new();
         push_number(&mut seconds, retry_after.into());
         let answer = Answer::unavailable().with("Retry-After", &seconds);
-        self.reply(arrival, &answer);
-        true
+        self.echo_to(hop, request, &answer);
     }
 }
 

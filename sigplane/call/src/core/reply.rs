@@ -54,16 +54,26 @@ impl Core {
     }
 
     pub(super) fn reply_to(&mut self, hop: Hop, request: &Skeleton<'_>, answer: &Answer) {
-        let Some(top) = request.vias.first() else {
-            return;
-        };
+        if let Some((back, bytes)) = self.written(hop, request, answer) {
+            self.send(back, bytes);
+        }
+    }
+
+    /// The same for an answer that has nothing in it but what its receiver wrote: there is nothing to
+    /// hide.
+    pub(super) fn echo_to(&mut self, hop: Hop, request: &Skeleton<'_>, answer: &Answer) {
+        if let Some((back, bytes)) = self.written(hop, request, answer) {
+            self.send_as_it_is(back, bytes);
+        }
+    }
+
+    fn written(&self, hop: Hop, request: &Skeleton<'_>, answer: &Answer) -> Option<(Hop, Vec<u8>)> {
+        let top = request.vias.first()?;
         // The Via of another version cannot be read; its sender is where it came from.
         let other_version = (answer.code == 505).then_some(hop);
-        let Some(back) = response_hop(top, hop).or(other_version) else {
-            return;
-        };
-        let bytes = self.own_response(&via_block(&request.vias, hop.peer), request, answer);
-        self.send(back, bytes);
+        let back = response_hop(top, hop).or(other_version)?;
+        let vias = via_block(&request.vias, hop.peer);
+        Some((back, self.own_response(&vias, request, answer)))
     }
 
     /// Answers by a server transaction, whose request was this.

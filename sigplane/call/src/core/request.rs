@@ -43,6 +43,9 @@ impl Core {
         if self.is_too_long(hop, bytes) {
             return;
         }
+        if self.is_turned_away(now, hop, waited, bytes) {
+            return;
+        }
         let (bytes, hop) = match self.inward(hop, bytes) {
             Inward::Read(bytes, hidden) => (bytes, Hop { hidden, ..hop }),
             Inward::Forged => return self.forged(hop, bytes),

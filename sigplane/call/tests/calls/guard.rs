@@ -175,6 +175,15 @@ fn under_overload_new_requests_that_waited_are_refused_and_those_that_did_not_ar
     assert!(world.sent.is_empty(), "{:?}", world.sent);
     assert_eq!(world.core.footprint(), Footprint::default());
 
+    // Its ACK ends with us.
+    let tagged = header(&refusal, "To");
+    let ack = invite("a", "")
+        .replace("INVITE", "ACK")
+        .replace(CALLED, tagged);
+    world.from(CARRIER, &ack);
+    assert!(world.sent.is_empty(), "{:?}", world.sent);
+    assert_eq!(world.counter("sip_acks_unmatched"), 1);
+
     // A copy of it that waited less is not another call.
     world.waited = Duration::ZERO;
     assert_eq!(

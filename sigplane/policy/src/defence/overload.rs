@@ -99,7 +99,7 @@ impl Overload {
 
     /// Whether a new call that has waited so long is served. After [`Self::observe`].
     pub fn admit(&mut self, waited: Duration) -> Admission {
-        if !self.overloaded || waited <= self.config.target {
+        if !self.refuses(waited) {
             return Admission::Serve;
         }
         let base = self.config.retry_after.max(1);
@@ -107,6 +107,12 @@ impl Overload {
         Admission::Refuse {
             retry_after: base.saturating_add(self.refused % base.saturating_add(1)),
         }
+    }
+
+    /// Whether a new call that has waited so long is to be refused.
+    #[must_use]
+    pub fn refuses(&self, waited: Duration) -> bool {
+        self.overloaded && waited > self.config.target
     }
 
     /// Whether calls that waited are refused now.

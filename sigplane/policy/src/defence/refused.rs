@@ -47,9 +47,15 @@ impl Refused {
         self.young.insert(self.hash(key));
     }
 
+    /// Whether nothing is remembered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.young.is_empty() && self.old.is_empty()
+    }
+
     /// Whether it was refused lately.
     pub fn contains(&mut self, now: Duration, key: &[&[u8]]) -> bool {
-        if self.young.is_empty() && self.old.is_empty() {
+        if self.is_empty() {
             return false;
         }
         self.turn(now);
