@@ -44,6 +44,8 @@ pub(crate) use sockets::Way;
 
 /// Datagrams taken from one source in one turn, so that the others and the journal get theirs.
 const BATCH: usize = 128;
+/// Nor for longer: what came of the first of them waits until the last was read.
+const TURN: Duration = Duration::from_millis(2);
 /// Between two attempts to write the journal while writing fails.
 const JOURNAL_RETRY: Duration = Duration::from_secs(1);
 
@@ -384,6 +386,7 @@ impl Worker {
         let Some(rings) = self.link.rings_mut() else {
             return;
         };
+        let end = self.clock.mono() + TURN;
         for _ in 0..BATCH {
             match rings.receive() {
                 Ok(Some(arrival)) => {
@@ -400,7 +403,11 @@ impl Worker {
                         waited: self.clock.since(arrival.received_ns),
                         bytes: arrival.bytes,
                     };
-                    self.core.input(self.clock.now(), datagram);
+                    let now = self.clock.now();
+                    self.core.input(now, datagram);
+                    if now.mono >= end {
+                        return;
+                    }
                 }
                 Ok(None) => return,
                 Err(error) => {
@@ -425,6 +432,7 @@ impl Worker {
                     self.core.input(self.clock.now(), unreachable);
                 }
             }
+            let end = self.clock.mono() + TURN;
             for _ in 0..if ready.is_empty() { 0 } else { BATCH } {
                 match socket.receive(&mut self.buffer) {
                     Ok(Some((length, source))) => {
@@ -438,7 +446,11 @@ impl Worker {
                             waited: Duration::ZERO,
                             bytes,
                         };
-                        self.core.input(self.clock.now(), datagram);
+                        let now = self.clock.now();
+                        self.core.input(now, datagram);
+                        if now.mono >= end {
+                            break;
+                        }
                     }
                     Ok(None) => break,
                     Err(error) => {
@@ -479,6 +491,7 @@ impl Worker {
         if let Some(streams) = &self.streams {
             streams.silence();
         }
+        let end = self.clock.mono() + TURN;
         for _ in 0..BATCH {
             let Some(arrival) = self.streams.as_mut().and_then(streams::Handle::next) else {
                 return;
@@ -523,6 +536,9 @@ impl Worker {
                     };
                     self.core.input(now, unreachable);
                 }
+            }
+            if now.mono >= end {
+                break;
             }
         }
         // There may be more.

@@ -8,7 +8,7 @@ use crate::{Failure, Result};
 
 /// How often the kernel counts anew. Short, so that who has used his share up does not stand still for
 /// long: what waits then would look like overload.
-const PERIOD: Duration = Duration::from_millis(5);
+const PERIOD: Duration = Duration::from_millis(10);
 
 /// A control group with a share of one processor. Processes have to be gone before it is dropped.
 pub struct CpuShare {
@@ -16,7 +16,7 @@ pub struct CpuShare {
 }
 
 impl CpuShare {
-    /// `percent` of one processor, at least 20, for this process and all its threads.
+    /// `percent` of one processor, at least 10, for this process and all its threads.
     ///
     /// # Errors
     /// Without the right to make control groups, or without the cpu controller.

@@ -189,6 +189,24 @@ impl Lab {
         Ok(())
     }
 
+    /// The processor time that the signaling plane has had, in seconds.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn sigplane_time(&self) -> Result<f64> {
+        let pid = self.sigplane.as_ref().map_or(0, Process::pid);
+        // Of each thread in nanoseconds: the times in `stat` are counted in ticks.
+        let tasks = format!("/proc/{pid}/task");
+        let mut time = 0.0;
+        for task in fs::read_dir(&tasks).map_err(Failure::while_("reading a process's time"))? {
+            let Ok(task) = task else { continue };
+            let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+            let nanos = text.split(' ').next().and_then(|n| n.parse::<f64>().ok());
+            time += nanos.unwrap_or(0.0) / 1e9;
+        }
+        Ok(time)
+    }
+
     /// What the daemons have said so far.
     #[must_use]
     pub fn daemons_said(&self) -> String {

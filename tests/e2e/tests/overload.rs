@@ -15,11 +15,15 @@ use tandem_e2e::{Lab, Options, wait};
 
 /// The signaling plane's share of one processor, in percent: so little that one sipp offers several
 /// times what can be served.
-const SHARE: u32 = 20;
+const SHARE: u32 = 10;
 /// How long a call talks, in seconds.
 const TALK: u32 = 3;
 /// Until goodput has settled, in seconds.
-const SETTLE: f64 = 4.0;
+const SETTLE: f64 = 3.0;
+
+/// What has to be left of the goodput. Without optimisation reading a call that is refused costs a larger part
+/// of what serving it does.
+const FLAT: f64 = if cfg!(debug_assertions) { 0.7 } else { 0.9 };
 
 /// What came of an offered rate.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +32,8 @@ struct Outcome {
     goodput: f64,
     /// Calls a second that were offered in that time.
     offered: f64,
+    /// Of one processor, what the signaling plane had.
+    share: f64,
 }
 
 /// Offers so many calls a second for so many seconds.
@@ -39,6 +45,7 @@ fn offer(lab: &Lab, rate: u32, seconds: u32) -> Outcome {
         talk: Duration::from_secs(TALK.into()),
         ..Calls::default()
     };
+    let before = lab.ctl().counters().unwrap();
     let caller = Caller::start(lab, &lab.carrier, "load", &calls).unwrap();
     let limit = Duration::from_secs(u64::from(seconds) + 20);
     // A window that begins when it has settled and ends with the last call.
@@ -47,19 +54,36 @@ fn offer(lab: &Lab, rate: u32, seconds: u32) -> Outcome {
         (progress.elapsed >= SETTLE).then_some(progress)
     })
     .unwrap();
+    let time = lab.sigplane_time().unwrap();
     let last = wait::until("all calls are offered", limit, || {
         let progress = caller.progress();
         (progress.elapsed >= f64::from(seconds) - 0.5).then_some(progress)
     })
     .unwrap();
-    let before = progress_of(settled, last);
+    let time = lab.sigplane_time().unwrap() - time;
+    let share = time / (last.elapsed - settled.elapsed);
+    let (goodput, offered) = progress_of(settled, last);
     let end = caller.finish_counted(Duration::from_secs(90)).unwrap();
     let outcome = Outcome {
-        goodput: before.0,
-        offered: before.1,
+        goodput,
+        offered,
+        share,
     };
-    println!("{rate}/s for {seconds} s: {outcome:?}, {end:?}");
-    assert_eq!(end.answered, end.ended, "an established call failed");
+    let Outcome {
+        goodput,
+        offered,
+        share,
+    } = outcome;
+    println!(
+        "{offered:.0} offered, {goodput:.0} set up a second with {:.1} % of a processor; {end:?}",
+        share * 100.0
+    );
+    assert_eq!(
+        end.answered,
+        end.ended,
+        "an established call failed: {:?}",
+        lab.ctl().counters().unwrap().since(&before)
+    );
     outcome
 }
 
@@ -80,6 +104,9 @@ fn goodput_stays_at_twice_and_five_times_what_can_be_served_and_no_established_c
         pool: SERVERS.map(tandem_e2e::topology::sip).to_vec(),
         probe_interval: 0,
         media_timeout: 0,
+        // The share comes in portions of a millisecond: between two of them everything waits.
+        // And no INVITE is to be repeated for that: this sipp as a server forgets its 200 then.
+        more: "[overload]\ntarget = 20\n[sip]\nt1 = 4000\n".to_owned(),
         ..Options::default()
     })
     .unwrap();
@@ -90,9 +117,9 @@ fn goodput_stays_at_twice_and_five_times_what_can_be_served_and_no_established_c
 
     // Upwards until it is too much.
     let mut peak: f64 = 0.0;
-    let mut rate = 20;
+    let mut rate = 100;
     loop {
-        let outcome = offer(&lab, rate, 9);
+        let outcome = offer(&lab, rate, 8);
         peak = peak.max(outcome.goodput);
         if outcome.goodput < 0.9 * outcome.offered {
             break;
@@ -106,7 +133,7 @@ fn goodput_stays_at_twice_and_five_times_what_can_be_served_and_no_established_c
         let outcome = offer(&lab, offered, seconds);
         assert!(outcome.offered > 1.6 * peak, "sipp did not keep up");
         assert!(
-            outcome.goodput >= 0.9 * peak,
+            outcome.goodput >= FLAT * peak,
             "{:.0} calls a second of {offered} offered, where {peak:.0} can be served: {:?}",
             outcome.goodput,
             lab.ctl().counters().unwrap().value("overload_refused")
