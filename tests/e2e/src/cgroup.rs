@@ -16,12 +16,11 @@ pub struct CpuShare {
 }
 
 impl CpuShare {
-    /// `percent` of one processor, at least 10, for this process and all its threads.
+    /// Makes the group `name`: `percent` of one processor, at least 10, for this process and all its threads.
     ///
     /// # Errors
     /// Without the right to make control groups, or without the cpu controller.
-    pub fn limit(pid: u32, percent: u32) -> Result<Self> {
-        let name = format!("tandem-{}-{pid}", std::process::id());
+    pub fn limit(name: &str, pid: u32, percent: u32) -> Result<Self> {
         let quota = PERIOD.as_micros() * u128::from(percent) / 100;
         let write = |path: &Path, text: &str| {
             fs::write(path, text).map_err(Failure::while_(format!(
@@ -57,4 +56,13 @@ impl Drop for CpuShare {
             eprintln!("{}: {error}", self.folder.display());
         }
     }
+}
+
+/// What takes a group away whose maker is gone, for a shell, when its processes have been killed.
+pub(crate) fn sweep(name: &str) -> String {
+    format!(
+        "for g in /sys/fs/cgroup/{name} /sys/fs/cgroup/cpu/{name}; do \
+           while [ -d $g ] && ! rmdir $g 2>/dev/null; do sleep 0.1; done; \
+         done"
+    )
 }

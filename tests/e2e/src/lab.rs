@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::cgroup::CpuShare;
+use crate::cgroup::{self, CpuShare};
 use crate::ctl::Ctl;
 use crate::namespace::run;
 use crate::topology::CARRIER_LINK;
@@ -184,7 +184,7 @@ impl Lab {
     /// When there can be no such control group.
     pub fn limit_sigplane(&mut self, percent: u32) -> Result<()> {
         if let Some(process) = &self.sigplane {
-            self.share = Some(CpuShare::limit(process.pid(), percent)?);
+            self.share = Some(CpuShare::limit(&group(&self.dir), process.pid(), percent)?);
         }
         Ok(())
     }
@@ -482,13 +482,20 @@ impl Drop for Janitor {
 /// What clears a laboratory away. The processes in its namespaces are all its own.
 fn sweep(names: &[String; 3], dir: &Path) -> String {
     let names = names.join(" ");
-    let dir = dir.display();
     format!(
         "for n in {names}; do \
            ip netns pids $n 2>/dev/null | xargs -r kill -9; \
            ip netns del $n 2>/dev/null; \
-         done; rm -rf {dir}"
+         done; {}; rm -rf {}",
+        cgroup::sweep(&group(dir)),
+        dir.display()
     )
+}
+
+/// The name of its control group.
+fn group(dir: &Path) -> String {
+    dir.file_name()
+        .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }
 
 fn names(name: &str) -> [String; 3] {
