@@ -24,6 +24,7 @@ use nix::time::{ClockId, clock_gettime};
 use tandem_call::{Core, Input, Now, Output, Path, SendError, Tables};
 use tandem_config::Config;
 use tandem_link::{Command, FromDataplane};
+use tandem_net::Received;
 use tandem_policy::locate::{Errand, Finding};
 use tandem_store::{Entry, Journal, JournalError, LiveCall};
 
@@ -435,7 +436,11 @@ impl Worker {
             let end = self.clock.mono() + TURN;
             for _ in 0..if ready.is_empty() { 0 } else { BATCH } {
                 match socket.receive(&mut self.buffer) {
-                    Ok(Some((length, source))) => {
+                    Ok(Some(Received {
+                        length,
+                        source,
+                        waited,
+                    })) => {
                         self.counters.add(Count::ReceivedBySocket);
                         let bytes = self.buffer.get(..length).unwrap_or_default();
                         let local = socket.local();
@@ -443,7 +448,7 @@ impl Worker {
                             path,
                             source,
                             local,
-                            waited: Duration::ZERO,
+                            waited,
                             bytes,
                         };
                         let now = self.clock.now();

@@ -24,4 +24,4 @@ pub use streams::{
 /// DSCP of the SIP that we send: CS5, signaling (RFC 4594 section 4.1).
 pub const SIP_DSCP: u8 = 40;
 
-pub use udp::{BindError, KernelSocket, SendError, TransportError, Unreachable};
+pub use udp::{BindError, KernelSocket, Received, SendError, TransportError, Unreachable};

@@ -1,13 +1,15 @@
 //! UDP through the kernel's own stack.
 
 use std::io::{self, ErrorKind, IoSliceMut};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, SocketAddrV6, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt,
 };
+use nix::sys::time::TimeSpec;
 use rustix::net::sockopt::{self as raw_sockopt, Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
 use thiserror::Error;
@@ -61,6 +63,17 @@ pub enum SendError {
     /// The system refused for another reason.
     #[error("{0}")]
     System(#[from] io::Error),
+}
+
+/// A datagram that came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Its length in the buffer.
+    pub length: usize,
+    /// Who sent it.
+    pub source: SocketAddr,
+    /// How long it has waited in the socket.
+    pub waited: Duration,
 }
 
 /// A UDP socket bound to one address of ours.
@@ -127,6 +140,7 @@ impl KernelSocket {
             setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?;
         }
         setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER)?;
+        setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
         bind(&socket, &local)?;
         let socket = UdpSocket::from(socket);
         // Port 0 asked for any.
@@ -151,19 +165,45 @@ impl KernelSocket {
         self.local
     }
 
-    /// The next datagram's length and sender; none when there is none yet. `buffer` has room for
-    /// the longest datagram, 65,536 bytes.
+    /// The next datagram; none when there is none yet. `buffer` has room for the longest one, 65,536
+    /// bytes.
     ///
     /// # Errors
     /// When the system fails; the socket stays usable.
-    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<(usize, SocketAddr)>> {
+    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<Received>> {
         loop {
-            match self.socket.recv_from(buffer) {
-                Ok(datagram) => return Ok(Some(datagram)),
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(None),
-                Err(e) if e.kind() == ErrorKind::Interrupted || is_pending(&e) => {}
-                Err(e) => return Err(e),
-            }
+            let mut parts = [IoSliceMut::new(buffer)];
+            let mut space = nix::cmsg_space!(TimeSpec);
+            let received = recvmsg::<SockaddrStorage>(
+                self.socket.as_raw_fd(),
+                &mut parts,
+                Some(&mut space),
+                MsgFlags::MSG_DONTWAIT,
+            );
+            let received = match received {
+                Ok(received) => received,
+                Err(Errno::EAGAIN) => return Ok(None),
+                Err(Errno::EINTR) => continue,
+                Err(e) if is_pending(&e.into()) => continue,
+                Err(e) => return Err(e.into()),
+            };
+            let came = received.cmsgs()?.find_map(|message| match message {
+                ControlMessageOwned::ScmTimestampns(time) => Some(Duration::from(time)),
+                _ => None,
+            });
+            // The kernel counts on the wall clock: when that is set, what waits is as if it did not.
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            let waited = came
+                .zip(now.ok())
+                .map_or(Duration::ZERO, |(came, now)| now.saturating_sub(came));
+            let Some(source) = received.address.as_ref().and_then(socket_address) else {
+                continue;
+            };
+            return Ok(Some(Received {
+                length: received.bytes,
+                source,
+                waited,
+            }));
         }
     }
 
@@ -270,7 +310,7 @@ fn socket_address(storage: &SockaddrStorage) -> Option<SocketAddr> {
     v4.or_else(|| {
         storage
             .as_sockaddr_in6()
-            .map(|a| SocketAddr::from((a.ip(), a.port())))
+            .map(|a| SocketAddrV6::new(a.ip(), a.port(), 0, a.scope_id()).into())
     })
 }
 

@@ -26,9 +26,9 @@ fn wait(socket: &KernelSocket, events: PollFlags) -> PollFlags {
 fn receive(socket: &KernelSocket) -> (Vec<u8>, SocketAddr) {
     let mut buffer = vec![0; 65_536];
     loop {
-        if let Some((length, from)) = socket.receive(&mut buffer).unwrap() {
-            buffer.truncate(length);
-            return (buffer, from);
+        if let Some(received) = socket.receive(&mut buffer).unwrap() {
+            buffer.truncate(received.length);
+            return (buffer, received.source);
         }
         assert!(!wait(socket, PollFlags::POLLIN).is_empty(), "nothing came");
     }
@@ -137,5 +137,23 @@ fn an_address_that_comes_later_can_be_bound_ahead() {
             }
         }
         assert_eq!(receive(&socket), (b"x".to_vec(), peer.local()));
+    });
+}
+
+#[test]
+fn a_datagram_knows_how_long_it_has_waited() {
+    both_families(|host| {
+        let a = KernelSocket::bind(format!("{host}:0").parse().unwrap()).unwrap();
+        let b = KernelSocket::bind(format!("{host}:0").parse().unwrap()).unwrap();
+        b.send(a.local(), b"first").unwrap();
+        let sent = std::time::Instant::now();
+        // Long enough to tell it from none.
+        while sent.elapsed() < Duration::from_millis(30) {
+            wait(&a, PollFlags::POLLIN);
+        }
+        let received = a.receive(&mut [0; 100]).unwrap().unwrap();
+        assert_eq!((received.length, received.source), (5, b.local()));
+        assert!(received.waited >= Duration::from_millis(30), "{received:?}");
+        assert!(received.waited < Duration::from_secs(60), "{received:?}");
     });
 }
