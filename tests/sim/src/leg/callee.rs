@@ -9,8 +9,6 @@ use crate::rng::Rng;
 use crate::shell::{POOL, at};
 use crate::text::{self, Text};
 impl Agent {
-    // The callee's side of the first INVITE.
-
     /// A first INVITE came.
     pub fn called(&mut self, c: &mut Context<'_>, key: &Key, mut server: Server) {
         let request = &server.request;

@@ -91,8 +91,6 @@ impl Agent {
         }
     }
 
-    // The caller's side of the first INVITE.
-
     /// A provisional response to the first INVITE.
     pub fn provisional(&mut self, c: &mut Context<'_>, leg: usize, key: &Key, message: &Text) {
         let tag = message.to_tag();
