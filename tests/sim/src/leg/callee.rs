@@ -8,6 +8,7 @@ use crate::plan::{CalleePlan, Verdict};
 use crate::rng::Rng;
 use crate::shell::{POOL, at};
 use crate::text::{self, Text};
+
 impl Agent {
     /// A first INVITE came.
     pub fn called(&mut self, c: &mut Context<'_>, key: &Key, mut server: Server) {
