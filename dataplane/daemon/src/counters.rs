@@ -69,6 +69,9 @@ counters! {
         sip_without_call_id,
         /// SIP datagrams without a controller: dropped.
         sip_no_controller,
+        /// Requests outside of dialogs that were dropped, since the controller was too slow and half of its
+        /// ring was full: the other half is for responses and for calls that are there.
+        sip_ring_crowded,
         /// SIP datagrams that the controller was too slow for: dropped.
         sip_ring_full,
         /// SIP datagrams of the controller that were sent to the wire.

@@ -106,6 +106,15 @@ impl Producer {
         Ok(())
     }
 
+    /// Whether less than half of the ring is free: what can wait, or come again, is better left out.
+    pub fn is_crowded(&mut self) -> bool {
+        let half = self.ring.capacity() / 2;
+        if self.room() < half {
+            self.head = self.ring.load(HEAD, Ordering::Acquire);
+        }
+        self.room() < half
+    }
+
     /// To be called after a burst of pushes, or in every turn of a poll loop: rings the doorbell if
     /// something was pushed since the last call and the reader sleeps.
     pub fn flush(&mut self) {

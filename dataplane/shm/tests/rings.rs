@@ -104,6 +104,24 @@ fn a_full_ring_refuses_counts_and_goes_on_when_read() {
 }
 
 #[test]
+fn a_ring_is_crowded_from_half_of_it_on_until_it_is_read() {
+    let mut p = pair(1);
+    let mut buffer = payload_buffer();
+    let mut pushed = 0;
+    while !p.dataplane[0].producer.is_crowded() {
+        assert_eq!(
+            p.dataplane[0].producer.push(&meta(0), &[0x55; 1000]),
+            Ok(())
+        );
+        pushed += 1;
+    }
+    let record = 7 * 8 + 1000;
+    assert_eq!(pushed, (MIN_RING_BYTES / 2).div_ceil(record));
+    p.controller[0].consumer.pop(&mut buffer).unwrap();
+    assert!(!p.dataplane[0].producer.is_crowded());
+}
+
+#[test]
 fn the_longest_payload_fits_and_a_longer_one_is_refused() {
     let mut p = pair(1);
     let mut buffer = payload_buffer();

@@ -300,6 +300,49 @@ pub fn call_id(bytes: &[u8]) -> Option<&[u8]> {
     }
 }
 
+/// Whether a datagram asks for something new, as far as can be seen without indexing it: a request outside of any
+/// dialog (no To tag, RFC 3261 section 12.2) that is neither ACK nor CANCEL, or something that is no SIP. When there
+/// is room for a part of what comes only, this is what is left out.
+#[must_use]
+pub fn is_new(bytes: &[u8]) -> bool {
+    fn has_no_tag(bytes: &[u8]) -> Option<bool> {
+        let first = bytes.iter().position(|b| !matches!(b, b'\r' | b'\n'))?;
+        let mut lines = Lines { bytes, at: first };
+        let (line, _) = lines.next_line()?;
+        match start_line(bytes, line)? {
+            Start::Response { .. } => return Some(false),
+            Start::Request { method, .. } => {
+                if matches!(bytes.get(method)?, b"ACK" | b"CANCEL") {
+                    return Some(false);
+                }
+            }
+        }
+        loop {
+            let (line, whole) = lines.next_line()?;
+            let candidate = match bytes.get(line.start)? {
+                _ if line.is_empty() => return None,
+                b'T' | b't' => field(bytes, line, whole),
+                _ => None,
+            };
+            let Some(mut found) = candidate.filter(|f| f.name == Name::To) else {
+                continue;
+            };
+            while is_fold(bytes, lines.at) {
+                found.value.end = lines.next_line()?.0.end;
+            }
+            // Behind the URI's bracket: a URI may have a parameter of any name.
+            let value = bytes.get(found.value)?;
+            let tail = value.rsplit(|b| *b == b'>').next()?;
+            let is_tag = |parameter: &[u8]| {
+                let name = parameter.split(|b| *b == b'=').next().unwrap_or_default();
+                name.trim_ascii().eq_ignore_ascii_case(b"tag")
+            };
+            return Some(!tail.split(|b| *b == b';').skip(1).any(is_tag));
+        }
+    }
+    has_no_tag(bytes).unwrap_or(true)
+}
+
 struct Lines<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -593,6 +636,29 @@ mod tests {
         assert_eq!(head(b"SIP/2.0 200 OK\r\nA: b\r\n"), Err(Error::NoEnd));
     }
 
+    #[test]
+    fn what_is_new_is_told_from_what_belongs_to_a_dialog() {
+        let new = |start: &str, to: &str| {
+            is_new(format!("{start}\r\nVia: v\r\n{to}\r\nCall-ID: c\r\n\r\n").as_bytes())
+        };
+        let invite = "INVITE sip:a@example.com SIP/2.0";
+        assert!(new(invite, "To: <sip:a@example.com>"));
+        assert!(new(invite, "t: sip:a@example.com"));
+        assert!(new(invite, "To: <sip:a@example.com;tag=1>"), "the URI's");
+        assert!(new(invite, "To: \"a;tag=1\" <sip:a@example.com>;etag=1"));
+        assert!(new(invite, "X: no To"));
+        assert!(new("FOO", "To: <sip:a@example.com>;tag=1"));
+        assert!(!new(invite, "To: <sip:a@example.com>;tag=1"));
+        assert!(!new(invite, "t: sip:a@example.com ; TAG = 1"));
+        assert!(!new(invite, "To: <sip:a@example.com>\r\n ;x=y\r\n\t;tag=1"));
+        for method in ["ACK", "CANCEL"] {
+            let start = format!("{method} sip:a@example.com SIP/2.0");
+            assert!(!new(&start, "To: <sip:a@example.com>"));
+        }
+        assert!(!new("SIP/2.0 200 OK", "To: <sip:a@example.com>"));
+        assert!(is_new(b"") && is_new(b"\r\n\r\n") && is_new(b"\0\x01"));
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_indexed_within_their_bounds(
@@ -602,7 +668,7 @@ mod tests {
             )
         ) {
             let message = [b"SIP/2.0 200 OK\r\n", bytes.as_slice(), b"\r\n\r\n"].concat();
-            let _ = (parse(&bytes), call_id(&bytes), head(&bytes));
+            let _ = (parse(&bytes), call_id(&bytes), head(&bytes), is_new(&bytes));
             if let Ok(index) = parse(&message) {
                 let length = content_length(&message, &index.fields);
                 prop_assert_eq!(head(&message).map(|h| h.content_length), length);

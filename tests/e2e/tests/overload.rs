@@ -141,5 +141,7 @@ fn goodput_stays_at_twice_and_five_times_what_can_be_served_and_no_established_c
             lab.ctl().counters().unwrap().value("overload_refused")
         );
     }
+    // What did not even fit into the ring was new: nothing of a call was lost on the way.
+    assert_eq!(lab.ctl().counters().unwrap().value("sip_ring_full"), 0);
     assert!(lab.daemons_run());
 }

@@ -3,6 +3,7 @@
 use tandem_dpdk::Mbuf;
 use tandem_relay::{SipMeta, SipSend};
 use tandem_shm::{DatagramMeta, PopError, PushError};
+use tandem_wire::sip::is_new;
 
 use crate::worker::{TURN, Worker, tx_checksums, with_frame};
 
@@ -25,6 +26,11 @@ impl Worker {
         let Some(end) = session.ends.get_mut(usize::from(reader)) else {
             return;
         };
+        // Who begins something is told so, or tries again; what is there shall not be hurt.
+        if end.producer.is_crowded() && is_new(payload) {
+            self.counters.sip_ring_crowded.add(1);
+            return;
+        }
         let datagram = DatagramMeta {
             realm: meta.realm,
             source: meta.source,
