@@ -20,6 +20,7 @@ pub(crate) fn draft(draft: &Draft<'_>, report: &mut Report<'_>) {
     routing(draft, report);
     registrars(draft, report);
     probing(draft, report);
+    sip_workers(draft, report);
     sockets(draft, report);
     streams(draft, report);
 }
@@ -45,6 +46,28 @@ fn workers(draft: &Draft<'_>, report: &mut Report<'_>) {
         &media.value.relay_workers,
         workers.len(),
     );
+}
+
+/// A core for each SIP worker, or none for all.
+fn sip_workers(draft: &Draft<'_>, report: &mut Report<'_>) {
+    let sip = &draft.sip;
+    twice(report, &sip.section, "cores", &sip.value.cores, "core");
+    let polled = &draft.dataplane.value.workers;
+    if let Some(core) = sip.value.cores.iter().find(|core| polled.contains(core)) {
+        let problem = format!("core {core} is one of `dataplane.workers`, which never sleep");
+        let remedy = "give the SIP workers cores of their own".to_owned();
+        sip.section.mistake(report, "cores", problem, remedy);
+    }
+    let (workers, cores) = (sip.value.workers, sip.value.cores.len());
+    if cores == 0 || workers.is_some_and(|workers| usize::from(workers) == cores) {
+        return;
+    }
+    let problem = match workers {
+        Some(workers) => format!("there are {workers} SIP workers, and {cores} cores for them"),
+        None => "cores are named without the number of workers".to_owned(),
+    };
+    let remedy = format!("write `workers = {cores}`, or a core for each worker");
+    sip.section.mistake(report, "cores", problem, remedy);
 }
 
 /// A list of worker indices: each existing, none twice.

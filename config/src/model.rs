@@ -170,6 +170,11 @@ pub struct Sip {
     pub max_headers: usize,
     /// `max_vias`: the most Via elements of a request, 1 to 256. Default 70.
     pub max_vias: usize,
+    /// `workers`: threads that share the calls, 1 to 64. None: as many as there are CPUs that the
+    /// dataplane's workers leave, at least one and at most eight.
+    pub workers: Option<u16>,
+    /// `cores`: a CPU core for each of them; empty where the kernel decides.
+    pub cores: Vec<u16>,
     /// `server`: the Server header of our own answers. Default `tandem`.
     pub server: String,
     /// `[[sip.kernel]]`: SIP sockets on the kernel's own stack, for a management network.

@@ -432,6 +432,11 @@ fn sip<'d>(
     let max_message = s.integer(report, "max_message", 1_300..=65_535_usize, 65_535);
     let max_headers = s.integer(report, "max_headers", 16..=256_usize, 256);
     let max_vias = s.integer(report, "max_vias", 1..=256_usize, 70);
+    let workers = s
+        .value("workers")
+        .and_then(|v| integer(report, v, "sip.workers", 1..=64));
+    let core = |report: &mut Report<'_>, v: &_, key: &str| integer(report, v, key, 0..=1023u16);
+    let cores = s.list(report, "cores", core).unwrap_or_default();
     let server = s.string(report, "server", "tandem");
     // It stands in a header line.
     if server.len() > 64 || !server.chars().all(|c| c.is_ascii_graphic() || c == ' ') {
@@ -452,6 +457,8 @@ fn sip<'d>(
         max_message,
         max_headers,
         max_vias,
+        workers,
+        cores,
         server,
         kernel: Vec::new(),
         listen: Vec::new(),

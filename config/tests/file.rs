@@ -90,6 +90,7 @@ fn every_default_is_as_documented() {
     assert_eq!(c.sip.timer_c, Duration::from_secs(185));
     assert_eq!((c.sip.max_message, c.sip.max_headers), (65_535, 256));
     assert_eq!(c.sip.max_vias, 70);
+    assert_eq!((c.sip.workers, c.sip.cores.clone()), (None, vec![]));
     assert_eq!(c.sip.server, "tandem");
     assert!(c.sip.kernel.is_empty());
     assert!(c.hiding.enabled);
@@ -162,6 +163,7 @@ fn the_example_is_a_configuration_and_shows_the_defaults() {
     );
     let limits = |c: &Config| (c.sip.max_message, c.sip.max_headers, c.sip.max_vias);
     assert_eq!(limits(&full), limits(&config));
+    assert_eq!((full.sip.workers, full.sip.cores), (Some(1), vec![0]));
     assert_eq!(full.sip.kernel.len(), 1);
     assert_eq!(full.sip.listen.len(), 1);
     assert_eq!(full.streams, config.streams);
@@ -357,6 +359,26 @@ fn each_cross_check_is_said_once() {
         (
             "[sip]\nmax_vias = 0\n",
             "0 is out of range; write a whole number from 1 to 256",
+        ),
+        (
+            "[sip]\nworkers = 65\n",
+            "65 is out of range; write a whole number from 1 to 64",
+        ),
+        (
+            "[sip]\nworkers = 3\ncores = [0, 1]\n",
+            "`sip.cores`: there are 3 SIP workers, and 2 cores for them; write `workers = 2`",
+        ),
+        (
+            "[sip]\nworkers = 2\ncores = [9, 9]\n",
+            "core 9 is named twice",
+        ),
+        (
+            "[sip]\nworkers = 2\ncores = [1, 2]\n",
+            "core 2 is one of `dataplane.workers`, which never sleep",
+        ),
+        (
+            "[sip]\ncores = [7]\n",
+            "`sip.cores`: cores are named without the number of workers; write `workers = 1`",
         ),
         (
             "[sip]\ntimer_c = 180\n",

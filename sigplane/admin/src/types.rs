@@ -49,6 +49,9 @@ pub struct Status {
     pub epoch: Option<u32>,
     /// The dataplane's workers.
     pub workers: u16,
+    /// The signaling plane's, which share the calls.
+    #[serde(default)]
+    pub sip_workers: Vec<SipWorker>,
     /// Calls now, in any state.
     pub calls: u64,
     /// Of these, answered.
@@ -65,6 +68,17 @@ pub struct Status {
     pub cdrs_pending: u64,
     /// The journal's last sequence number.
     pub journal_sequence: u64,
+}
+
+/// What a SIP worker has done since the signaling plane started, and has to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SipWorker {
+    /// Calls now, in any state.
+    pub calls: u64,
+    /// SIP messages that it took.
+    pub messages: u64,
+    /// Of these, read by another worker and passed on.
+    pub passed_on: u64,
 }
 
 /// `dispatcher.list`: a target.
@@ -187,7 +201,7 @@ pub struct DirectionFigures {
 }
 
 /// Which process a counter belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Plane {
     /// tandem-dataplane

@@ -96,6 +96,8 @@ pub enum Input<'a> {
 /// A flow whose user agent may call, since it has registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Registered {
+    /// Who says so: one that takes it back takes back only what it has said itself.
+    pub worker: u16,
     /// The flow.
     pub flow: crate::hiding::Flow,
     /// Until when, in Unix milliseconds; what is over is over now.

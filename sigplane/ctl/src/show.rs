@@ -7,8 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tandem_admin::{
-    BlockParams, Blocked, Call, Counter, DirectionFigures, Flow, Plane, Reloaded, Status, Target,
-    method,
+    BlockParams, Blocked, Call, Counter, DirectionFigures, Flow, Plane, Reloaded, SipWorker,
+    Status, Target, method,
 };
 
 use crate::client::{Client, Failure};
@@ -41,6 +41,7 @@ pub(crate) fn status(client: &mut Client, json: bool) -> Result<(), Failure> {
                     format!("{}, {} answered", s.calls, s.confirmed_calls),
                 ),
                 row("flows", s.flows.to_string()),
+                row("SIP workers", sip_workers(&s.sip_workers)),
                 row(
                     "targets",
                     format!("{} of {} active", s.targets_active, s.targets),
@@ -56,6 +57,15 @@ pub(crate) fn status(client: &mut Client, json: bool) -> Result<(), Failure> {
         .trim_start()
         .to_owned()
     })
+}
+
+/// How many, and how their calls are spread.
+fn sip_workers(workers: &[SipWorker]) -> String {
+    let calls: Vec<String> = workers.iter().map(|w| w.calls.to_string()).collect();
+    match workers.len() {
+        0 | 1 => "1".to_owned(),
+        many => format!("{many}, with {} calls", calls.join(" + ")),
+    }
 }
 
 /// `tandemctl dispatcher list`

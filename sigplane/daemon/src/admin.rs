@@ -1,5 +1,6 @@
 //! The management API: JSON-RPC 2.0, a value a line, on a unix socket for the owner alone.
 
+mod ask;
 mod capture;
 mod client;
 
@@ -41,14 +42,15 @@ impl std::fmt::Display for AdminError {
 struct Shared {
     node: u16,
     started: Instant,
-    mailbox: Mailbox,
+    /// Of every SIP worker.
+    mailboxes: Vec<Mailbox>,
     database: database::Handle,
 }
 
 /// Makes the socket and starts the thread that serves it.
 pub(crate) fn start(
     config: &Config,
-    mailbox: Mailbox,
+    mailboxes: Vec<Mailbox>,
     database: database::Handle,
 ) -> Result<(), AdminError> {
     let path = &config.admin.socket;
@@ -65,7 +67,7 @@ pub(crate) fn start(
     let shared = Arc::new(Shared {
         node,
         started: Instant::now(),
-        mailbox,
+        mailboxes,
         database,
     });
     let serve = move || runtime.block_on(serve(listener, shared));

@@ -1,24 +1,68 @@
-//! What other threads say to the SIP worker.
+//! What other threads say to a SIP worker, and what the workers say to each other.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tandem_admin::{
     BlockParams, Blocked, Call, CaptureEnd, CaptureParams, CaptureStarted, CapturedPacket, Counter,
     ErrorCode, Flow, Target,
 };
-use tandem_call::Tables;
+use tandem_call::{KeyRing, News, Path, Registered, Tables};
+use tandem_link::{Command, DataplaneHello, FlowId, FromDataplane};
+use tandem_net::{LinkError, Rings};
+use tandem_policy::defence::{Sight, Source};
 use tandem_policy::locate::Finding;
 use tokio::sync::{mpsc, oneshot};
 
-/// A letter to the SIP worker.
+/// A letter to a SIP worker. "The first" is the worker that has the link, the defence and the signals.
 pub(crate) enum ToWorker {
     /// The database's tables, for the first time or changed.
     Tables(Arc<Tables>),
     /// What came out of looking for a URI's servers.
     Located(Box<Finding>),
     /// A question of the management API.
-    Ask(Ask),
+    Ask(Box<Ask>),
+    /// From who read it: a message of a call of yours.
+    Message {
+        path: Path,
+        source: SocketAddr,
+        local: SocketAddr,
+        /// When it was read.
+        read: Instant,
+        bytes: Vec<u8>,
+    },
+    /// From any: another core tells yours.
+    News(News),
+    /// From any: another core has seen a registration.
+    Registered(Registered),
+    /// To the first: a command for the dataplane, in the session with this epoch.
+    Command {
+        worker: u16,
+        epoch: u32,
+        seq: u64,
+        command: Box<Command>,
+    },
+    /// From the first: a session began, with these rings for you.
+    SessionBegan(Arc<DataplaneHello>, Box<Rings>),
+    /// From the first: it ended.
+    SessionEnded,
+    /// From the first: the dataplane said something to you.
+    Dataplane(Box<FromDataplane>),
+    /// To the first: a worker's rings of the session with this epoch are of no use.
+    RingsBroken { epoch: u32, error: LinkError },
+    /// To the first: a source that is not trusted did something.
+    Saw { ip: IpAddr, sight: Sight },
+    /// To the first: a blocked source is trusted by now.
+    Pardon(Source),
+    /// From the first: do not hear this source for so long.
+    Blocked { source: Source, left: Duration },
+    /// From the first: hear it again.
+    Unblocked(Source),
+    /// From the first: other keys hide Call-IDs.
+    Keys(Box<KeyRing>),
+    /// From the first: end.
+    Stop,
 }
 
 /// A question. Whoever asked may be gone when the answer is there; that is no error.
@@ -28,8 +72,14 @@ pub(crate) enum Ask {
     Calls(Answer<Vec<Call>>),
     Flows(Answer<Result<Vec<Flow>, Refusal>>),
     Statistics(Answer<Vec<Counter>>),
+    /// The Call-IDs that a call has, and its flows.
+    Named {
+        call_id: String,
+        answer: Answer<NamedCall>,
+    },
     Capture {
         params: CaptureParams,
+        named: NamedCall,
         packets: mpsc::Sender<CaptureEvent>,
         answer: Answer<Result<CaptureStarted, Refusal>>,
     },
@@ -77,6 +127,13 @@ pub(crate) enum CaptureEvent {
     End(CaptureEnd),
 }
 
+/// A call that somebody named: each side may know it by a Call-ID of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct NamedCall {
+    pub(crate) call_ids: Vec<Vec<u8>>,
+    pub(crate) flows: Vec<FlowId>,
+}
+
 /// The worker's part of `core.status`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct WorkerStatus {
@@ -87,6 +144,10 @@ pub(crate) struct WorkerStatus {
     pub(crate) flows: u64,
     pub(crate) targets: u64,
     pub(crate) targets_active: u64,
+    /// SIP messages that it took.
+    pub(crate) messages: u64,
+    /// Of these, from another worker.
+    pub(crate) passed_on: u64,
     pub(crate) cdrs_pending: u64,
     pub(crate) journal_sequence: u64,
 }

@@ -4,27 +4,29 @@ use std::net::SocketAddr;
 
 use tandem_call::{
     CoreConfig, DispatcherConfig, GuardConfig, HidingConfig, KernelConfig, MediaConfig,
-    MessageLimits, NatConfig, RealmConfig, RoutingConfig, Side, StreamConfig,
+    MessageLimits, NatConfig, RealmConfig, RoutingConfig, Share, Side, StreamConfig,
 };
 use tandem_config::{Config, PathRule, StreamTransport};
 use tandem_policy::Transport;
 use tandem_policy::defence::{EmergencyNumbers, Networks, OverloadConfig, Scanners};
 
-/// Calls that the core takes at a time. Memory is what bounds them: a call and its transactions
+/// Calls that the node takes at a time. Memory is what bounds them: a call and its transactions
 /// need some 10 KB while it is set up.
 const MAX_CALLS: usize = 200_000;
 
-/// The core's configuration. `kernel` and `streams` have the addresses that those listeners really
-/// have.
+/// A core's configuration, for its share of the node's work: limits are shared out as the calls are. `kernel` and
+/// `streams` have the addresses that those listeners really have.
 pub(crate) fn core_config(
     config: &Config,
+    share: Share,
     kernel: &[SocketAddr],
     streams: &[SocketAddr],
     hiding: HidingConfig,
 ) -> CoreConfig {
+    let part = |limit: usize| limit.div_ceil(usize::from(share.shards.workers()));
     CoreConfig {
         node: config.node.id,
-        share: tandem_call::Share::default(),
+        share,
         server: config.sip.server.clone(),
         realms: config
             .realms
@@ -66,7 +68,7 @@ pub(crate) fn core_config(
             .collect(),
         t1: config.sip.t1,
         timer_c: config.sip.timer_c,
-        max_calls: MAX_CALLS,
+        max_calls: part(MAX_CALLS),
         limits: MessageLimits {
             bytes: config.sip.max_message,
             headers: config.sip.max_headers,
@@ -116,7 +118,7 @@ pub(crate) fn core_config(
             keepalive: config.nat.keepalive,
             keepalive_misses: config.nat.keepalive_misses,
             max_bindings: config.nat.max_bindings as usize,
-            max_registering: config.nat.max_registering as usize,
+            max_registering: part(config.nat.max_registering as usize),
         },
     }
 }
@@ -136,7 +138,7 @@ mod tests {
     fn the_configurations_lists_are_those_of_the_policies() {
         let small = include_str!("../../../config/tandem.example.toml");
         let config = tandem_config::parse(small).unwrap();
-        let core = core_config(&config, &[], &[], HidingConfig::off());
+        let core = core_config(&config, Share::default(), &[], &[], HidingConfig::off());
         assert_eq!(core.guard, GuardConfig::default());
     }
 }

@@ -37,7 +37,8 @@ pub(crate) struct Settings {
     pub(crate) reload_interval: Duration,
     pub(crate) journal: PathBuf,
     pub(crate) marks: Arc<Marks>,
-    pub(crate) mailbox: Mailbox,
+    /// Of every SIP worker.
+    pub(crate) mailboxes: Vec<Mailbox>,
 }
 
 /// How the first attempt went.
@@ -120,7 +121,7 @@ struct Keeper {
     settings: Settings,
     shared: Arc<Shared>,
     open: Option<Open>,
-    /// The tables that the worker has.
+    /// The tables that the workers have.
     known: Option<Arc<Tables>>,
     bad: Vec<BadRow>,
     pause: Duration,
@@ -275,15 +276,14 @@ impl Keeper {
         }))
     }
 
-    /// Reads the tables and tells the worker if they changed.
+    /// Reads the tables and tells the workers if they changed.
     async fn refresh(&mut self) -> Result<Arc<Tables>, Trouble> {
         let tables = self.tables().await?;
         if self.known.as_ref() != Some(&tables) {
-            let letter = ToWorker::Tables(Arc::clone(&tables));
-            self.settings
-                .mailbox
-                .send(letter)
-                .map_err(|_| Trouble::Busy)?;
+            for mailbox in &self.settings.mailboxes {
+                let letter = ToWorker::Tables(Arc::clone(&tables));
+                mailbox.send(letter).map_err(|_| Trouble::Busy)?;
+            }
             self.known = Some(Arc::clone(&tables));
         }
         Ok(tables)
@@ -313,7 +313,7 @@ impl Keeper {
 enum Trouble {
     Database(DatabaseError),
     Journal(tandem_store::JournalError),
-    /// The worker does not empty its mailbox.
+    /// A worker does not empty its mailbox.
     Busy,
 }
 

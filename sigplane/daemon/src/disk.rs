@@ -5,10 +5,13 @@ use std::time::Duration;
 use crossbeam_channel::{Sender, bounded};
 use tandem_store::{Journal, SyncJob};
 
+use crate::shared::Shared;
+
 /// Between two synchronisations: what a power cut costs at most.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The SIP worker's end.
+/// A SIP worker's end. Whichever of them wrote sees to it that what all of them wrote is synchronised.
+#[derive(Clone)]
 pub(crate) struct Disk {
     jobs: Sender<SyncJob>,
     next: Option<Duration>,
@@ -54,12 +57,14 @@ impl Disk {
     }
 
     /// Hands over what was written, if it is time. A disk that is slower than the interval gets
-    /// the next job when it is done with the last.
-    pub(crate) fn tick(&mut self, now: Duration, journal: &mut Journal) {
+    /// the next job when it is done with the last. The journal's lock keeps two workers from handing over at a
+    /// time.
+    pub(crate) fn tick(&mut self, now: Duration, journal: &Shared<Journal>) {
         if self.next.is_none_or(|next| now < next) {
             return;
         }
         self.next = None;
+        let mut journal = journal.lock();
         if self.jobs.is_full() {
             self.next = Some(now + INTERVAL);
         } else if let Some(job) = journal.sync_job() {

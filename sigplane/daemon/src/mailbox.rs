@@ -1,17 +1,19 @@
-//! The SIP worker's mailbox: a bounded channel, and an eventfd that it polls.
+//! A SIP worker's mailbox: a bounded channel, and an eventfd that it polls.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError, bounded};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::ask::ToWorker;
 
-/// Letters that may wait. The senders each have at most one or two on the way.
-const LETTERS: usize = 256;
+/// Letters that may wait. Other threads each have at most one or two on the way; what is more than these
+/// comes from other workers.
+const LETTERS: usize = 2_048;
 
-/// Where other threads write to the SIP worker.
+/// Where other threads write to a SIP worker.
 #[derive(Clone)]
 pub(crate) struct Mailbox {
     letters: Sender<ToWorker>,
@@ -45,14 +47,35 @@ impl Mailbox {
     /// Sends a letter and wakes the worker. Gives the letter back when the box is full, or the
     /// worker gone.
     pub(crate) fn send(&self, letter: ToWorker) -> Result<(), ToWorker> {
+        self.put(letter)?;
+        self.ring();
+        Ok(())
+    }
+
+    /// Leaves a letter; [`Self::ring`] wakes the worker. Gives it back as [`Self::send`] does.
+    pub(crate) fn put(&self, letter: ToWorker) -> Result<(), ToWorker> {
         match self.letters.try_send(letter) {
-            Ok(()) => {
-                // A bell that cannot count higher is ringing already.
-                let _ = self.bell.write(1);
-                Ok(())
-            }
+            Ok(()) => Ok(()),
             Err(TrySendError::Full(letter) | TrySendError::Disconnected(letter)) => Err(letter),
         }
+    }
+
+    /// Waits for room, if need be. Whether there was some in time.
+    pub(crate) fn wait(&self, letter: ToWorker, most: Duration) -> bool {
+        let sent = match self.letters.send_timeout(letter, most) {
+            Ok(()) => true,
+            // Who is gone needs no letters.
+            Err(SendTimeoutError::Disconnected(_)) => true,
+            Err(SendTimeoutError::Timeout(_)) => false,
+        };
+        self.ring();
+        sent
+    }
+
+    /// Wakes the worker.
+    pub(crate) fn ring(&self) {
+        // A bell that cannot count higher is ringing already.
+        let _ = self.bell.write(1);
     }
 }
 
@@ -65,6 +88,11 @@ impl Inbox {
     /// Silences the bell; before reading the letters, so that none is overlooked.
     pub(crate) fn silence(&self) {
         let _ = self.bell.read();
+    }
+
+    /// Rings it: letters were left.
+    pub(crate) fn ring(&self) {
+        let _ = self.bell.write(1);
     }
 }
 

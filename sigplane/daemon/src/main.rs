@@ -1,9 +1,11 @@
 //! tandem-sigplane: the signaling plane's daemon.
 //!
-//! The main thread is the SIP worker: it owns the core, the journal, the sockets and the link to
-//! the dataplane, and waits for nothing but its descriptors. The threads around it: the database's,
+//! SIP workers share the calls by their Call-IDs (ADR 5). Each has a thread with a core, a journal to write to
+//! and its part of the sockets, and waits for nothing but its descriptors; the main thread is the
+//! first of them, and owns the link to the dataplane. The threads around them: the database's,
 //! the resolver's, the management API's, and one that synchronises the journal's files. They speak
-//! with it through its mailbox. One more serves the connections (see `streams`).
+//! with the workers, and these with each other, through mailboxes. One more serves the connections (see
+//! `streams`).
 //!
 //! Exit codes: 0 stopped by SIGTERM or SIGINT, 1 it could not start or go on, 2 wrong usage or a
 //! mistake in the configuration.
@@ -17,8 +19,10 @@ mod disk;
 mod hiding;
 mod mailbox;
 mod resolver;
+mod shared;
 mod startup;
 mod streams;
+mod threads;
 mod worker;
 
 use std::path::PathBuf;
@@ -68,7 +72,7 @@ fn main() -> ExitCode {
         .thread_block()
         .map_err(startup::StartError::from)
         .and_then(|()| startup::start(config, &signals))
-        .map(startup::Running::serve);
+        .and_then(startup::Running::serve);
     match stopped {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

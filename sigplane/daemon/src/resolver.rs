@@ -1,4 +1,4 @@
-//! The resolver's thread: errands in by a channel, findings out to the SIP worker's mailbox. It
+//! The resolver's thread: errands in by a channel, findings out to the SIP workers' mailboxes. It
 //! has a thread and a runtime of its own, so that neither a slow database delays a name nor a slow
 //! DNS server anything else.
 
@@ -32,22 +32,23 @@ pub(crate) struct Settings {
     pub(crate) timeout: Duration,
     /// How long an answer serves beyond its time while DNS fails.
     pub(crate) stale: Duration,
-    pub(crate) mailbox: Mailbox,
+    /// Of every SIP worker.
+    pub(crate) mailboxes: Vec<Mailbox>,
 }
 
 /// Hold on the thread; it ends with the last one.
 #[derive(Clone)]
 pub(crate) struct Handle {
-    errands: mpsc::Sender<Errand>,
+    errands: mpsc::Sender<(u16, Errand)>,
 }
 
 impl Handle {
-    /// Has something looked up. Gives the errand back when too many wait.
-    pub(crate) fn search(&self, errand: Errand) -> Result<(), Errand> {
-        self.errands.try_send(errand).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(errand) | mpsc::error::TrySendError::Closed(errand) => {
-                errand
-            }
+    /// Has something looked up for a SIP worker. Gives the errand back when too many wait.
+    pub(crate) fn search(&self, worker: u16, errand: Errand) -> Result<(), Errand> {
+        use mpsc::error::TrySendError::{Closed, Full};
+        let sent = self.errands.try_send((worker, errand));
+        sent.map_err(|error| match error {
+            Full((_, errand)) | Closed((_, errand)) => errand,
         })
     }
 }
@@ -72,9 +73,11 @@ struct Desk {
     /// Questions under way.
     open: JoinSet<Answer>,
     asked: HashMap<Id, Question>,
-    mailbox: Mailbox,
-    /// What the mailbox had no room for.
-    unsent: VecDeque<Box<Finding>>,
+    mailboxes: Vec<Mailbox>,
+    /// The workers that wait for a finding.
+    waiting: HashMap<Errand, Vec<u16>>,
+    /// What a mailbox had no room for.
+    unsent: VecDeque<(u16, Box<Finding>)>,
 }
 
 impl Desk {
@@ -85,16 +88,17 @@ impl Desk {
             dns: Dns::new(settings.servers, settings.timeout),
             open: JoinSet::new(),
             asked: HashMap::new(),
-            mailbox: settings.mailbox,
+            mailboxes: settings.mailboxes,
+            waiting: HashMap::new(),
             unsent: VecDeque::new(),
         }
     }
 
-    async fn serve(mut self, mut errands: mpsc::Receiver<Errand>) {
+    async fn serve(mut self, mut errands: mpsc::Receiver<(u16, Errand)>) {
         loop {
             tokio::select! {
                 errand = errands.recv() => match errand {
-                    Some(errand) => self.locator.search(self.origin.elapsed(), errand),
+                    Some((worker, errand)) => self.search(worker, errand),
                     None => return,
                 },
                 Some(done) = self.open.join_next_with_id() => self.answered(done),
@@ -105,10 +109,20 @@ impl Desk {
                 self.asked.insert(task.id(), question);
             }
             while let Some(finding) = self.locator.finding() {
-                self.unsent.push_back(Box::new(finding));
+                for worker in self.waiting.remove(&finding.errand).unwrap_or_default() {
+                    self.unsent.push_back((worker, Box::new(finding.clone())));
+                }
             }
             self.send();
         }
+    }
+
+    fn search(&mut self, worker: u16, errand: Errand) {
+        let waiting = self.waiting.entry(errand.clone()).or_default();
+        if !waiting.contains(&worker) {
+            waiting.push(worker);
+        }
+        self.locator.search(self.origin.elapsed(), errand);
     }
 
     fn answered(&mut self, done: Result<(Id, Answer), JoinError>) {
@@ -127,9 +141,12 @@ impl Desk {
     }
 
     fn send(&mut self) {
-        while let Some(finding) = self.unsent.pop_front() {
-            if let Err(ToWorker::Located(finding)) = self.mailbox.send(ToWorker::Located(finding)) {
-                self.unsent.push_front(finding);
+        while let Some((worker, finding)) = self.unsent.pop_front() {
+            let Some(mailbox) = self.mailboxes.get(usize::from(worker)) else {
+                continue;
+            };
+            if let Err(ToWorker::Located(finding)) = mailbox.send(ToWorker::Located(finding)) {
+                self.unsent.push_front((worker, finding));
                 return;
             }
         }

@@ -7,8 +7,7 @@ use std::thread::JoinHandle;
 use nix::errno::Errno;
 use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use sd_notify::NotifyState;
-use tandem_call::Core;
+use tandem_call::{Core, ShardTable, Share};
 use tandem_config::Config;
 use tandem_net::{BindError, StreamsError};
 use tandem_store::{
@@ -22,8 +21,10 @@ use crate::disk::Disk;
 use crate::hiding::{self, KeysError};
 use crate::mailbox::mailbox;
 use crate::resolver;
+use crate::shared::Shared;
 use crate::streams;
-use crate::worker::{Parts, Sockets, Worker};
+use crate::threads;
+use crate::worker::{HeadParts, Parts, Sockets, Worker};
 
 /// Why the daemon could not start. Every message names the culprit and the remedy.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub(crate) enum StartError {
     Streams(StreamsError),
     Admin(AdminError),
     Keys(KeysError),
+    /// A core that `sip.cores` names, and that is not there for us.
+    Core(u16),
     System(io::Error),
 }
 
@@ -48,6 +51,10 @@ impl std::fmt::Display for StartError {
             Self::Streams(e) => write!(f, "SIP listener {e}"),
             Self::Admin(e) => write!(f, "management API: {e}"),
             Self::Keys(e) => e.fmt(f),
+            Self::Core(core) => write!(
+                f,
+                "`sip.cores`: this process may not run on core {core}: name others, or give it that one"
+            ),
             Self::System(e) => write!(f, "{e}: the system lacks what the daemon needs to start"),
         }
     }
@@ -82,7 +89,11 @@ impl From<Errno> for StartError {
 
 /// The daemon, ready to serve.
 pub(crate) struct Running {
-    worker: Worker,
+    /// The first one is served by the main thread.
+    workers: Vec<Worker>,
+    /// A core for each, or none.
+    cores: Vec<u16>,
+    journal: Shared<Journal>,
     database: database::Handle,
     database_thread: JoinHandle<()>,
     /// Last to go: while it is held, the journal is ours.
@@ -93,6 +104,7 @@ pub(crate) struct Running {
 pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartError> {
     let config = Arc::new(config);
     let signals = SignalFd::with_flags(signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+    threads::check(&config.sip.cores)?;
     let lock = StateLock::take(&config.node.state_dir)?;
     let directory = config.node.state_dir.join("journal");
     let (journal, replay) = Journal::open(&directory, JournalOptions::default())?;
@@ -104,14 +116,21 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
             cut.offset
         );
     }
-    let (mailbox, inbox) = mailbox()?;
+    let shards = ShardTable::deal(threads::workers(&config));
+    let mut mailboxes = Vec::new();
+    let mut inboxes = Vec::new();
+    for _ in 0..shards.workers() {
+        let (mailbox, inbox) = mailbox()?;
+        mailboxes.push(mailbox);
+        inboxes.push(inbox);
+    }
     let (database, first, database_thread) = database::start(database::Settings {
         path: sqlite_path(&config.database.url)?,
         node: config.node.id,
         reload_interval: config.database.reload_interval,
         journal: directory,
         marks: journal.marks(),
-        mailbox: mailbox.clone(),
+        mailboxes: mailboxes.clone(),
     })?;
     let tables = match first {
         First::Ready(tables) => Some(tables),
@@ -126,34 +145,48 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
         servers: config.dns.servers.clone(),
         timeout: config.dns.timeout,
         stale: config.dns.stale,
-        mailbox: mailbox.clone(),
+        mailboxes: mailboxes.clone(),
     })?;
-    let (streams, stream_listeners) = streams::start(&config)?;
+    let (streams, stream_listeners) = streams::start(&config, shards)?;
     let hiding = hiding::settings(&config)?;
-    let mut worker = Worker::new(Parts {
-        core: Core::new(
-            core_config(&config, &listeners, &stream_listeners, hiding),
-            seed()?,
-        ),
-        config: Arc::clone(&config),
-        journal,
-        disk: Disk::start()?,
-        sockets,
-        streams,
-        inbox,
+    let journal = Shared::new(journal);
+    let disk = Disk::start()?;
+    let mut head = Some(HeadParts {
         signals,
-        database: database.clone(),
-        resolver,
         seed: seed()?,
     });
-    // First the calls: the tables then find whose they are.
-    worker.restore(&replay.live);
-    if let Some(tables) = tables {
-        worker.tables(tables);
+    let mut streams = streams.into_iter();
+    let mut workers = Vec::new();
+    for (worker, inbox) in (0..).zip(inboxes) {
+        let share = Share { worker, shards };
+        let hiding = hiding.clone();
+        let core = core_config(&config, share, &listeners, &stream_listeners, hiding);
+        workers.push(Worker::new(Parts {
+            core: Core::new(core, seed()?),
+            config: Arc::clone(&config),
+            journal: journal.clone(),
+            disk: disk.clone(),
+            sockets: sockets.try_clone()?,
+            streams: streams.next(),
+            inbox,
+            mailboxes: mailboxes.clone(),
+            database: database.clone(),
+            resolver: resolver.clone(),
+            head: head.take(),
+        }));
     }
-    admin::start(&config, mailbox, database.clone())?;
+    for worker in &mut workers {
+        // First the calls: the tables then find whose they are.
+        worker.restore(&replay.live);
+        if let Some(tables) = &tables {
+            worker.tables(Arc::clone(tables));
+        }
+    }
+    admin::start(&config, mailboxes, database.clone())?;
     Ok(Running {
-        worker,
+        workers,
+        cores: config.sip.cores.clone(),
+        journal,
         database,
         database_thread,
         _lock: lock,
@@ -162,16 +195,17 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
 
 impl Running {
     /// Serves until SIGTERM or SIGINT.
-    pub(crate) fn serve(self) {
-        tracing::info!("ready");
-        tell_manager(&[NotifyState::Ready]);
-        self.worker.serve();
-        tell_manager(&[NotifyState::Stopping]);
+    pub(crate) fn serve(self) -> Result<(), StartError> {
+        threads::serve(self.workers, &self.cores)?;
+        if let Some(Err(error)) = self.journal.lock().sync_job().map(|job| job.run()) {
+            tracing::error!("the journal cannot be synchronised: {error}: check the disk");
+        }
         self.database.stop();
         if self.database_thread.join().is_err() {
             tracing::error!("the database's thread had died; its CDRs are in the journal");
         }
         tracing::info!("stopped; calls stay up");
+        Ok(())
     }
 }
 
@@ -181,10 +215,4 @@ fn seed() -> io::Result<[u8; 16]> {
     let mut seed = [0; 16];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;
     Ok(seed)
-}
-
-fn tell_manager(state: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
-        tracing::warn!("the service manager cannot be told: {error}");
-    }
 }

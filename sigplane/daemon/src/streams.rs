@@ -1,8 +1,8 @@
-//! The thread that serves the connections: TCP, TLS, WebSocket. It stands between the SIP worker and
-//! `tandem_net::Streams`, so that a handshake or a flood of connections costs the worker nothing.
+//! The thread that serves the connections: TCP, TLS, WebSocket. It stands between the SIP workers and
+//! `tandem_net::Streams`, so that a handshake or a flood of connections costs the workers nothing.
 //!
-//! Messages go to the worker through a bounded channel; when that is full, nothing more is read, and
-//! TCP makes the senders wait. What the worker sends comes through another; when that is full, the
+//! Messages go to the worker that has their call through a bounded channel; when one is full, nothing more is
+//! read, and TCP makes the senders wait. What the worker sends comes through another; when that is full, the
 //! worker takes it for undeliverable.
 
 use std::collections::HashMap;
@@ -15,6 +15,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::time::TimeSpec;
+use tandem_call::ShardTable;
 use tandem_config::{ClientCertificate, Config, StreamTransport};
 use tandem_net::{
     ClientCertificates, StreamEvent, StreamKind, StreamLimits, StreamListener, StreamSend, Streams,
@@ -52,12 +53,15 @@ enum Order {
         listener: u16,
         way: Way,
         bytes: Vec<u8>,
+        /// Whose it is.
+        worker: u16,
     },
     Reload,
 }
 
-/// The SIP worker's end.
+/// A SIP worker's end.
 pub(crate) struct Handle {
+    worker: u16,
     orders: Sender<Order>,
     arrivals: Receiver<FromStreams>,
     /// Rings for the thread: orders, or room for arrivals.
@@ -69,13 +73,14 @@ pub(crate) struct Handle {
     rung: bool,
 }
 
-/// Binds the listeners and starts the thread; none when there is no listener. The second value has the
-/// listeners' addresses.
+/// Binds the listeners and starts the thread; an end for each SIP worker, none when there is no listener.
+/// The second value has the listeners' addresses.
 pub(crate) fn start(
     config: &Arc<Config>,
-) -> Result<(Option<Handle>, Vec<SocketAddr>), StreamsError> {
+    shards: ShardTable,
+) -> Result<(Vec<Handle>, Vec<SocketAddr>), StreamsError> {
     if config.sip.listen.is_empty() {
-        return Ok((None, Vec::new()));
+        return Ok((Vec::new(), Vec::new()));
     }
     let listeners = config.sip.listen.iter().map(|listen| StreamListener {
         listen: listen.listen,
@@ -99,34 +104,43 @@ pub(crate) fn start(
     let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
     let eventfd = || EventFd::from_flags(flags).map(Arc::new);
     let bell = eventfd().map_err(std::io::Error::from)?;
-    let arrived = eventfd().map_err(std::io::Error::from)?;
     let (orders, ordered) = bounded(MESSAGES);
-    let (arriving, arrivals) = bounded(MESSAGES);
     let counters = Arc::new(Mutex::new(streams.counters().collect()));
+    let (mut handles, mut workers) = (Vec::new(), Vec::new());
+    for worker in 0..shards.workers() {
+        let (arriving, arrivals) = bounded(MESSAGES);
+        let arrived = eventfd().map_err(std::io::Error::from)?;
+        workers.push(Outlet {
+            arriving,
+            arrived: Arc::clone(&arrived),
+            rung: false,
+        });
+        handles.push(Handle {
+            worker,
+            orders: orders.clone(),
+            arrivals,
+            bell: Arc::clone(&bell),
+            arrived,
+            counters: Arc::clone(&counters),
+            rung: false,
+        });
+    }
     let server = Server {
         config: Arc::clone(config),
         streams,
         origin: Instant::now(),
         connections: HashMap::new(),
         ordered,
-        arriving,
+        shards,
+        workers,
         waiting: None,
-        bell: Arc::clone(&bell),
-        arrived: Arc::clone(&arrived),
-        counters: Arc::clone(&counters),
+        bell,
+        counters,
     };
     std::thread::Builder::new()
         .name("streams".into())
         .spawn(move || server.serve())?;
-    let handle = Handle {
-        orders,
-        arrivals,
-        bell,
-        arrived,
-        counters,
-        rung: false,
-    };
-    Ok((Some(handle), bound))
+    Ok((handles, bound))
 }
 
 impl Handle {
@@ -155,6 +169,7 @@ impl Handle {
             listener,
             way,
             bytes,
+            worker: self.worker,
         };
         self.orders.try_send(order).is_ok()
     }
@@ -190,6 +205,15 @@ impl AsFd for Handle {
     }
 }
 
+/// The way to a SIP worker.
+struct Outlet {
+    arriving: Sender<FromStreams>,
+    /// Rings for the worker.
+    arrived: Arc<EventFd>,
+    /// Whether it has to.
+    rung: bool,
+}
+
 /// The thread.
 struct Server {
     config: Arc<Config>,
@@ -198,11 +222,11 @@ struct Server {
     /// The open connections by listener and far end.
     connections: HashMap<(u16, SocketAddr), u64>,
     ordered: Receiver<Order>,
-    arriving: Sender<FromStreams>,
-    /// What found the channel full.
-    waiting: Option<FromStreams>,
+    shards: ShardTable,
+    workers: Vec<Outlet>,
+    /// What found its worker's channel full.
+    waiting: Option<(u16, FromStreams)>,
     bell: Arc<EventFd>,
-    arrived: Arc<EventFd>,
     counters: Arc<Mutex<Vec<(&'static str, u64)>>>,
 }
 
@@ -249,6 +273,7 @@ impl Server {
                     listener,
                     way,
                     bytes,
+                    worker,
                 }) => {
                     let peer = (listener, way.destination);
                     let order = StreamSend {
@@ -258,7 +283,7 @@ impl Server {
                         existing: way.existing,
                         server_name: way.server_name.map(|name| name.to_string()),
                         bytes,
-                        tag: 0,
+                        tag: worker.into(),
                     };
                     self.streams.send(self.origin.elapsed(), order);
                 }
@@ -271,31 +296,36 @@ impl Server {
         }
     }
 
-    /// Gives the worker what came; false when it has no room.
+    /// Gives the workers what came; false when one has no room.
     fn deliver(&mut self) -> bool {
-        let mut any = false;
         loop {
             let next = self.waiting.take().or_else(|| {
                 let event = self.streams.event()?;
                 Some(self.note(event))
             });
-            let Some(next) = next else { break };
-            match self.arriving.try_send(next) {
-                Ok(()) => any = true,
+            let Some((worker, next)) = next else { break };
+            let Some(outlet) = self.workers.get_mut(usize::from(worker)) else {
+                continue;
+            };
+            match outlet.arriving.try_send(next) {
+                Ok(()) => outlet.rung = true,
                 Err(error) => {
-                    self.waiting = Some(error.into_inner());
+                    self.waiting = Some((worker, error.into_inner()));
                     break;
                 }
             }
         }
-        if any {
-            let _ = self.arrived.write(1);
+        for outlet in &mut self.workers {
+            if std::mem::take(&mut outlet.rung) {
+                let _ = outlet.arrived.write(1);
+            }
         }
         self.waiting.is_none()
     }
 
-    /// Keeps who is connected.
-    fn note(&mut self, event: StreamEvent) -> FromStreams {
+    /// Keeps who is connected, and says whom an event concerns. What has happened to a connection is told to the
+    /// first worker, whose core tells the others.
+    fn note(&mut self, event: StreamEvent) -> (u16, FromStreams) {
         match event {
             StreamEvent::Message {
                 listener,
@@ -305,12 +335,14 @@ impl Server {
                 ..
             } => {
                 self.connections.insert((listener, peer), connection);
-                FromStreams::Message {
+                let worker = self.shards.route(&bytes).unwrap_or(0);
+                let message = FromStreams::Message {
                     listener,
                     peer,
                     read: Instant::now(),
                     bytes,
-                }
+                };
+                (worker, message)
             }
             StreamEvent::Closed {
                 listener,
@@ -320,16 +352,20 @@ impl Server {
                 if self.connections.get(&(listener, peer)) == Some(&connection) {
                     self.connections.remove(&(listener, peer));
                 }
-                FromStreams::Closed { listener, peer }
+                (0, FromStreams::Closed { listener, peer })
             }
             StreamEvent::Failed {
                 listener,
                 destination,
+                tag,
                 ..
-            } => FromStreams::Failed {
-                listener,
-                destination,
-            },
+            } => {
+                let failed = FromStreams::Failed {
+                    listener,
+                    destination,
+                };
+                (u16::try_from(tag).unwrap_or(0), failed)
+            }
         }
     }
 

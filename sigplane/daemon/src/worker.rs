@@ -1,14 +1,23 @@
-//! The SIP worker: the shell around the core.
+//! A SIP worker: the shell around a core, in a thread of its own.
 //!
 //! One turn of its loop: wait for the descriptors, give the core what came, drain the core, write
 //! the journal's records with one `write`, and only then carry out what the core wants done.
+//!
+//! Each worker has the calls of its shards. What there is one of for all of them (the link to the dataplane, the
+//! defence, the signals) has the first one: its [`Head`]. The others reach it by letter.
 
+mod arrivals;
 mod counters;
 mod guard;
+mod head;
+mod journal;
+mod letters;
 mod link;
 mod order;
+mod others;
 mod queries;
 mod requests;
+mod route;
 mod sockets;
 
 use std::os::fd::AsFd;
@@ -17,29 +26,27 @@ use std::time::{Duration, Instant, SystemTime};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
-use tandem_call::{Core, Input, Now, Output, Path, SendError, Tables};
+use tandem_call::{Core, Input, Now, Output, Path, SendError, Share, Tables, shard_of_key};
 use tandem_config::Config;
-use tandem_link::{Command, FromDataplane};
-use tandem_net::Received;
+use tandem_link::{Command, DataplaneHello, FromDataplane};
+use tandem_net::Rings;
 use tandem_policy::locate::{Errand, Finding};
-use tandem_store::{Entry, Journal, JournalError, LiveCall};
+use tandem_store::{Entry, Journal, LiveCall};
 
 use crate::ask::ToWorker;
 use crate::database;
 use crate::disk::Disk;
-use crate::hiding;
-use crate::mailbox::Inbox;
+use crate::mailbox::{Inbox, Mailbox};
 use crate::resolver;
-use crate::streams::{self, FromStreams};
+use crate::shared::Shared;
+use crate::streams;
 use counters::{Count, Counters};
-use guard::Guard;
-use link::{Link, Step};
+use head::Head;
 use order::Held;
-use requests::Requests;
+use others::Others;
 pub(crate) use sockets::Sockets;
 pub(crate) use sockets::Way;
 
@@ -47,46 +54,55 @@ pub(crate) use sockets::Way;
 const BATCH: usize = 128;
 /// Nor for longer: what came of the first of them waits until the last was read.
 const TURN: Duration = Duration::from_millis(2);
-/// Between two attempts to write the journal while writing fails.
-const JOURNAL_RETRY: Duration = Duration::from_secs(1);
 
-/// What the worker is made of.
+/// What a worker is made of.
 pub(crate) struct Parts {
     pub(crate) config: Arc<Config>,
     pub(crate) core: Core,
-    pub(crate) journal: Journal,
+    pub(crate) journal: Shared<Journal>,
     pub(crate) disk: Disk,
     pub(crate) sockets: Sockets,
     pub(crate) streams: Option<streams::Handle>,
     pub(crate) inbox: Inbox,
-    pub(crate) signals: SignalFd,
+    /// Every worker's, its own included.
+    pub(crate) mailboxes: Vec<Mailbox>,
     pub(crate) database: database::Handle,
     pub(crate) resolver: resolver::Handle,
+    /// The first worker's.
+    pub(crate) head: Option<HeadParts>,
+}
+
+/// What the first worker has besides.
+pub(crate) struct HeadParts {
+    pub(crate) signals: SignalFd,
     /// Unpredictable.
     pub(crate) seed: [u8; 16],
 }
 
-/// The worker.
+/// A worker.
 pub(crate) struct Worker {
     config: Arc<Config>,
+    share: Share,
     clock: Clock,
     core: Core,
     tables: Option<Arc<Tables>>,
-    journal: Journal,
+    journal: Shared<Journal>,
     /// When a batch that could not be written is tried again.
     journal_retry: Option<Duration>,
     disk: Disk,
     sockets: Sockets,
     streams: Option<streams::Handle>,
-    link: Link,
+    /// Of the session with the dataplane, and its epoch.
+    session: Option<(u32, Box<Rings>)>,
     held: Held<(Way, Vec<u8>)>,
-    requests: Requests,
-    guard: Guard,
     counters: Counters,
     inbox: Inbox,
-    signals: SignalFd,
+    others: Others,
     database: database::Handle,
     resolver: resolver::Handle,
+    /// In the first worker.
+    head: Option<Box<Head>>,
+    stopping: bool,
     buffer: Vec<u8>,
     /// Kept for its memory between two turns.
     entries: Vec<Entry>,
@@ -135,11 +151,12 @@ impl Clock {
 }
 
 /// What [`Worker::wait`] found.
+#[derive(Default)]
 struct Ready {
     signal: bool,
     mail: bool,
     streams: bool,
-    /// By index of the socket.
+    /// Of the sockets that this worker reads, in their order.
     sockets: Vec<PollFlags>,
     /// The link's socket.
     link: bool,
@@ -157,23 +174,26 @@ impl Worker {
             sockets,
             streams,
             inbox,
-            signals,
+            mailboxes,
             database,
             resolver,
-            seed,
+            head,
         } = parts;
+        let share = core.config().share;
+        let head = head.map(|parts| Box::new(Head::new(&config, parts, share.shards)));
         Self {
             clock: Clock::start(),
-            link: Link::new(&config),
+            share,
             held: Held::new(),
             tables: None,
             journal_retry: None,
-            requests: Requests::new(&config),
-            guard: Guard::new(&config, seed),
+            session: None,
             counters: Counters::default(),
             buffer: vec![0; 65_536],
             entries: Vec::new(),
             actions: Vec::new(),
+            stopping: false,
+            others: Others::new(share.worker, mailboxes),
             config,
             core,
             journal,
@@ -181,16 +201,18 @@ impl Worker {
             sockets,
             streams,
             inbox,
-            signals,
             database,
             resolver,
+            head,
         }
     }
 
-    /// Takes up the calls of the journal. Before anything is served.
+    /// Takes up its calls of the journal. Before anything is served.
     pub(crate) fn restore(&mut self, live: &[LiveCall]) {
         let mut restored = 0;
-        for call in live {
+        let ours = |call: &&LiveCall| self.share.has(shard_of_key(call.key));
+        let live: Vec<_> = live.iter().filter(ours).collect();
+        for call in &live {
             match self.core.restore(self.clock.now(), call.key, &call.body) {
                 Ok(()) => restored += 1,
                 Err(error) => {
@@ -216,15 +238,18 @@ impl Worker {
 
     /// Replaces the tables.
     pub(crate) fn tables(&mut self, tables: Arc<Tables>) {
-        tracing::info!(
-            "tables read: {} dispatcher rows, {} address rows",
-            tables.dispatcher.len(),
-            tables.address.len()
-        );
         self.core
             .input(self.clock.now(), Input::Tables(Arc::clone(&tables)));
-        for row in self.core.bad_rows() {
-            tracing::warn!("{row}; the row is not used");
+        // Said by one of the workers.
+        if self.head.is_some() {
+            tracing::info!(
+                "tables read: {} dispatcher rows, {} address rows",
+                tables.dispatcher.len(),
+                tables.address.len()
+            );
+            for row in self.core.bad_rows() {
+                tracing::warn!("{row}; the row is not used");
+            }
         }
         self.tables = Some(tables);
         self.carry_out();
@@ -234,18 +259,28 @@ impl Worker {
     pub(crate) fn serve(mut self) {
         let mut link_ready = true;
         loop {
-            if link_ready || self.link.wants_step() {
+            if link_ready
+                || self
+                    .head
+                    .as_ref()
+                    .is_some_and(|head| head.link.wants_step())
+            {
                 self.drive_link();
                 self.carry_out();
             }
             let ready = self.wait();
             link_ready = ready.link;
-            if ready.signal && self.stops() {
-                break;
+            if ready.signal {
+                self.read_signals();
             }
-            self.link.awake(ready.bell);
+            if let Some((_, rings)) = &self.session {
+                rings.awake(ready.bell);
+            }
             if ready.mail {
                 self.read_mail();
+            }
+            if self.stopping {
+                break;
             }
             self.read_rings();
             self.read_sockets(&ready.sockets);
@@ -263,56 +298,63 @@ impl Worker {
             self.keep_journal();
         }
         self.carry_out();
-        if let Some(Err(error)) = self.journal.sync_job().map(|job| job.run()) {
-            tracing::error!("the journal cannot be synchronised: {error}: check the disk");
+        if self.head.is_some() {
+            self.others.stop();
         }
     }
 
     /// Sleeps until there is something to do.
     fn wait(&self) -> Ready {
+        let now = self.clock.mono();
         let wanted = [
             self.core.next_timeout(),
-            self.link.next_timeout(),
+            self.head.as_ref().and_then(|head| head.link.next_timeout()),
             self.held.next_timeout(),
             self.disk.next(),
             self.journal_retry,
+            self.others.retry().map(|after| now + after),
         ];
-        let now = self.clock.mono();
         let mut timeout = wanted
             .into_iter()
             .flatten()
             .min()
             .map(|at| at.saturating_sub(now));
-        if !self.link.may_sleep() {
+        if let Some((_, rings)) = &self.session
+            && !rings.prepare_sleep()
+        {
             timeout = Some(Duration::ZERO);
         }
-        let mut polled = vec![
-            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.inbox.as_fd(), PollFlags::POLLIN),
-        ];
-        let streams = self.streams.as_ref().map(AsFd::as_fd);
-        polled.extend(streams.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
-        let own = polled.len();
-        polled.extend(
-            self.sockets
-                .fds()
-                .map(|fd| PollFd::new(fd, PollFlags::POLLIN)),
-        );
-        let sockets = polled.len() - own;
-        let link = polled.len();
-        polled.extend(self.link.fds().map(|(fd, events)| PollFd::new(fd, events)));
+        let mut polled = Vec::with_capacity(8);
+        let mut poll = |fd, events| {
+            polled.push(PollFd::new(fd, events));
+            polled.len() - 1
+        };
+        let mail = poll(self.inbox.as_fd(), PollFlags::POLLIN);
+        let head = self.head.as_ref();
+        let signal = head.map(|head| poll(head.signals.as_fd(), PollFlags::POLLIN));
+        let link = head.and_then(|head| head.link.fd());
+        let link = link.map(|(fd, events)| poll(fd, events));
+        let bell = self
+            .session
+            .as_ref()
+            .map(|(_, rings)| poll(rings.as_fd(), PollFlags::POLLIN));
+        let streams = self.streams.as_ref();
+        let streams = streams.map(|streams| poll(streams.as_fd(), PollFlags::POLLIN));
+        let sockets = polled.len();
+        let ours = self.sockets.read_by(self.share);
+        polled.extend(ours.map(|(_, socket)| PollFd::new(socket.as_fd(), PollFlags::POLLIN)));
         let timeout = timeout.map(TimeSpec::from);
         match ppoll(&mut polled, timeout, None) {
             Ok(_) => {
                 let flags = |fd: &PollFd<'_>| fd.revents().unwrap_or(PollFlags::empty());
                 let any = |at: usize| polled.get(at).is_some_and(|fd| !flags(fd).is_empty());
                 Ready {
-                    signal: any(0),
-                    mail: any(1),
-                    streams: own > 2 && any(2),
-                    sockets: polled.iter().skip(own).take(sockets).map(flags).collect(),
-                    link: any(link),
-                    bell: any(link + 1),
+                    signal: signal.is_some_and(any),
+                    mail: any(mail),
+                    streams: streams.is_some_and(any),
+                    sockets: polled.iter().skip(sockets).map(flags).collect(),
+                    link: link.is_some_and(any),
+                    bell: bell.is_some_and(any),
                 }
             }
             Err(error) => {
@@ -320,236 +362,61 @@ impl Worker {
                     tracing::error!("poll: {error}");
                 }
                 Ready {
-                    signal: false,
-                    mail: false,
-                    streams: false,
-                    sockets: Vec::new(),
                     link: true,
                     bell: true,
+                    ..Ready::default()
                 }
             }
         }
     }
 
-    fn read_mail(&mut self) {
-        self.inbox.silence();
-        while let Some(letter) = self.inbox.next() {
-            match letter {
-                ToWorker::Tables(tables) => self.tables(tables),
-                ToWorker::Located(finding) => {
-                    self.core.input(self.clock.now(), Input::Located(*finding));
-                }
-                ToWorker::Ask(ask) => self.ask(ask),
-            }
-        }
+    fn input(&mut self, input: Input<'_>) {
+        self.core.input(self.clock.now(), input);
     }
 
-    /// Moves the link's state on and reads its messages.
-    fn drive_link(&mut self) {
-        for _ in 0..BATCH {
-            match self.link.step(self.clock.mono()) {
-                Step::Idle => break,
-                Step::Up(hello) => {
-                    self.core
-                        .input(self.clock.now(), Input::DataplaneUp(&hello));
-                    self.guard.session_began(&mut self.requests);
-                    self.send_requests();
-                }
-                Step::Down => self.link_went_down(),
-                Step::Message(message) => self.dataplane_said(message),
-            }
-        }
+    /// The dataplane takes commands, and brings and takes SIP.
+    fn session_began(&mut self, hello: &DataplaneHello, rings: Box<Rings>) {
+        self.session = Some((hello.epoch, rings));
+        self.input(Input::DataplaneUp(hello));
     }
 
-    fn link_went_down(&mut self) {
-        self.counters.add(Count::LinkSessionsEnded);
-        self.requests.session_ended();
-        self.guard.session_ended();
-        self.held.session_ended();
-        self.core.input(self.clock.now(), Input::DataplaneDown);
-    }
-
-    fn dataplane_said(&mut self, message: FromDataplane) {
-        if let Some(message) = self.requests.take(message, &mut self.counters) {
-            if let FromDataplane::Done { seq, .. } = &message {
-                self.held.answered(*seq);
-            }
-            self.core.input(self.clock.now(), Input::Dataplane(message));
-        }
-        if let Some(sources) = self.requests.blocked() {
-            self.compare_blocked(&sources);
-        }
-        // A capture whose listener is gone is stopped.
-        self.send_requests();
-    }
-
-    fn read_rings(&mut self) {
-        let Some(rings) = self.link.rings_mut() else {
+    /// Does nothing when there is none.
+    fn session_ended(&mut self) {
+        if self.session.take().is_none() {
             return;
+        }
+        self.held.session_ended();
+        self.input(Input::DataplaneDown);
+    }
+
+    /// The dataplane said something to this worker.
+    fn hear(&mut self, message: FromDataplane) {
+        if let FromDataplane::Done { seq, .. } = &message {
+            self.held.answered(*seq);
+        }
+        self.input(Input::Dataplane(message));
+    }
+
+    /// A command of our core.
+    fn command(&mut self, seq: u64, command: Command) {
+        let is_flow = matches!(command, Command::PutFlow(_));
+        let Some((epoch, _)) = &self.session else {
+            return self.counters.add(Count::CommandsWithoutLink);
         };
-        let end = self.clock.mono() + TURN;
-        for _ in 0..BATCH {
-            match rings.receive() {
-                Ok(Some(arrival)) => {
-                    let realm = self.config.realms.get(usize::from(arrival.realm));
-                    if !realm.is_some_and(|realm| realm.sip.contains(&arrival.local)) {
-                        self.counters.add(Count::RingBadAddress);
-                        continue;
-                    }
-                    self.counters.add(Count::ReceivedByRing);
-                    let datagram = Input::Message {
-                        path: Path::Realm(arrival.realm),
-                        source: arrival.source,
-                        local: arrival.local,
-                        waited: self.clock.since(arrival.received_ns),
-                        bytes: arrival.bytes,
-                    };
-                    let now = self.clock.now();
-                    self.core.input(now, datagram);
-                    if now.mono >= end {
-                        return;
-                    }
-                }
-                Ok(None) => return,
-                Err(error) => {
-                    self.link.end(self.clock.mono(), &error);
-                    self.link_went_down();
-                    return;
-                }
-            }
+        let (worker, epoch) = (self.share.worker, *epoch);
+        if is_flow {
+            self.held.asked(seq);
         }
-    }
-
-    fn read_sockets(&mut self, ready: &[PollFlags]) {
-        for ((path, socket), ready) in self.sockets.iter().zip(ready) {
-            if ready.contains(PollFlags::POLLERR) {
-                while let Ok(Some(failure)) = socket.next_error() {
-                    self.counters.add(Count::IcmpErrors);
-                    let unreachable = Input::Unreachable {
-                        path,
-                        destination: failure.destination,
-                        error: sockets::send_error(failure.error),
-                    };
-                    self.core.input(self.clock.now(), unreachable);
-                }
-            }
-            let end = self.clock.mono() + TURN;
-            for _ in 0..if ready.is_empty() { 0 } else { BATCH } {
-                match socket.receive(&mut self.buffer) {
-                    Ok(Some(Received {
-                        length,
-                        source,
-                        waited,
-                    })) => {
-                        self.counters.add(Count::ReceivedBySocket);
-                        let bytes = self.buffer.get(..length).unwrap_or_default();
-                        let local = socket.local();
-                        let datagram = Input::Message {
-                            path,
-                            source,
-                            local,
-                            waited,
-                            bytes,
-                        };
-                        let now = self.clock.now();
-                        self.core.input(now, datagram);
-                        if now.mono >= end {
-                            break;
-                        }
-                    }
-                    Ok(None) => break,
-                    Err(error) => {
-                        self.counters.add(Count::SocketErrors);
-                        tracing::debug!("{}: {error}", socket.local());
-                        break;
-                    }
-                }
-            }
+        if self.head.is_some() {
+            return self.command_of(worker, epoch, seq, command);
         }
-    }
-
-    /// What a signal asks for: SIGHUP reads files again, any other stops.
-    fn stops(&mut self) -> bool {
-        while let Ok(Some(signal)) = self.signals.read_signal() {
-            if signal.ssi_signo != Signal::SIGHUP as u32 {
-                return true;
-            }
-            tracing::info!("SIGHUP: files are read again");
-            if let Some(streams) = &mut self.streams {
-                streams.reload();
-            }
-            self.reload_keys();
-        }
-        false
-    }
-
-    /// Other keys for new calls; with a file that cannot be used, those from before stay.
-    fn reload_keys(&mut self) {
-        match hiding::keys(&self.config) {
-            Ok(Some(keys)) => self.core.hiding_keys(keys),
-            Ok(None) => {}
-            Err(error) => tracing::error!("{error}; the keys from before are used on"),
-        }
-    }
-
-    fn read_streams(&mut self) {
-        if let Some(streams) = &self.streams {
-            streams.silence();
-        }
-        let end = self.clock.mono() + TURN;
-        for _ in 0..BATCH {
-            let Some(arrival) = self.streams.as_mut().and_then(streams::Handle::next) else {
-                return;
-            };
-            let now = self.clock.now();
-            match arrival {
-                FromStreams::Message {
-                    listener,
-                    peer,
-                    read,
-                    bytes,
-                } => {
-                    self.counters.add(Count::ReceivedByStream);
-                    let Some(local) = self.core.config().streams.get(usize::from(listener)) else {
-                        continue;
-                    };
-                    let message = Input::Message {
-                        path: Path::Stream(listener),
-                        source: peer,
-                        local: local.listen,
-                        waited: read.elapsed(),
-                        bytes: &bytes,
-                    };
-                    self.core.input(now, message);
-                }
-                FromStreams::Failed {
-                    listener,
-                    destination,
-                } => {
-                    let unreachable = Input::Unreachable {
-                        path: Path::Stream(listener),
-                        destination,
-                        error: SendError::HostUnreachable,
-                    };
-                    self.core.input(now, unreachable);
-                }
-                FromStreams::Closed { listener, peer } => {
-                    let unreachable = Input::Unreachable {
-                        path: Path::Stream(listener),
-                        destination: peer,
-                        error: SendError::Closed,
-                    };
-                    self.core.input(now, unreachable);
-                }
-            }
-            if now.mono >= end {
-                break;
-            }
-        }
-        // There may be more.
-        if let Some(streams) = &self.streams {
-            streams.ring();
-        }
+        let letter = ToWorker::Command {
+            worker,
+            epoch,
+            seq,
+            command: Box::new(command),
+        };
+        self.others.send(0, letter);
     }
 
     /// Drains the core: the journal's records first, then the rest in order. What fails at once
@@ -593,17 +460,14 @@ impl Worker {
                             self.send(way, bytes);
                         }
                     }
-                    Output::Command { seq, command } => {
-                        let flow = matches!(command, Command::PutFlow(_));
-                        if !self.link.command(seq, command) {
-                            self.counters.add(Count::CommandsWithoutLink);
-                        } else if flow {
-                            self.held.asked(seq);
-                        }
-                    }
+                    Output::Command { seq, command } => self.command(seq, command),
                     Output::Locate(errand) => self.locate(errand),
-                    // There is no other worker.
-                    Output::Registered(_) | Output::Tell(_) => {}
+                    Output::Registered(registered) => {
+                        self.others.send_all(|| ToWorker::Registered(registered));
+                    }
+                    Output::Tell(news) => {
+                        self.others.send_all(|| ToWorker::News(news.clone()));
+                    }
                     Output::Sight { ip, sight } => self.saw(ip, sight),
                     Output::Pardon(source) => {
                         self.unblock_source(source);
@@ -621,17 +485,18 @@ impl Worker {
         if let Some(streams) = &mut self.streams {
             streams.flush();
         }
-        if let Some(rings) = self.link.rings_mut() {
+        if let Some((_, rings)) = &mut self.session {
             rings.flush();
         }
+        self.others.flush();
     }
 
     /// Has a name looked up.
     fn locate(&mut self, errand: Errand) {
-        if let Err(errand) = self.resolver.search(errand) {
+        if let Err(errand) = self.resolver.search(self.share.worker, errand) {
             self.counters.add(Count::ResolverBusy);
             let finding = Finding::unanswered(errand);
-            self.core.input(self.clock.now(), Input::Located(finding));
+            self.input(Input::Located(finding));
         }
     }
 
@@ -640,7 +505,7 @@ impl Worker {
         let sent = if let Path::Stream(listener) = path {
             self.send_by_stream(listener, way, bytes)
         } else {
-            let rings = self.link.rings_mut();
+            let rings = self.session.as_mut().map(|(_, rings)| rings.as_mut());
             self.sockets.send(&way, &bytes, rings, &mut self.counters)
         };
         if let Some(error) = sent {
@@ -662,50 +527,5 @@ impl Worker {
             self.counters.add(Count::SendFailed);
             Some(SendError::HostUnreachable)
         }
-    }
-
-    fn write_journal(&mut self) {
-        if self.entries.is_empty() {
-            return;
-        }
-        let entries = std::mem::take(&mut self.entries);
-        let cdrs = entries.iter().filter(|entry| entry.cdr.is_some()).count();
-        self.append(&entries);
-        if cdrs > 0 {
-            self.counters.add_many(Count::CdrsJournaled, cdrs as u64);
-            self.database.cdrs_written();
-        }
-        self.entries = entries;
-        self.entries.clear();
-    }
-
-    fn append(&mut self, entries: &[Entry]) {
-        let now = self.clock.mono();
-        match self.journal.append(entries) {
-            Ok(()) => {
-                if self.journal_retry.take().is_some() {
-                    tracing::info!("the journal is written again");
-                }
-                self.disk.written(now);
-            }
-            Err(error) => {
-                self.counters.add(Count::JournalErrors);
-                if let JournalError::Overflow { lost } = &error {
-                    self.counters.add_many(Count::JournalLost, *lost as u64);
-                }
-                if self.journal_retry.replace(now + JOURNAL_RETRY).is_none() {
-                    tracing::error!("{error}; calls go on, but would not survive a restart");
-                }
-            }
-        }
-    }
-
-    fn keep_journal(&mut self) {
-        let now = self.clock.mono();
-        if self.journal_retry.is_some_and(|at| at <= now) {
-            self.append(&[]);
-            self.database.cdrs_written();
-        }
-        self.disk.tick(now, &mut self.journal);
     }
 }

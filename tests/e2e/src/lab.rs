@@ -120,6 +120,15 @@ impl Lab {
         &self.options
     }
 
+    /// Changes how it is set up, for daemons that are started from now on.
+    ///
+    /// # Errors
+    /// The configuration cannot be written.
+    pub fn change(&mut self, change: impl FnOnce(&mut Options)) -> Result<()> {
+        change(&mut self.options);
+        self.write(&self.config_file(), &self.options.config(&self.dir))
+    }
+
     /// The configuration file.
     #[must_use]
     pub fn config_file(&self) -> PathBuf {

@@ -31,6 +31,10 @@ pub struct Options {
     pub carriers: Vec<std::net::IpAddr>,
     /// The registrars inside: set 2, which `more` may name.
     pub registrars: Vec<std::net::SocketAddr>,
+    /// `sip.workers`.
+    pub sip_workers: u16,
+    /// More of `[sip]`.
+    pub sip: String,
     /// More of the configuration file.
     pub more: String,
 }
@@ -50,9 +54,17 @@ impl Default for Options {
             trunk: Some(sip(TRUNK)),
             carriers: vec![CALLER, CALLER6],
             registrars: vec![],
+            sip_workers: sip_workers(),
+            sip: String::new(),
             more: String::new(),
         }
     }
+}
+
+/// One, unless the tests shall be run with another number.
+fn sip_workers() -> u16 {
+    let wanted = std::env::var("TANDEM_SIP_WORKERS").ok();
+    wanted.and_then(|n| n.parse().ok()).unwrap_or(1)
 }
 
 impl Options {
@@ -66,6 +78,7 @@ impl Options {
             relay_workers,
             probe_interval,
             media_timeout,
+            sip_workers,
             ..
         } = self;
         let (first, last) = self.media_ports;
@@ -126,11 +139,15 @@ timeout = {media_timeout}
 [dispatcher]
 probe_interval = {probe_interval}
 {probing}
+[sip]
+workers = {sip_workers}
+{}
 {}"#,
             sip(OUTSIDE),
             sip(OUTSIDE6),
             sip(INSIDE),
             sip(INSIDE6),
+            self.sip,
             self.more,
         )
     }

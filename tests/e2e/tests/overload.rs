@@ -106,7 +106,8 @@ fn goodput_stays_at_twice_and_five_times_what_can_be_served_and_no_established_c
         media_timeout: 0,
         // The share comes in portions of a millisecond: between two of them everything waits.
         // And no INVITE is to be repeated for that: this sipp as a server forgets its 200 then.
-        more: "[overload]\ntarget = 20\n[sip]\nt1 = 4000\n".to_owned(),
+        sip: "t1 = 4000\n".to_owned(),
+        more: "[overload]\ntarget = 20\n".to_owned(),
         ..Options::default()
     })
     .unwrap();

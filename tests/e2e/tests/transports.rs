@@ -8,6 +8,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tandem_e2e::baresip::Baresip;
@@ -26,7 +27,10 @@ struct World {
 
 fn world() -> World {
     // The certificates stand in the configuration, so their folder is there before the laboratory's.
-    let folder = std::env::temp_dir().join(format!("tnd-tls-{}", std::process::id()));
+    // An authority for each test: two of them write into one folder at the same time.
+    static WORLDS: AtomicU32 = AtomicU32::new(0);
+    let (process, number) = (std::process::id(), WORLDS.fetch_add(1, Ordering::Relaxed));
+    let folder = std::env::temp_dir().join(format!("tnd-tls-{process}-{number}"));
     let authority = Authority::make(&folder).unwrap();
     let box_outside = authority.certify("sip.example.com", OUTSIDE).unwrap();
     let callee = authority.certify("server.example.com", SERVERS[0]).unwrap();

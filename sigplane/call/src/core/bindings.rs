@@ -50,8 +50,8 @@ const BRANCH: &str = "z9hG4bKnat";
 pub(super) struct Bindings {
     by_flow: HashMap<Flow, Binding>,
     by_key: HashMap<u64, Flow>,
-    /// Flows of other workers, and until when.
-    told: HashMap<Flow, u64>,
+    /// Flows of other workers: of which ones, and until when.
+    told: HashMap<Flow, Vec<(u16, u64)>>,
 }
 
 /// What is kept of a flow.
@@ -97,26 +97,38 @@ impl Core {
     pub(super) fn is_registered(&self, now: Now, hop: Hop) -> bool {
         let flow = Flow::of(hop);
         let own = self.bindings.by_flow.get(&flow).map(Binding::until_ms);
-        let until = own.max(self.bindings.told.get(&flow).copied());
-        until.is_some_and(|until| now.wall_ms < until)
+        let told = self.bindings.told.get(&flow);
+        let told = told.into_iter().flatten().map(|(_, until)| *until);
+        own.into_iter().chain(told).any(|until| now.wall_ms < until)
     }
 
     /// Another worker has seen a registration.
     pub(super) fn told_of(&mut self, now: Now, registered: Registered) {
-        let Registered { flow, until_ms } = registered;
+        let Registered {
+            worker,
+            flow,
+            until_ms,
+        } = registered;
+        let limit = self.config.nat.max_bindings;
         let told = &mut self.bindings.told;
         if until_ms <= now.wall_ms {
-            told.remove(&flow);
+            if let Some(by) = told.get_mut(&flow) {
+                by.retain(|(by, _)| *by != worker);
+                if by.is_empty() {
+                    told.remove(&flow);
+                }
+            }
             return;
         }
-        let limit = self.config.nat.max_bindings;
         if told.len() >= limit && !told.contains_key(&flow) {
-            told.retain(|_, until| now.wall_ms < *until);
+            told.retain(|_, by| by.iter().any(|(_, until)| now.wall_ms < *until));
             if told.len() >= limit {
                 return self.counters.add(Counter::BindingsOverLimit);
             }
         }
-        told.insert(flow, until_ms);
+        let by = told.entry(flow).or_default();
+        by.retain(|(by, _)| *by != worker);
+        by.push((worker, until_ms));
     }
 
     /// Learns from a registrar's 2xx.
@@ -225,8 +237,7 @@ impl Core {
     }
 
     fn watch_binding(&mut self, now: Now, key: u64, flow: Flow, until_ms: u64, pings: bool) {
-        self.outputs
-            .push_back(Output::Registered(Registered { flow, until_ms }));
+        self.tell_registered(flow, until_ms);
         let left = Duration::from_millis(until_ms.saturating_sub(now.wall_ms));
         self.timers.set(Timer::Binding(key), now.mono + left);
         let interval = self.config.nat.keepalive;
@@ -235,6 +246,16 @@ impl Core {
         } else if !self.timers.is_set(Timer::Keepalive(key)) {
             self.next_keepalive(now, key);
         }
+    }
+
+    /// Tells the others until when a flow is registered here.
+    fn tell_registered(&mut self, flow: Flow, until_ms: u64) {
+        let worker = self.config.share.worker;
+        self.outputs.push_back(Output::Registered(Registered {
+            worker,
+            flow,
+            until_ms,
+        }));
     }
 
     /// Between three quarters of the interval and all of it: they shall not all come at once.
@@ -251,8 +272,7 @@ impl Core {
         let flow = self.bindings.by_key.remove(&key);
         if let Some(flow) = flow {
             self.bindings.by_flow.remove(&flow);
-            let gone = Registered { flow, until_ms: 0 };
-            self.outputs.push_back(Output::Registered(gone));
+            self.tell_registered(flow, 0);
         }
         self.outputs.push_back(Output::Journal {
             key,

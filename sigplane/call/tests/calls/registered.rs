@@ -1,6 +1,8 @@
 //! User agents that register with a registrar inside: the Path to them, requests by it, their calls.
 
-use tandem_call::{CoreConfig, HidingConfig, Input, KeyRing, Path, SendError, Side, StreamConfig};
+use tandem_call::{
+    CoreConfig, HidingConfig, Input, KeyRing, Path, Registered, SendError, Side, StreamConfig,
+};
 use tandem_policy::{DispatcherRow, Transport};
 
 use super::*;
@@ -724,8 +726,22 @@ fn every_worker_knows_who_may_call() {
             .unwrap()
             .starts_with("SIP/2.0 403")
     );
-    // By itself as well.
+    // By itself as well, and not before each of them has taken it back.
     other.input(Input::Registered(told[0]));
+    let again = Registered {
+        worker: 5,
+        ..told[0]
+    };
+    other.input(Input::Registered(again));
+    other.input(Input::Registered(*world.told.last().unwrap()));
+    other.from(AGENT, &outgoing("c4"));
+    assert!(
+        other
+            .sent_to(AGENT)
+            .pop()
+            .unwrap()
+            .starts_with("SIP/2.0 100")
+    );
     other.wait(secs(61));
     other.from(AGENT, &outgoing("c3"));
     assert!(

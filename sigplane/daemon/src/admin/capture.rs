@@ -7,9 +7,9 @@ use tokio::io::{AsyncReadExt as _, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 
-use super::Shared;
-use super::client::{ask, line, write};
-use crate::ask::{Ask, CaptureEvent, Refusal, ToWorker};
+use super::client::{line, write};
+use super::{Shared, ask};
+use crate::ask::{Ask, CaptureEvent, NamedCall, Refusal, ToWorker};
 
 /// Packets on the way to the client; more are dropped and counted.
 const PACKETS: usize = 4096;
@@ -21,13 +21,18 @@ pub(super) struct Capture {
 }
 
 pub(super) async fn begin(params: CaptureParams, shared: &Shared) -> Result<Capture, Refusal> {
+    let named = match &params.call_id {
+        Some(call_id) => ask::named(shared, call_id).await?,
+        None => NamedCall::default(),
+    };
     let (sender, packets) = mpsc::channel(PACKETS);
     let question = |answer| Ask::Capture {
         params,
+        named,
         packets: sender,
         answer,
     };
-    let started = ask(shared, question).await??;
+    let started = ask::first(shared, question).await??;
     Ok(Capture { started, packets })
 }
 
@@ -43,7 +48,9 @@ impl Capture {
         let number = self.started.id;
         if self.stream(id, reader, writer).await.is_err() {
             // The client is gone. A full mailbox is no loss: the next packet shows it too.
-            let _ = shared.mailbox.send(ToWorker::Ask(Ask::StopCapture(number)));
+            if let Some(mailbox) = shared.mailboxes.first() {
+                let _ = mailbox.send(ToWorker::Ask(Box::new(Ask::StopCapture(number))));
+            }
         }
     }
 

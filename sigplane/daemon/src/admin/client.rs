@@ -5,17 +5,16 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 use tandem_admin::{
-    BlockParams, Blocked, CaptureParams, ErrorCode, MAX_LINE, Request, Response, Status,
-    decode_line, method,
+    BlockParams, Blocked, CaptureParams, ErrorCode, MAX_LINE, Request, Response, decode_line,
+    method,
 };
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::{Shared, capture};
-use crate::ask::{Ask, Refusal, ToWorker};
+use super::{Shared, ask, capture};
+use crate::ask::{Ask, Refusal};
 
 /// The longest request, in bytes. Requests are short; answers may be [`MAX_LINE`].
 const MAX_REQUEST: usize = 64 * 1024;
@@ -23,8 +22,6 @@ const MAX_REQUEST: usize = 64 * 1024;
 const IDLE: Duration = Duration::from_secs(300);
 /// How long a client may take to read what it asked for.
 pub(super) const WRITE: Duration = Duration::from_secs(10);
-/// How long an answer may take.
-const ANSWER: Duration = Duration::from_secs(5);
 
 /// Serves a client until it goes.
 pub(super) async fn serve(stream: UnixStream, shared: &Shared) {
@@ -102,16 +99,16 @@ async fn answer(request: Request, shared: &Shared) -> Response {
         id, method, params, ..
     } = request;
     let result = match method.as_str() {
-        method::STATUS => status(shared).await.and_then(to_value),
-        method::DISPATCHER_LIST => ask(shared, Ask::Targets).await.and_then(to_value),
+        method::STATUS => ask::status(shared).await.and_then(to_value),
+        method::DISPATCHER_LIST => ask::targets(shared).await.and_then(to_value),
         method::DISPATCHER_RELOAD => reload(shared).await.and_then(to_value),
-        method::DLG_LIST => ask(shared, Ask::Calls).await.and_then(to_value),
-        method::FLOWS => ask(shared, Ask::Flows)
+        method::DLG_LIST => ask::calls(shared).await.and_then(to_value),
+        method::FLOWS => ask::first(shared, Ask::Flows)
             .await
             .and_then(|flows| flows)
             .and_then(to_value),
-        method::STATISTICS => ask(shared, Ask::Statistics).await.and_then(to_value),
-        method::BLOCKED => ask(shared, Ask::Blocked).await.and_then(to_value),
+        method::STATISTICS => ask::statistics(shared).await.and_then(to_value),
+        method::BLOCKED => ask::first(shared, Ask::Blocked).await.and_then(to_value),
         method::BLOCK => block(shared, params).await.and_then(to_value),
         method::UNBLOCK => unblock(shared, params).await.and_then(to_value),
         _ => Err(Refusal::new(
@@ -125,37 +122,18 @@ async fn answer(request: Request, shared: &Shared) -> Response {
     }
 }
 
-async fn status(shared: &Shared) -> Result<Status, Refusal> {
-    let worker = ask(shared, Ask::Status).await?;
-    Ok(Status {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        node: shared.node,
-        uptime_s: shared.started.elapsed().as_secs(),
-        dataplane_up: worker.dataplane.is_some(),
-        dataplane_boot: worker.dataplane.map(|(boot, ..)| boot),
-        epoch: worker.dataplane.map(|(_, epoch, _)| epoch),
-        workers: worker.dataplane.map_or(0, |(.., workers)| workers),
-        calls: worker.calls,
-        confirmed_calls: worker.confirmed_calls,
-        flows: worker.flows,
-        targets_active: worker.targets_active,
-        targets: worker.targets,
-        database_up: shared.database.is_up(),
-        cdrs_pending: worker.cdrs_pending,
-        journal_sequence: worker.journal_sequence,
-    })
-}
-
 async fn block(shared: &Shared, params: Value) -> Result<Blocked, Refusal> {
     let params = block_params(params)?;
     let question = |answer| Ask::Block { params, answer };
-    ask(shared, question).await.and_then(|blocked| blocked)
+    ask::first(shared, question)
+        .await
+        .and_then(|blocked| blocked)
 }
 
 async fn unblock(shared: &Shared, params: Value) -> Result<bool, Refusal> {
     let address = block_params(params)?.address;
     let question = |answer| Ask::Unblock { address, answer };
-    ask(shared, question).await
+    ask::first(shared, question).await
 }
 
 fn block_params(params: Value) -> Result<BlockParams, Refusal> {
@@ -170,26 +148,9 @@ async fn reload(shared: &Shared) -> Result<tandem_admin::Reloaded, Refusal> {
             "the database did not answer in time",
         )
     };
-    timeout(ANSWER, shared.database.reload())
+    timeout(ask::ANSWER, shared.database.reload())
         .await
         .map_err(late)?
-}
-
-/// Puts a question to the SIP worker.
-pub(super) async fn ask<T>(
-    shared: &Shared,
-    question: impl FnOnce(oneshot::Sender<T>) -> Ask,
-) -> Result<T, Refusal> {
-    let (answer, answered) = oneshot::channel();
-    let busy = || Refusal::new(ErrorCode::Busy, "the SIP worker is overloaded: ask again");
-    shared
-        .mailbox
-        .send(ToWorker::Ask(question(answer)))
-        .map_err(|_| busy())?;
-    match timeout(ANSWER, answered).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(_)) | Err(_) => Err(busy()),
-    }
 }
 
 /// Absent parameters are none, not null.

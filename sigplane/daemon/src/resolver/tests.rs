@@ -46,7 +46,7 @@ impl Lab {
             servers,
             timeout,
             stale: Duration::from_secs(60),
-            mailbox,
+            mailboxes: vec![mailbox],
         });
         Self {
             handle: handle.unwrap(),
@@ -65,7 +65,7 @@ impl Lab {
                 ipv6: false,
             },
         };
-        self.handle.search(errand.clone()).unwrap();
+        self.handle.search(0, errand.clone()).unwrap();
         let mut fds = [PollFd::new(self.inbox.as_fd(), PollFlags::POLLIN)];
         let patience = PollTimeout::try_from(PATIENCE).unwrap();
         assert_eq!(poll(&mut fds, patience).unwrap(), 1, "nothing found");

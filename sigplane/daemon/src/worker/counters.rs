@@ -19,6 +19,14 @@ counters! {
     ReceivedBySocket = "net_received_by_socket",
     /// SIP messages received over connections.
     ReceivedByStream = "net_received_by_stream",
+    /// SIP messages of our calls that another worker had read and passed on.
+    ReceivedFromWorker = "net_received_from_worker",
+    /// SIP messages of other workers' calls that were passed on to them.
+    PassedToWorker = "net_passed_to_worker",
+    /// SIP messages and sights for another worker that has no room for them: dropped.
+    WorkerBoxFull = "net_worker_box_full",
+    /// Commands of a session with the dataplane that has ended meanwhile: dropped.
+    CommandsOfOldSession = "link_commands_of_old_session",
     /// SIP messages given to connections.
     SentByStream = "net_sent_by_stream",
     /// Datagrams in a ring that name a realm or an address that the configuration does not have.
@@ -84,6 +92,23 @@ impl Counters {
         if let Some(value) = self.0.get_mut(counter as usize) {
             *value += n;
         }
+    }
+
+    pub(super) fn value(&self, counter: Count) -> u64 {
+        self.0.get(counter as usize).copied().unwrap_or(0)
+    }
+
+    /// SIP messages that this worker took for its calls.
+    pub(super) fn messages(&self) -> u64 {
+        let taken = [
+            Count::ReceivedByRing,
+            Count::ReceivedBySocket,
+            Count::ReceivedByStream,
+            Count::ReceivedFromWorker,
+        ];
+        let passed = self.value(Count::PassedToWorker) + self.value(Count::WorkerBoxFull);
+        let taken: u64 = taken.into_iter().map(|count| self.value(count)).sum();
+        taken.saturating_sub(passed)
     }
 
     /// Names and values.

@@ -1,5 +1,5 @@
-//! Who is blocked: what the core sees of sources is counted here, and what comes of it goes to the
-//! core and to the dataplane.
+//! Who is blocked: what the cores of all workers see of sources is counted by the first, and what comes of it
+//! goes to the cores and to the dataplane.
 //!
 //! The dataplane keeps its blocks when this process ends, and loses them when it ends itself. So each
 //! session begins with a comparison: what was unblocked meanwhile goes first, then its list is taken over,
@@ -19,7 +19,7 @@ use tandem_policy::defence::{
 use super::Worker;
 use super::counters::Count;
 use super::requests::Requests;
-use crate::ask::Refusal;
+use crate::ask::{Refusal, ToWorker};
 
 /// The longest block that an administrator makes: 30 days, in seconds.
 const MAX_BLOCK: u32 = 30 * 86_400;
@@ -87,7 +87,14 @@ impl Worker {
     /// The core saw what a source does that is not trusted.
     pub(super) fn saw(&mut self, ip: IpAddr, sight: Sight) {
         let now = self.clock.mono();
-        if let Some(verdict) = self.guard.defence.saw(now, ip, sight) {
+        let Some(head) = &mut self.head else {
+            // One that is lost is no matter: who misbehaves does so again.
+            if !self.others.offer(0, ToWorker::Saw { ip, sight }) {
+                self.counters.add(Count::WorkerBoxFull);
+            }
+            return;
+        };
+        if let Some(verdict) = head.guard.defence.saw(now, ip, sight) {
             self.counters.add(Count::SourcesBlocked);
             self.block(verdict, true);
         }
@@ -111,14 +118,21 @@ impl Worker {
         let now = self.clock.mono();
         let source = Source::of(params.address);
         let reason = Reason::Administrator;
-        let verdict = self.guard.defence.block(now, source, reason, time);
+        let Some(head) = &mut self.head else {
+            return Err(invalid("the first SIP worker was not asked"));
+        };
+        let verdict = head.guard.defence.block(now, source, reason, time);
         self.block(verdict, true);
         Ok(blocked(source, reason, time))
     }
 
     /// Who is blocked, the longest first.
     pub(super) fn blocked(&self) -> Vec<Blocked> {
-        let mut all: Vec<_> = self.guard.list(self.clock.mono()).collect();
+        let lists = self
+            .head
+            .iter()
+            .flat_map(|head| head.guard.list(self.clock.mono()));
+        let mut all: Vec<_> = lists.collect();
         all.sort_by_key(|(source, _, left)| (std::cmp::Reverse(*left), *source));
         all.into_iter()
             .map(|(source, reason, left)| blocked(source, reason, left))
@@ -128,8 +142,13 @@ impl Worker {
     /// A source is heard again. Whether it was not.
     pub(super) fn unblock_source(&mut self, source: Source) -> bool {
         let now = self.clock.mono();
-        let was = self.guard.unblock(now, source, &mut self.requests);
+        let Some(head) = &mut self.head else {
+            self.others.send(0, ToWorker::Pardon(source));
+            return false;
+        };
+        let was = head.guard.unblock(now, source, &mut head.requests);
         self.core.input(self.clock.now(), Input::Unblock(source));
+        self.others.send_all(|| ToWorker::Unblocked(source));
         if was {
             self.counters.add(Count::SourcesUnblocked);
             tracing::info!("{source} is heard again");
@@ -154,8 +173,9 @@ impl Worker {
         );
         let block = Input::Block { source, left };
         self.core.input(self.clock.now(), block);
-        if tell && self.guard.in_step {
-            self.requests.tell(command(source, left));
+        self.others.send_all(|| ToWorker::Blocked { source, left });
+        if let Some(head) = self.head.as_mut().filter(|head| tell && head.guard.in_step) {
+            head.requests.tell(command(source, left));
         }
         if let Some(source) = displaced {
             self.counters.add(Count::BlocksDisplaced);
@@ -167,20 +187,23 @@ impl Worker {
     /// The dataplane said whom it blocks: what of it we do not know outlived us.
     pub(super) fn compare_blocked(&mut self, theirs: &[BlockedSource]) {
         let now = self.clock.mono();
-        let known: Vec<_> = self.guard.list(now).collect();
-        self.guard.in_step = true;
+        let Some(head) = &mut self.head else { return };
+        let known: Vec<_> = head.guard.list(now).collect();
+        head.guard.in_step = true;
+        let mut unknown = Vec::new();
         for one in theirs {
             let left = Duration::from_millis(one.left_ms);
             let source = Source::of(one.source);
-            if let Some(verdict) = self.guard.defence.take_over(now, source, left) {
-                self.block(verdict, false);
-            }
+            unknown.extend(head.guard.defence.take_over(now, source, left));
         }
         let theirs: HashSet<Source> = theirs.iter().map(|t| Source::of(t.source)).collect();
         for (source, _, left) in known {
             if !theirs.contains(&source) {
-                self.requests.tell(command(source, left));
+                head.requests.tell(command(source, left));
             }
+        }
+        for verdict in unknown {
+            self.block(verdict, false);
         }
         self.send_requests();
     }

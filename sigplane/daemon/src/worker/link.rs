@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::poll::PollFlags;
@@ -21,6 +22,8 @@ const WELCOME: Duration = Duration::from_secs(2);
 pub(super) struct Link {
     path: PathBuf,
     controller: u64,
+    /// Ours, that share the calls.
+    workers: u16,
     realms: Vec<RealmInfo>,
     state: State,
     /// What was last said of its being down, so that it is said once.
@@ -39,8 +42,7 @@ enum State {
     },
     Up {
         session: Box<Session>,
-        rings: Box<Rings>,
-        hello: DataplaneHello,
+        hello: Arc<DataplaneHello>,
     },
 }
 
@@ -52,8 +54,8 @@ enum State {
 pub(super) enum Step {
     /// Nothing to do.
     Idle,
-    /// A session begins.
-    Up(DataplaneHello),
+    /// A session begins, with rings for each worker.
+    Up(Arc<DataplaneHello>, Vec<Rings>),
     /// The session ended.
     Down,
     /// The dataplane said something.
@@ -61,7 +63,7 @@ pub(super) enum Step {
 }
 
 impl Link {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, workers: u16) -> Self {
         let realms = config.realms.iter().map(|realm| RealmInfo {
             name: realm.name.clone(),
             sip: realm.sip.clone(),
@@ -70,6 +72,7 @@ impl Link {
         Self {
             path: config.node.link_socket(),
             controller: u64::from(config.node.id),
+            workers,
             realms: realms.collect(),
             state: State::Down {
                 retry: Duration::ZERO,
@@ -79,7 +82,7 @@ impl Link {
         }
     }
 
-    /// Whether [`Self::step`] has something to do although the first of [`Self::fds`] is not ready.
+    /// Whether [`Self::step`] has something to do although [`Self::fd`] is not ready.
     pub(super) fn wants_step(&self) -> bool {
         match &self.state {
             State::Up { session, .. } => self.ended || session.is_waiting(),
@@ -87,24 +90,20 @@ impl Link {
         }
     }
 
-    /// What to poll, besides the clock: the link's socket, then the rings' doorbell.
-    pub(super) fn fds(&self) -> impl Iterator<Item = (BorrowedFd<'_>, PollFlags)> {
-        let (control, doorbell) = match &self.state {
-            State::Down { .. } => (None, None),
-            State::Greeting { handshake, .. } => {
-                (Some((handshake.as_fd(), PollFlags::POLLIN)), None)
-            }
-            State::Up { session, rings, .. } => {
+    /// What to poll, besides the clock.
+    pub(super) fn fd(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
+        match &self.state {
+            State::Down { .. } => None,
+            State::Greeting { handshake, .. } => Some((handshake.as_fd(), PollFlags::POLLIN)),
+            State::Up { session, .. } => {
                 let room = if session.is_waiting() {
                     PollFlags::POLLOUT
                 } else {
                     PollFlags::empty()
                 };
-                let control = (session.as_fd(), PollFlags::POLLIN | room);
-                (Some(control), Some((rings.as_fd(), PollFlags::POLLIN)))
+                Some((session.as_fd(), PollFlags::POLLIN | room))
             }
-        };
-        control.into_iter().chain(doorbell)
+        }
     }
 
     /// When [`Self::step`] wants to be called, at the latest.
@@ -117,21 +116,6 @@ impl Link {
         }
     }
 
-    /// Whether the worker may wait for the doorbell. Followed by [`Self::awake`].
-    pub(super) fn may_sleep(&self) -> bool {
-        match &self.state {
-            State::Up { rings, .. } => rings.prepare_sleep(),
-            State::Down { .. } | State::Greeting { .. } => true,
-        }
-    }
-
-    /// The worker is awake; `rang` says whether the doorbell did.
-    pub(super) fn awake(&self, rang: bool) {
-        if let State::Up { rings, .. } = &self.state {
-            rings.awake(rang);
-        }
-    }
-
     /// The session, while there is one.
     fn session(&mut self) -> Option<&mut Session> {
         match &mut self.state {
@@ -140,26 +124,10 @@ impl Link {
         }
     }
 
-    /// The session's rings, while there is one.
-    pub(super) fn rings(&self) -> Option<&Rings> {
-        match &self.state {
-            State::Up { rings, .. } => Some(rings),
-            State::Down { .. } | State::Greeting { .. } => None,
-        }
-    }
-
-    /// The same, to be used.
-    pub(super) fn rings_mut(&mut self) -> Option<&mut Rings> {
-        match &mut self.state {
-            State::Up { rings, .. } => Some(rings),
-            State::Down { .. } | State::Greeting { .. } => None,
-        }
-    }
-
     /// What the dataplane said of itself, while there is a session.
     pub(super) fn hello(&self) -> Option<&DataplaneHello> {
         match &self.state {
-            State::Up { hello, .. } => Some(hello),
+            State::Up { hello, .. } => Some(hello.as_ref()),
             State::Down { .. } | State::Greeting { .. } => None,
         }
     }
@@ -205,7 +173,7 @@ impl Link {
                 Step::Idle
             }
             State::Down { .. } => {
-                match Handshake::begin(&self.path, self.controller, 1) {
+                match Handshake::begin(&self.path, self.controller, self.workers) {
                     Ok(handshake) => {
                         self.state = State::Greeting {
                             handshake,
@@ -220,17 +188,9 @@ impl Link {
                 handshake,
                 deadline,
             } => self.greet(now, handshake, deadline),
-            State::Up {
-                mut session,
-                rings,
-                hello,
-            } => {
+            State::Up { mut session, hello } => {
                 let received = session.flush().and_then(|()| session.receive());
-                self.state = State::Up {
-                    session,
-                    rings,
-                    hello,
-                };
+                self.state = State::Up { session, hello };
                 match received {
                     Ok(Some(message)) => Step::Message(message),
                     Ok(None) => Step::Idle,
@@ -263,11 +223,7 @@ impl Link {
                 self.end(now, &LinkError::Protocol(other.into()));
                 Step::Idle
             }
-            Ok(Progress::Up(session, hello, mut rings)) => {
-                let Some(rings) = rings.pop() else {
-                    self.end(now, &LinkError::Protocol("no rings".into()));
-                    return Step::Idle;
-                };
+            Ok(Progress::Up(session, hello, rings)) => {
                 tracing::info!(
                     "dataplane up: epoch {}, {} workers, {} flows",
                     hello.epoch,
@@ -275,12 +231,12 @@ impl Link {
                     hello.flows
                 );
                 self.complaint.clear();
+                let hello = Arc::new(hello);
                 self.state = State::Up {
                     session,
-                    rings: Box::new(rings),
-                    hello: hello.clone(),
+                    hello: Arc::clone(&hello),
                 };
-                Step::Up(hello)
+                Step::Up(hello, rings)
             }
             Err(error) => {
                 self.end(now, &error);

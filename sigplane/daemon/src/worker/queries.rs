@@ -4,67 +4,93 @@ use std::collections::HashMap;
 
 use tandem_admin::{Call, Counter, DirectionFigures, Flow, FlowLeg, Plane, Target};
 use tandem_call::{CallState, CallView, TargetView};
-use tandem_link::{DirectionStats, FlowKind, FlowReport, LegSpec, LegStats};
+use tandem_link::{DataplaneHello, DirectionStats, FlowKind, FlowReport, LegSpec, LegStats};
 use tandem_policy::defence::Source;
 
 use super::Worker;
-use crate::ask::{Ask, Refusal, WorkerStatus};
+use super::counters::Count;
+use crate::ask::{Ask, NamedCall, Refusal, WorkerStatus};
 
 impl Worker {
     /// Answers a question, or passes it on to the dataplane. Who asked may be gone by now.
     pub(super) fn ask(&mut self, ask: Ask) {
-        let up = self.link.hello().is_some();
+        let up = self.dataplane().is_some();
         match ask {
             Ask::Status(answer) => drop(answer.send(self.status())),
             Ask::Targets(answer) => drop(answer.send(self.targets())),
             Ask::Calls(answer) => drop(answer.send(self.core.calls().map(call).collect())),
-            Ask::Statistics(answer) if up => self.requests.counters(answer, self.own_counters()),
-            Ask::Statistics(answer) => drop(answer.send(self.own_counters())),
-            Ask::Flows(answer) if up => self.requests.flows(answer),
-            Ask::Flows(answer) => drop(answer.send(Err(Refusal::dataplane_down()))),
+            Ask::Statistics(answer) => {
+                let own = self.own_counters();
+                match self.head.as_mut().filter(|_| up) {
+                    Some(head) => head.requests.counters(answer, own),
+                    None => drop(answer.send(own)),
+                }
+            }
+            Ask::Named { call_id, answer } => drop(answer.send(self.named(call_id.as_bytes()))),
+            Ask::Flows(answer) => match self.head.as_mut().filter(|_| up) {
+                Some(head) => head.requests.flows(answer),
+                None => drop(answer.send(Err(Refusal::dataplane_down()))),
+            },
             Ask::Capture {
                 params,
+                named,
                 packets,
                 answer,
-            } if up => {
-                // Each side may know the call by a Call-ID of its own.
-                let named = params.call_id.as_ref();
-                let call_ids = named.map_or_else(Vec::new, |n| self.core.call_ids(n.as_bytes()));
-                let of_call = |id: &str| call_ids.iter().any(|c| c == id.as_bytes());
-                let calls = self.core.calls().filter(|call| of_call(&call.call_id));
-                let flows = calls.flat_map(|call| call.flows).collect();
-                self.requests
-                    .start_capture(&params, call_ids, flows, packets, answer);
-            }
-            Ask::Capture { answer, .. } => drop(answer.send(Err(Refusal::dataplane_down()))),
+            } => match self.head.as_mut().filter(|_| up) {
+                Some(head) => head.requests.start_capture(&params, named, packets, answer),
+                None => drop(answer.send(Err(Refusal::dataplane_down()))),
+            },
             Ask::Blocked(answer) => drop(answer.send(self.blocked())),
             Ask::Block { params, answer } => drop(answer.send(self.block_source(&params))),
             Ask::Unblock { address, answer } => {
                 let _ = answer.send(self.unblock_source(Source::of(address)));
             }
-            Ask::StopCapture(id) => self.requests.stop_capture(id),
+            Ask::StopCapture(id) => {
+                if let Some(head) = &mut self.head {
+                    head.requests.stop_capture(id);
+                }
+            }
         }
         self.send_requests();
     }
 
     /// Sends the shell's own commands.
     pub(super) fn send_requests(&mut self) {
-        while let Some((seq, command)) = self.requests.command() {
+        let Some(head) = &mut self.head else { return };
+        while let Some((seq, command)) = head.requests.command() {
             // Without a session its end is on the way, and with it the answers.
-            self.link.command(seq, command);
+            head.link.command(seq, command);
         }
+    }
+
+    /// What the dataplane said of itself, while there is a session: the first worker knows.
+    fn dataplane(&self) -> Option<&DataplaneHello> {
+        self.head.as_ref()?.link.hello()
+    }
+
+    /// Each side may know the call by a Call-ID of its own.
+    fn named(&mut self, call_id: &[u8]) -> NamedCall {
+        let call_ids = self.core.call_ids(call_id);
+        let of_call = |id: &str| call_ids.iter().any(|c| c == id.as_bytes());
+        let calls = self.core.calls().filter(|call| of_call(&call.call_id));
+        let flows = calls.flat_map(|call| call.flows).collect();
+        NamedCall { call_ids, flows }
     }
 
     fn status(&mut self) -> WorkerStatus {
         let mut status = WorkerStatus {
             dataplane: self
-                .link
-                .hello()
+                .dataplane()
                 .map(|hello| (hello.boot, hello.epoch, hello.workers)),
-            cdrs_pending: self.journal.pending_cdrs() as u64,
-            journal_sequence: self.journal.last_sequence(),
+            messages: self.counters.messages(),
+            passed_on: self.counters.value(Count::ReceivedFromWorker),
             ..WorkerStatus::default()
         };
+        if self.head.is_some() {
+            let mut journal = self.journal.lock();
+            status.cdrs_pending = journal.pending_cdrs() as u64;
+            status.journal_sequence = journal.last_sequence();
+        }
         for call in self.core.calls() {
             status.calls += 1;
             status.confirmed_calls += u64::from(call.state == CallState::Confirmed);
@@ -98,25 +124,27 @@ impl Worker {
     }
 
     fn own_counters(&self) -> Vec<Counter> {
-        let (journal, live) = self.journal.size();
-        let mut gauges = vec![
-            ("journal_bytes", journal),
-            ("journal_live_bytes", live),
-            ("journal_sync_failures", self.journal.sync_failures()),
-            ("journal_sound", u64::from(self.journal.is_sound())),
-        ];
-        if let Some(rings) = self.link.rings() {
+        let mut gauges = Vec::new();
+        // What there is one of is said by the first.
+        if self.head.is_some() {
+            let journal = self.journal.lock();
+            let (size, live) = journal.size();
+            gauges.extend([
+                ("journal_bytes", size),
+                ("journal_live_bytes", live),
+                ("journal_sync_failures", journal.sync_failures()),
+                ("journal_sound", u64::from(journal.is_sound())),
+            ]);
+            let streams = self.streams.iter();
+            gauges.extend(streams.flat_map(crate::streams::Handle::counters));
+        }
+        if let Some((_, rings)) = &self.session {
             gauges.push(("net_ring_corrupt", rings.corrupt()));
             gauges.push((
                 "net_ring_dropped_by_dataplane",
                 rings.dropped_by_dataplane(),
             ));
         }
-        gauges.extend(
-            self.streams
-                .iter()
-                .flat_map(crate::streams::Handle::counters),
-        );
         let counters = self
             .core
             .counters()

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::counters::{Count, Counters};
 use super::queries::flow;
-use crate::ask::{Answer, CaptureEvent, Refusal};
+use crate::ask::{Answer, CaptureEvent, NamedCall, Refusal};
 
 /// The bit that makes a sequence number ours.
 const OURS: u64 = 1 << 63;
@@ -110,12 +110,11 @@ impl Requests {
         }
     }
 
-    /// Starts a capture. `flows` are those of the call that the parameters name.
+    /// Starts a capture, of the call that the parameters name if they do.
     pub(super) fn start_capture(
         &mut self,
         params: &CaptureParams,
-        call_ids: Vec<Vec<u8>>,
-        flows: Vec<FlowId>,
+        named: NamedCall,
         packets: mpsc::Sender<CaptureEvent>,
         answer: Answer<Result<CaptureStarted, Refusal>>,
     ) {
@@ -126,7 +125,7 @@ impl Requests {
         self.end_capture("replaced by another capture", 0);
         self.last_capture += 1;
         let id = self.last_capture;
-        let spec = capture_spec(id, params, call_ids, flows);
+        let spec = capture_spec(id, params, named);
         let started = CaptureStarted {
             id,
             max_packets: spec.max_packets,
@@ -314,8 +313,7 @@ fn busy() -> Refusal {
 fn capture_spec(
     id: u64,
     params: &CaptureParams,
-    call_ids: Vec<Vec<u8>>,
-    flows: Vec<FlowId>,
+    NamedCall { call_ids, flows }: NamedCall,
 ) -> CaptureSpec {
     let limit = |wanted: u64, most: u64| if wanted == 0 { most } else { wanted.min(most) };
     let small = |wanted: u32, most: u32| if wanted == 0 { most } else { wanted.min(most) };

@@ -1,10 +1,10 @@
 //! The kernel's sockets, and the choice between them and the rings.
 
+use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use tandem_call::{Path, SendError};
+use tandem_call::{Path, SendError, Share};
 use tandem_config::Config;
 use tandem_net::{BindError, KernelSocket, Rings, SIP_DSCP, Unreachable};
 
@@ -66,12 +66,24 @@ impl Sockets {
         Ok((Self { sockets, frames }, listeners))
     }
 
-    /// Their descriptors, in the order of [`Self::iter`].
-    pub(super) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.sockets.iter().map(|(_, socket)| socket.as_fd())
+    /// The same sockets for another worker.
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        let clone = |(path, socket): &(Path, KernelSocket)| Ok((*path, socket.try_clone()?));
+        Ok(Self {
+            sockets: self.sockets.iter().map(clone).collect::<io::Result<_>>()?,
+            frames: self.frames.clone(),
+        })
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Path, &KernelSocket)> {
+    /// Those that a worker reads: each worker some of them. Every worker sends by all of them.
+    pub(super) fn read_by(&self, share: Share) -> impl Iterator<Item = (Path, &KernelSocket)> {
+        let readers = share.shards.workers();
+        let is_ours = move |(at, _): &(u16, _)| at % readers == share.worker;
+        let ours = (0..).zip(self.iter()).filter(is_ours);
+        ours.map(|(_, socket)| socket)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (Path, &KernelSocket)> {
         self.sockets.iter().map(|(path, socket)| (*path, socket))
     }
 
