@@ -17,7 +17,8 @@ pub struct Kamailio {
 }
 
 impl Kamailio {
-    /// Starts a registrar at an address of the core namespace. Calls for the user `service` go to `pool`.
+    /// Starts a registrar at an address of the core namespace. Calls for the user `service` go to `pool`, those for
+    /// `service-5070` to its port 5070.
     ///
     /// # Errors
     /// When it does not listen in time.
@@ -86,6 +87,7 @@ request_route {{
     }}
     record_route();
     if ($rU == "service") {{ $ru = "sip:service@{pool}:5060"; t_relay(); exit; }}
+    if ($rU =~ "^service-[0-9]+$") {{ $ru = "sip:service@{pool}:" + $(rU{{s.select,1,-}}); t_relay(); exit; }}
     if (!lookup("location")) {{ sl_send_reply("404", "Not Found"); exit; }}
     t_on_failure("FLOW");
     t_relay();

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod baresip;
+pub mod browser;
 pub mod capture;
 pub mod cgroup;
 pub mod ctl;

@@ -2,8 +2,8 @@
 
 use std::fs::File;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -26,16 +26,34 @@ impl Process {
     /// # Errors
     /// When it does not start.
     pub fn start(name: impl Into<String>, mut command: Command, log: PathBuf) -> Result<Self> {
-        let name = name.into();
-        let file = File::options().create(true).append(true).open(&log);
-        let out = file.map_err(Failure::while_(format!("opening {}", log.display())))?;
+        let out = appended(&log)?;
         let err = out
             .try_clone()
             .map_err(Failure::while_("duplicating a log"))?;
+        command.stdin(Stdio::null()).stdout(out).stderr(err);
+        Self::spawn(name.into(), command, log)
+    }
+
+    /// The same for one that is talked to: its input and its output are the caller's, its errors are in `log`.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start_talking(
+        name: impl Into<String>,
+        mut command: Command,
+        log: PathBuf,
+    ) -> Result<(Self, ChildStdin, ChildStdout)> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.stderr(appended(&log)?);
+        let mut process = Self::spawn(name.into(), command, log)?;
+        match (process.child.stdin.take(), process.child.stdout.take()) {
+            (Some(input), Some(output)) => Ok((process, input, output)),
+            _ => Err(Failure::new(format!("{} has no pipes", process.name))),
+        }
+    }
+
+    fn spawn(name: String, mut command: Command, log: PathBuf) -> Result<Self> {
         let child = command
-            .stdin(Stdio::null())
-            .stdout(out)
-            .stderr(err)
             .process_group(0)
             .spawn()
             .map_err(Failure::while_(format!("starting {name} ({command:?})")))?;
@@ -139,6 +157,11 @@ impl Process {
         let from = all.len().saturating_sub(lines);
         all.get(from..).unwrap_or_default().join("\n")
     }
+}
+
+fn appended(log: &Path) -> Result<File> {
+    let file = File::options().create(true).append(true).open(log);
+    file.map_err(Failure::while_(format!("opening {}", log.display())))
 }
 
 impl Drop for Process {

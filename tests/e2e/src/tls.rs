@@ -83,6 +83,20 @@ impl Authority {
     }
 }
 
+impl Certificate {
+    /// The SHA-256 of its public key (SubjectPublicKeyInfo) in base64, by which a browser can be told to trust it.
+    ///
+    /// # Errors
+    /// With what `openssl` said.
+    pub fn key_digest(&self) -> Result<String> {
+        let script = "openssl x509 -in \"$0\" -noout -pubkey | openssl pkey -pubin -outform der \
+             | openssl dgst -sha256 -binary | openssl base64";
+        let mut command = Command::new("sh");
+        let text = run(command.args(["-c", script]).arg(&self.chain))?;
+        Ok(text.trim().to_owned())
+    }
+}
+
 fn openssl(folder: &Path, line: &str) -> Result<String> {
     let mut command = Command::new("openssl");
     run(command.current_dir(folder).args(line.split(' ')))
