@@ -127,8 +127,8 @@ enum ClientUse {
     Cancel,
     /// A request outside of calls; the server transaction that it came by.
     Passage(ServerId),
-    /// A BYE of our own.
-    Bye,
+    /// A BYE of our own. `again`: sent a second time, since the connection ended that it had gone by.
+    Bye { again: bool },
     /// A probe of this target.
     Probe(i64),
 }
@@ -222,7 +222,7 @@ impl Core {
                     destination,
                     closed,
                 });
-                self.unreachable(now, path, destination);
+                self.unreachable(now, path, destination, closed);
                 if closed {
                     self.connection_closed(path, destination);
                 }
@@ -381,18 +381,32 @@ impl Core {
         match self.clients.get(&id).copied() {
             Some(ClientUse::Invite(key)) => self.branch_failed(now, key, id, failure),
             Some(ClientUse::Relay(server)) => self.relay_failed(now, server),
-            Some(ClientUse::Bye) => self.counters.add(Counter::ByesUnanswered),
+            Some(ClientUse::Bye { .. }) => self.counters.add(Counter::ByesUnanswered),
             Some(ClientUse::Passage(server)) => self.passage_failed(now, server, id, failure),
             Some(ClientUse::Probe(target)) => self.probe_failed(now, target),
             Some(ClientUse::Late | ClientUse::LateRelay | ClientUse::Cancel) | None => {}
         }
     }
 
-    /// The network says that nobody is there: it concerns those requests that heard nothing yet.
-    fn unreachable(&mut self, now: Now, path: crate::io::Path, destination: std::net::SocketAddr) {
+    /// The network says that nobody is there, or that the connection is `closed`: it concerns those requests that
+    /// heard nothing yet. A BYE of ours may have been on its way, and nobody else would send it again.
+    fn unreachable(
+        &mut self,
+        now: Now,
+        path: crate::io::Path,
+        destination: std::net::SocketAddr,
+        closed: bool,
+    ) {
         for id in self.layer.silent_clients(|h| {
             h.path == path && (h.peer == destination || h.connect == Some(destination))
         }) {
+            if let Some(ClientUse::Bye { again }) = self.clients.get_mut(&id)
+                && closed
+                && !std::mem::replace(again, true)
+            {
+                self.layer.repeat(id);
+                continue;
+            }
             self.request_failed(now, id, Failure::Unreachable);
             self.layer.abort(id);
         }

@@ -96,6 +96,11 @@ impl Failed {
 }
 
 impl Trying {
+    /// As it was sent.
+    pub(crate) fn request(&self) -> Bytes {
+        self.request.clone()
+    }
+
     pub(crate) fn new(request: Bytes, settings: &Settings) -> Self {
         Self {
             request,

@@ -314,6 +314,20 @@ impl<H: Hop> Layer<H> {
         self.timers.set(Timer::B(id), now + self.settings.timeout());
     }
 
+    /// Sends a request (no INVITE) that got no answer once more, as it was: for a connection that has ended with
+    /// it on the way. Whoever did get it takes it for a repetition.
+    pub fn repeat(&mut self, id: ClientId) {
+        if let Some(entry) = self.clients.get(&id)
+            && let Client::Trying(state) = &entry.state
+        {
+            self.outputs.push_back(Output::Send {
+                hop: entry.hop,
+                bytes: state.request(),
+                again: true,
+            });
+        }
+    }
+
     /// Ends a client transaction at once, without a word. For a peer that the network says is
     /// not there.
     pub fn abort(&mut self, id: ClientId) {

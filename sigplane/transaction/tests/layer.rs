@@ -461,3 +461,23 @@ fn over_a_reliable_transport_nothing_is_repeated_and_nothing_lingers() {
     server.expire(ms(31_000));
     assert!(server.is_empty());
 }
+
+#[test]
+fn a_request_is_sent_once_more_as_it_was_while_it_has_no_answer() {
+    let mut layer = layer();
+    let request = bytes("BYE");
+    let id = layer.request(ms(0), b"b", Method::Other, Way(9), request.clone());
+    let _ = std::iter::from_fn(|| layer.output()).count();
+    layer.repeat(id);
+    let sent: Vec<_> = std::iter::from_fn(|| layer.output()).collect();
+    let again = Output::Send {
+        hop: Way(9),
+        bytes: request,
+        again: true,
+    };
+    assert_eq!(sent, [again]);
+    layer.response(ms(1), &client_key("b", Method::Other), 200, b"x");
+    let _ = std::iter::from_fn(|| layer.output()).count();
+    layer.repeat(id);
+    assert_eq!(layer.output(), None);
+}

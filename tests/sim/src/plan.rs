@@ -41,6 +41,8 @@ pub struct Weather {
     pub follow_redirects: bool,
     /// Whether the inside's Call-IDs are hidden.
     pub hides: bool,
+    /// How many workers share the calls in each of the proxy's lives, in turn.
+    pub workers: Vec<u16>,
 }
 
 impl Weather {
@@ -92,6 +94,13 @@ impl Weather {
             max_duration: Duration::from_secs(300),
             follow_redirects: rng.per_mille(500),
             hides: rng.per_mille(500),
+            workers: if rng.per_mille(400) {
+                vec![1]
+            } else {
+                (0..3)
+                    .map(|_| 1 + u16::try_from(rng.below(4)).unwrap_or(0))
+                    .collect()
+            },
         }
     }
 

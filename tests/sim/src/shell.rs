@@ -1,5 +1,5 @@
-//! The one room that makes the core's inputs, outputs and configuration: what the daemon's worker
-//! does, without sockets and files.
+//! The one room that makes the cores' inputs, outputs and configuration: what the daemon's workers
+//! do, without sockets, files and threads.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use tandem_call::{
     Core, CoreConfig, DispatcherConfig, GuardConfig, HidingConfig, Input, KeyRing, MediaConfig,
-    MessageLimits, NatConfig, Now, Output, Path, RealmConfig, RoutingConfig, SendError, Side,
-    StreamConfig, Tables,
+    MessageLimits, NatConfig, News, Now, Output, Path, RealmConfig, Registered, RoutingConfig,
+    SendError, ShardTable, Share, Side, StreamConfig, Tables, shard_of_key,
 };
-use tandem_link::{Command, DataplaneHello, FromDataplane};
+use tandem_link::{Command, Cookie, DataplaneHello, Event, FromDataplane};
 use tandem_policy::{AddressRow, Cdr, DispatcherRow, Transport};
 
 use crate::plan::Weather;
@@ -169,16 +169,33 @@ pub enum Wish {
         /// The message.
         bytes: Vec<u8>,
     },
-    /// This command given.
+    /// This command given. The number says the worker.
     Command(u64, Command),
+    /// This letter brought to another worker of this life.
+    Letter(u16, u8, Letter),
 }
+
+/// What one core has for another.
+#[derive(Clone, Debug)]
+pub enum Letter {
+    /// [`Output::Tell`].
+    News(News),
+    /// [`Output::Registered`].
+    Registered(Registered),
+}
+
+/// Where the worker stands in a command's number.
+const WORKER: u32 = 48;
 
 /// The proxy as a process: it may be down, and its journal outlives it.
 #[derive(Debug)]
 pub struct Proxy {
     config: CoreConfig,
     tables: Arc<Tables>,
-    core: Option<Core>,
+    /// One for each worker; none while it is down.
+    cores: Vec<Core>,
+    shards: ShardTable,
+    workers: Vec<u16>,
     lives: u8,
     /// By key: the record, while the call lives.
     pub journal: BTreeMap<u64, Vec<u8>>,
@@ -199,7 +216,9 @@ impl Proxy {
         Self {
             config: config(weather),
             tables: Arc::new(tables(weather)),
-            core: None,
+            cores: Vec::new(),
+            shards: ShardTable::deal(1),
+            workers: weather.workers.clone(),
             lives: 0,
             journal: BTreeMap::new(),
             keys: BTreeSet::new(),
@@ -212,20 +231,36 @@ impl Proxy {
     /// Whether it runs.
     #[must_use]
     pub const fn is_up(&self) -> bool {
-        self.core.is_some()
+        !self.cores.is_empty()
     }
 
-    /// Starts it: calls are taken up from the journal.
+    /// Starts it: calls are taken up from the journal, each by the worker that has its shard now.
     pub fn start(&mut self, now: Duration) -> Vec<Wish> {
+        let turn = usize::from(self.lives) % self.workers.len().max(1);
         self.lives += 1;
         self.dies_after = None;
-        let mut core = Core::new(self.config.clone(), [self.lives; 16]);
-        for (key, body) in self.journal.clone() {
-            if let Err(error) = core.restore(moment(now), key, &body) {
-                self.faults.push(format!("restore: {error}"));
+        self.shards = ShardTable::deal(self.workers.get(turn).copied().unwrap_or(1));
+        for worker in 0..self.shards.workers() {
+            let share = Share {
+                worker,
+                shards: self.shards,
+            };
+            let config = CoreConfig {
+                share,
+                ..self.config.clone()
+            };
+            let seed = u128::from(self.lives) << 16 | u128::from(worker);
+            let mut core = Core::new(config, seed.to_be_bytes());
+            for (key, body) in self.journal.clone() {
+                if !share.has(shard_of_key(key)) {
+                    continue;
+                }
+                if let Err(error) = core.restore(moment(now), key, &body) {
+                    self.faults.push(format!("restore: {error}"));
+                }
             }
+            self.cores.push(core);
         }
-        self.core = Some(core);
         self.drain()
     }
 
@@ -238,8 +273,10 @@ impl Proxy {
         bytes: &[u8],
     ) -> Vec<Wish> {
         let path = path(stream, source);
+        let worker = self.shards.route(bytes).unwrap_or(0);
         self.input(
             now,
+            worker,
             Input::Message {
                 path,
                 source,
@@ -253,8 +290,10 @@ impl Proxy {
     /// What went to a peer by a stream does not arrive: there was one, or there is none.
     pub fn unreachable(&mut self, now: Duration, peer: SocketAddr, was: bool) -> Vec<Wish> {
         let path = path(true, peer);
+        // The first one tells the others.
         self.input(
             now,
+            0,
             Input::Unreachable {
                 path,
                 destination: peer,
@@ -267,52 +306,98 @@ impl Proxy {
         )
     }
 
+    /// A letter of this life arrives.
+    pub fn letter(&mut self, now: Duration, to: u16, life: u8, letter: Letter) -> Vec<Wish> {
+        if life != self.lives {
+            return Vec::new();
+        }
+        let input = match letter {
+            Letter::News(news) => Input::Told(news),
+            Letter::Registered(registered) => Input::Registered(registered),
+        };
+        self.input(now, to, input)
+    }
+
     /// The database answers.
     pub fn tables(&mut self, now: Duration) -> Vec<Wish> {
-        self.input(now, Input::Tables(self.tables.clone()))
+        let tables = Arc::clone(&self.tables);
+        self.each(now, |_| Some(Input::Tables(Arc::clone(&tables))))
     }
 
     /// A session with the dataplane begins.
     pub fn dataplane_up(&mut self, now: Duration, hello: &DataplaneHello) -> Vec<Wish> {
-        self.input(now, Input::DataplaneUp(hello))
+        self.each(now, |_| Some(Input::DataplaneUp(hello)))
     }
 
     /// It ends.
     pub fn dataplane_down(&mut self, now: Duration) -> Vec<Wish> {
-        self.input(now, Input::DataplaneDown)
+        self.each(now, |_| Some(Input::DataplaneDown))
     }
 
-    /// The dataplane says something.
+    /// The dataplane says something to one of the workers.
     pub fn dataplane(&mut self, now: Duration, message: FromDataplane) -> Vec<Wish> {
-        self.input(now, Input::Dataplane(message))
+        let shards = self.shards;
+        let owner = |cookie: Cookie| shards.owner(shard_of_key(cookie.0));
+        let split = |seq: u64| {
+            let worker = u16::try_from(seq >> WORKER).unwrap_or(u16::MAX);
+            (worker, seq & ((1 << WORKER) - 1))
+        };
+        let (worker, message) = match message {
+            FromDataplane::Done { seq, result } => {
+                let (worker, seq) = split(seq);
+                (worker, FromDataplane::Done { seq, result })
+            }
+            FromDataplane::Flow { seq, report } => {
+                let (worker, seq) = split(seq);
+                // In a list of all flows there are those of others.
+                if owner(report.spec.cookie) != worker {
+                    return Vec::new();
+                }
+                (worker, FromDataplane::Flow { seq, report })
+            }
+            FromDataplane::Event(event) => {
+                let worker = match &event {
+                    Event::MediaTimeout { cookie, .. }
+                    | Event::MediaResumed { cookie, .. }
+                    | Event::Latched { cookie, .. } => owner(*cookie),
+                    Event::Captured { .. } | Event::CaptureEnded { .. } => 0,
+                };
+                (worker, FromDataplane::Event(event))
+            }
+            other => (0, other),
+        };
+        self.input(now, worker, Input::Dataplane(message))
     }
 
     /// Time has passed.
     pub fn timer(&mut self, now: Duration) -> Vec<Wish> {
-        self.input(now, Input::Timer)
+        self.each(now, |core| {
+            let is_due = core.next_timeout().is_some_and(|at| at <= now);
+            is_due.then_some(Input::Timer)
+        })
     }
 
     /// When [`Self::timer`] is wanted.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Duration> {
-        self.core.as_ref().and_then(Core::next_timeout)
+        self.cores.iter().filter_map(Core::next_timeout).min()
     }
 
     /// What is left that should not be: names and figures.
     #[must_use]
     pub fn leftovers(&self) -> Vec<String> {
-        let Some(core) = &self.core else {
+        if self.cores.is_empty() {
             return vec!["the proxy is down".into()];
-        };
-        let mut left: Vec<String> = core
-            .footprint()
-            .tables()
-            .filter(|(_, n)| *n > 0)
-            .map(|(name, n)| format!("{n} {name}"))
-            .collect();
-        let counted: u64 = core.dispatcher().map(|t| t.calls).sum();
-        if counted > 0 {
-            left.push(format!("{counted} calls at the targets"));
+        }
+        let mut left = Vec::new();
+        for core in &self.cores {
+            let tables = core.footprint();
+            let tables = tables.tables().filter(|(_, n)| *n > 0);
+            left.extend(tables.map(|(name, n)| format!("{n} {name}")));
+            let counted: u64 = core.dispatcher().map(|t| t.calls).sum();
+            if counted > 0 {
+                left.push(format!("{counted} calls at the targets"));
+            }
         }
         if self.counter("media_port_pairs_used") > 0 {
             left.push("media ports".into());
@@ -323,73 +408,107 @@ impl Proxy {
         left
     }
 
-    /// A counter.
+    /// A counter, of all workers.
     #[must_use]
     pub fn counter(&self, name: &str) -> u64 {
-        let counters = self.core.as_ref().into_iter().flat_map(Core::counters);
-        counters
-            .filter(|(n, _)| *n == name)
-            .map(|(_, v)| v)
-            .next()
-            .unwrap_or(0)
+        let counters = self.cores.iter().flat_map(Core::counters);
+        counters.filter(|(n, _)| *n == name).map(|(_, v)| v).sum()
     }
 
-    /// Every counter that moved.
+    /// Every counter that moved, of each worker.
     #[must_use]
     pub fn counters(&self) -> Vec<(&'static str, u64)> {
-        let counters = self.core.as_ref().into_iter().flat_map(Core::counters);
+        let counters = self.cores.iter().flat_map(Core::counters);
         counters.filter(|(_, v)| *v > 0).collect()
     }
 
-    fn input(&mut self, now: Duration, input: Input<'_>) -> Vec<Wish> {
-        let Some(core) = self.core.as_mut() else {
+    /// An input for one of the workers.
+    fn input(&mut self, now: Duration, worker: u16, input: Input<'_>) -> Vec<Wish> {
+        if self.cores.is_empty() {
             return Vec::new();
-        };
-        core.input(moment(now), input);
+        }
+        match self.cores.get_mut(usize::from(worker)) {
+            Some(core) => core.input(moment(now), input),
+            None => self.faults.push(format!("there is no worker {worker}")),
+        }
+        self.drain()
+    }
+
+    /// An input for each of them, or for some.
+    fn each<'a>(&mut self, now: Duration, input: impl Fn(&Core) -> Option<Input<'a>>) -> Vec<Wish> {
+        for core in &mut self.cores {
+            if let Some(input) = input(core) {
+                core.input(moment(now), input);
+            }
+        }
         self.drain()
     }
 
     fn drain(&mut self) -> Vec<Wish> {
         let mut wishes = Vec::new();
-        while let Some(output) = self.core.as_mut().and_then(Core::output) {
-            if let Some(left) = self.dies_after.as_mut() {
-                if *left == 0 {
-                    self.core = None;
-                    break;
+        let workers = self.shards.workers();
+        for worker in 0..workers {
+            while let Some(output) = self
+                .cores
+                .get_mut(usize::from(worker))
+                .and_then(Core::output)
+            {
+                if let Some(left) = self.dies_after.as_mut() {
+                    if *left == 0 {
+                        self.cores.clear();
+                        break;
+                    }
+                    *left -= 1;
                 }
-                *left -= 1;
-            }
-            match output {
-                Output::Send {
-                    path,
-                    local,
-                    destination,
-                    connect,
-                    existing: _,
-                    server_name: _,
-                    bytes,
-                } => wishes.push(Wish::Send {
-                    stream: matches!(path, Path::Stream(_)),
-                    local,
-                    to: destination,
-                    connect,
-                    bytes,
-                }),
-                Output::Command { seq, command } => wishes.push(Wish::Command(seq, command)),
-                Output::Journal { key, body, cdr } => self.record(key, body, cdr),
-                // There is one worker.
-                Output::Registered(_) => {}
-                // Nobody here has a name.
-                Output::Sight { .. } => {}
-                Output::Tell(news) => self.faults.push(format!("{news:?} was told to nobody")),
-                Output::Pardon(source) => self.faults.push(format!("{source} was pardoned")),
-                Output::Locate(errand) => self.faults.push(format!("{errand:?} was looked up")),
+                self.want(worker, output, &mut wishes);
             }
         }
         if self.dies_after.is_some() {
-            self.core = None;
+            self.cores.clear();
         }
         wishes
+    }
+
+    fn want(&mut self, worker: u16, output: Output, wishes: &mut Vec<Wish>) {
+        let life = self.lives;
+        let others = (0..self.shards.workers()).filter(|to| *to != worker);
+        match output {
+            Output::Send {
+                path,
+                local,
+                destination,
+                connect,
+                existing: _,
+                server_name: _,
+                bytes,
+            } => wishes.push(Wish::Send {
+                stream: matches!(path, Path::Stream(_)),
+                local,
+                to: destination,
+                connect,
+                bytes,
+            }),
+            Output::Command { seq, command } => {
+                let number = seq | u64::from(worker) << WORKER;
+                wishes.push(Wish::Command(number, command));
+            }
+            Output::Journal { key, body, cdr } => self.record(key, body, cdr),
+            Output::Registered(registered) => {
+                let letter = Letter::Registered(registered);
+                wishes.extend(others.map(|to| Wish::Letter(to, life, letter.clone())));
+            }
+            Output::Tell(news) if self.shards.workers() == 1 => {
+                self.faults.push(format!("{news:?} was told to nobody"));
+            }
+            Output::Tell(news) => {
+                let letter = Letter::News(news);
+                wishes.extend(others.map(|to| Wish::Letter(to, life, letter.clone())));
+            }
+            // Nobody here has a name.
+            Output::Sight { .. } => {}
+            Output::Pardon(source) => self.faults.push(format!("{source} was pardoned")),
+            Output::Locate(errand) => self.faults.push(format!("{errand:?} was looked up")),
+        }
     }
 
     fn record(&mut self, key: u64, body: Option<Vec<u8>>, cdr: Option<Box<Cdr>>) {

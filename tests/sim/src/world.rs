@@ -11,7 +11,7 @@ use crate::ledger::Ledger;
 use crate::plan::{CallerPlan, Weather};
 use crate::plane::{self, Plane};
 use crate::rng::Rng;
-use crate::shell::{CARRIERS, POOL, Proxy, STRANGER, TRUNK, Wish, at, ours};
+use crate::shell::{CARRIERS, Letter, POOL, Proxy, STRANGER, TRUNK, Wish, at, ours};
 use crate::text::{self, Text};
 use crate::trace::Trace;
 
@@ -19,6 +19,8 @@ use crate::trace::Trace;
 const END: Duration = Duration::from_secs(1_200);
 /// How often the dataplane looks for flows without media.
 const TICK: Duration = Duration::from_secs(10);
+/// How long a letter of one worker to another takes: long, for two threads.
+const LETTER: Duration = Duration::from_millis(3);
 
 #[allow(clippy::large_enum_variant, reason = "few of them live at a time")]
 enum Event {
@@ -44,6 +46,7 @@ enum Event {
     LinkDown(bool),
     LinkUp,
     Plane(u32, FromDataplane),
+    Letter(u16, u8, Letter),
     Tick,
     Break,
     Stranger,
@@ -227,6 +230,10 @@ impl World {
                     let wishes = self.proxy.dataplane(self.now, message);
                     self.carry_out(wishes);
                 }
+            }
+            Event::Letter(to, life, letter) => {
+                let wishes = self.proxy.letter(self.now, to, life, letter);
+                self.carry_out(wishes);
             }
             Event::Tick => self.tick(),
             Event::Break => self.break_one(),
@@ -445,6 +452,10 @@ impl World {
                     }
                 }
                 Wish::Command(seq, command) => self.command(seq, command),
+                // All take as long, so that they keep their order.
+                Wish::Letter(to, life, letter) => {
+                    self.at(self.now + LETTER, Event::Letter(to, life, letter));
+                }
             }
         }
         self.mourn();

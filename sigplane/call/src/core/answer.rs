@@ -130,8 +130,10 @@ impl Core {
                 Ok(body) => Some(body),
                 Err(refusal) => {
                     self.counters.add(Counter::AnswersRefused);
+                    // The caller is told, by the address of ours that it knows.
+                    let caller = self.calls.get(&key).map_or(hop, |c| c.record.caller.hop);
                     let answer = Answer::new(refusal.status, reason_of(&refusal))
-                        .with("Warning", &warning(&refusal, hop));
+                        .with("Warning", &warning(&refusal, caller));
                     return self.refuse_answer(now, key, client, hop, message, &answer);
                 }
             }

@@ -67,8 +67,9 @@ impl Core {
                 }
                 Err(refusal) => {
                     self.counters.add(Counter::CallsMediaRefused);
+                    let caller = self.calls.get(&key).map_or(hop, |c| c.record.caller.hop);
                     let answer = Answer::new(refusal.status, reason_of(&refusal))
-                        .with("Warning", &warning(&refusal, hop));
+                        .with("Warning", &warning(&refusal, caller));
                     self.reject(now, key, &answer, EndCause::Rejected);
                 }
             }

@@ -56,7 +56,7 @@ impl Core {
             hop,
             bytes.into(),
         );
-        self.clients.insert(id, ClientUse::Bye);
+        self.clients.insert(id, ClientUse::Bye { again: false });
         self.counters.add(Counter::ByesSent);
         self.flush();
     }

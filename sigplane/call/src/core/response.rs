@@ -50,7 +50,7 @@ impl Core {
             Some(ClientUse::Relay(server)) => self.relay_response(now, server, hop, message),
             Some(ClientUse::Passage(server)) => self.passage_response(now, server, message),
             Some(ClientUse::Probe(target)) => self.probe_answered(now, target, message.code()),
-            Some(ClientUse::Cancel | ClientUse::Bye) | None => {}
+            Some(ClientUse::Cancel | ClientUse::Bye { .. }) | None => {}
         }
     }
 

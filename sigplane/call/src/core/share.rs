@@ -182,7 +182,7 @@ impl Core {
                 destination,
                 closed,
             } => {
-                self.unreachable(now, path, destination);
+                self.unreachable(now, path, destination, closed);
                 if closed {
                     self.connection_closed(path, destination);
                 }

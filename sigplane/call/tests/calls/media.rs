@@ -278,7 +278,7 @@ fn sdp_that_cannot_be_anchored_is_refused() {
     );
     let no = world.sent_to(CARRIER).pop().unwrap();
     assert!(no.starts_with("SIP/2.0 4"), "{no}");
-    assert!(header(&no, "Warning").starts_with("399 "));
+    assert!(header(&no, "Warning").starts_with("399 198.51.100.1:5060 "));
     assert_eq!(world.cdrs.len(), 1);
     assert!(POOL.iter().all(|p| world.sent_to(p).is_empty()));
     let ack = invite("c1", "").replace("INVITE", "ACK");
@@ -300,6 +300,8 @@ fn an_answer_that_cannot_be_anchored_ends_the_call() {
     assert_eq!(starts, ["ACK", "BYE"]);
     let no = world.sent_to(CARRIER).pop().unwrap();
     assert!(no.starts_with("SIP/2.0 4"), "{no}");
+    // By the address of ours that the caller knows.
+    assert!(header(&no, "Warning").starts_with("399 198.51.100.1:5060 "));
     assert_eq!(world.counter("answers_refused"), 1);
     assert_eq!(world.cdrs.len(), 1);
     world.assert_clean();

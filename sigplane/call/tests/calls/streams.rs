@@ -1,6 +1,7 @@
 //! Calls over connections: TCP, TLS and WebSocket beside UDP.
 
 use tandem_call::{CoreConfig, Input, Path, SendError, Side, StreamConfig};
+use tandem_link::Event;
 use tandem_policy::Transport;
 
 use super::*;
@@ -99,6 +100,41 @@ fn a_call_comes_by_tcp_and_leaves_by_tls() {
     world.from_stream(TCP_OUTSIDE, CONNECTION, &ok);
     assert!(world.one_to(POOL_TLS).starts_with("SIP/2.0 200"));
     world.assert_clean();
+}
+
+#[test]
+fn a_bye_of_ours_that_went_with_its_connection_is_sent_once_more() {
+    let mut world = tls_pool();
+    let text = over_tcp(&invite("c1", &sdp("203.0.113.10", 40_000)));
+    world.from_stream(TCP_OUTSIDE, CONNECTION, &text);
+    let inside = world.sent_to(POOL_TLS).pop().unwrap();
+    let media = sdp("10.0.0.31", 20_000);
+    let ok = answer(&inside, POOL_TLS, "200 OK", "bob", "", &media);
+    world.from_stream(2, POOL_TLS, &ok);
+    world.sent.clear();
+    let (flow, cookie) = {
+        let flow = world.flows.values().next().unwrap();
+        (flow.id, flow.cookie)
+    };
+    world.event(Event::MediaTimeout { flow, cookie });
+    let bye = world.one_to(CONNECTION);
+    assert!(bye.starts_with("BYE"), "{bye}");
+    let mut closed = || {
+        world.sent.clear();
+        world.input(Input::Unreachable {
+            path: Path::Stream(TCP_OUTSIDE),
+            destination: CONNECTION.parse().unwrap(),
+            error: SendError::Closed,
+        });
+        world.sent_to(CONNECTION)
+    };
+    assert_eq!(
+        closed(),
+        std::slice::from_ref(&bye),
+        "the same to the letter"
+    );
+    assert!(closed().is_empty(), "once");
+    assert_eq!(world.counter("byes_unanswered"), 1);
 }
 
 #[test]

@@ -323,6 +323,7 @@ impl Agent {
             return;
         };
         let cseq = message.cseq().0;
+        let is_over = of.is_over();
         if of.accept.as_ref().is_some_and(|a| a.0 > cseq) {
             return;
         }
@@ -334,7 +335,8 @@ impl Agent {
         if std::mem::replace(&mut accept.3, true) {
             return;
         }
-        if accept.2 && message.body.is_empty() && !own {
+        // Behind a BYE that overtook it there is no media to speak of.
+        if accept.2 && message.body.is_empty() && !own && !is_over {
             c.ledger
                 .soft(call, format!("call {call}: the ACK has no answer"));
         }
