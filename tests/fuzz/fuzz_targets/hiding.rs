@@ -7,11 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use tandem_call::{
-    Core, CoreConfig, DispatcherConfig, GuardConfig, HidingConfig, Input, KeyRing, MediaConfig, MessageLimits, NatConfig,
-    Now, Opened, Output, Path, RealmConfig, RoutingConfig, Side, Tables,
-};
-use tandem_policy::DispatcherRow;
+use tandem_call::{Core, Input, KeyRing, Now, Opened, Output, Path};
+use tandem_fuzz::{config, tables};
 
 const CALL_ID: &[u8] = b"1-4711@10.0.0.11";
 
@@ -28,7 +25,7 @@ fuzz_target!(|bytes: &[u8]| {
 
     let mut core = Core::new(config(keys.clone()), [1; 16]);
     let now = Now { mono: Duration::from_secs(1), wall_ms: 1 };
-    core.input(now, Input::Tables(Arc::new(tables())));
+    core.input(now, Input::Tables(Arc::new(tables("10.0.0.20:5060"))));
     // Headers and a body of the fuzzer's choice, out and back.
     let from_inside = message("MESSAGE sip:100@10.0.0.1 SIP/2.0", "10.0.0.11:5060", CALL_ID, bytes);
     for sent in said(&mut core, now, 1, "10.0.0.11:5060", "10.0.0.1:5060", &from_inside) {
@@ -63,74 +60,4 @@ fn message(line: &str, me: &str, call_id: &[u8], rest: &[u8]) -> Vec<u8> {
          From: <sip:a@{me}>;tag=a\r\nTo: <sip:100@10.0.0.1>\r\nCSeq: 1 MESSAGE\r\nCall-ID: "
     );
     [head.as_bytes(), call_id, b"\r\n", rest].concat()
-}
-
-fn config(keys: KeyRing) -> CoreConfig {
-    let realm = |name: &str, side, sip: &str| RealmConfig {
-        name: name.into(),
-        side,
-        sip: vec![format!("{sip}:5060").parse().expect("an address")],
-        media: vec![sip.parse().expect("an address")],
-        media_ports: 30_000..=30_199,
-    };
-    CoreConfig {
-        node: 1,
-        share: tandem_call::Share::default(),
-        server: "tandem".into(),
-        realms: vec![
-            realm("outside", Side::External, "198.51.100.1"),
-            realm("inside", Side::Internal, "10.0.0.1"),
-        ],
-        kernel: vec![],
-        streams: vec![],
-        t1: Duration::from_millis(500),
-        timer_c: Duration::from_secs(185),
-        max_calls: 10,
-        limits: MessageLimits::default(),
-        routing: RoutingConfig {
-            pool_set: 1,
-            trunk_set: 100,
-            carrier_group: 1,
-            registrar_set: None,
-            follow_redirects: false,
-        },
-        dispatcher: DispatcherConfig {
-            probe_interval: Duration::ZERO,
-            probe_timeout: Duration::from_secs(4),
-            probe_failures: 3,
-            probe_successes: 3,
-            first_response: Duration::from_secs(2),
-        },
-        media: MediaConfig {
-            dscp: 46,
-            timeout: Duration::from_secs(60),
-            hold_timeout: Duration::from_secs(3600),
-            max_duration: Duration::ZERO,
-        },
-        nat: NatConfig::default(),
-        hiding: HidingConfig {
-            enabled: true,
-            keys: Some(keys),
-            hide_software: true,
-            strip_headers: vec!["X-*".into()],
-            domains: vec!["pbx.example".into()],
-        },
-        guard: GuardConfig::default(),
-    }
-}
-
-fn tables() -> Tables {
-    let row = |id, setid, at: &str| DispatcherRow {
-        id,
-        setid,
-        destination: format!("sip:{at}"),
-        flags: 0,
-        priority: 0,
-        attrs: String::new(),
-        description: String::new(),
-    };
-    Tables {
-        dispatcher: vec![row(1, 1, "10.0.0.11:5060"), row(2, 100, "203.0.113.50:5060")],
-        address: vec![],
-    }
 }

@@ -6,11 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use tandem_call::{
-    Core, CoreConfig, DispatcherConfig, GuardConfig, HidingConfig, Input, KeyRing, MediaConfig, MessageLimits, NatConfig,
-    Now, OpenedFlow, Output, Path, RealmConfig, RoutingConfig, Side, Tables,
-};
-use tandem_policy::DispatcherRow;
+use tandem_call::{Core, Input, KeyRing, Now, OpenedFlow, Output, Path};
+use tandem_fuzz::{config, tables};
 
 const AGENT: &str = "203.0.113.77:31234";
 const REGISTRAR: &str = "10.0.0.20:5060";
@@ -27,7 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(!matches!(opened, OpenedFlow::Ours(_)), "nobody but us makes a token");
     }
     let mut core = Core::new(config(keys), [1; 16]);
-    core.input(NOW, Input::Tables(Arc::new(tables())));
+    core.input(NOW, Input::Tables(Arc::new(tables(REGISTRAR))));
     let register = format!(
         "REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.168.1.5:5060;rport;branch=z9hG4bKa\r\n\
          Max-Forwards: 70\r\nFrom: <sip:bob@example.com>;tag=r\r\nTo: <sip:bob@example.com>\r\nCall-ID: r\r\n\
@@ -86,73 +83,4 @@ fn say(core: &mut Core, realm: u16, source: &str, bytes: &[u8]) -> Vec<(String, 
             _ => None,
         })
         .collect()
-}
-
-fn config(keys: KeyRing) -> CoreConfig {
-    let realm = |name: &str, side, sip: &str| RealmConfig {
-        name: name.into(),
-        side,
-        sip: vec![format!("{sip}:5060").parse().expect("an address")],
-        media: vec![sip.parse().expect("an address")],
-        media_ports: 30_000..=30_199,
-    };
-    CoreConfig {
-        node: 1,
-        server: "tandem".into(),
-        realms: vec![
-            realm("outside", Side::External, "198.51.100.1"),
-            realm("inside", Side::Internal, "10.0.0.1"),
-        ],
-        kernel: vec![],
-        streams: vec![],
-        t1: Duration::from_millis(500),
-        timer_c: Duration::from_secs(185),
-        max_calls: 10,
-        limits: MessageLimits::default(),
-        routing: RoutingConfig {
-            pool_set: 1,
-            trunk_set: 100,
-            carrier_group: 1,
-            registrar_set: Some(2),
-            follow_redirects: false,
-        },
-        dispatcher: DispatcherConfig {
-            probe_interval: Duration::ZERO,
-            probe_timeout: Duration::from_secs(4),
-            probe_failures: 3,
-            probe_successes: 3,
-            first_response: Duration::from_secs(2),
-        },
-        media: MediaConfig {
-            dscp: 46,
-            timeout: Duration::from_secs(60),
-            hold_timeout: Duration::from_secs(3600),
-            max_duration: Duration::ZERO,
-        },
-        nat: NatConfig::default(),
-        hiding: HidingConfig {
-            enabled: true,
-            keys: Some(keys),
-            hide_software: true,
-            strip_headers: vec!["X-*".into()],
-            domains: vec!["pbx.example".into()],
-        },
-        guard: GuardConfig::default(),
-    }
-}
-
-fn tables() -> Tables {
-    let row = |id, setid, at: &str| DispatcherRow {
-        id,
-        setid,
-        destination: format!("sip:{at}"),
-        flags: 0,
-        priority: 0,
-        attrs: String::new(),
-        description: String::new(),
-    };
-    Tables {
-        dispatcher: vec![row(1, 1, "10.0.0.11:5060"), row(2, 100, "203.0.113.50:5060"), row(3, 2, REGISTRAR)],
-        address: vec![],
-    }
 }

@@ -8,10 +8,12 @@ use tandem_sip::{EditList, Message, Name, NameAddr, RAck, Via, unfold, validate}
 
 fuzz_target!(|bytes: &[u8]| {
     let quick = tandem_wire::sip::call_id(bytes);
+    let is_new = tandem_wire::sip::is_new(bytes);
     let salvaged = Message::salvage(bytes).is_ok();
     let Ok(message) = Message::parse(bytes) else { return };
     assert!(salvaged, "what is whole can be salvaged");
     assert_eq!(quick.is_some(), message.call_id().is_some(), "the short cut and the index");
+    assert!(!is_new || message.status().is_none(), "a response begins nothing");
     let _ = (validate(&message), message.max_forwards(), message.content_type());
     for element in message.elements(Name::Via) {
         let _ = Via::parse(element);
