@@ -63,7 +63,13 @@ impl World {
 
     /// One whose pages register with a Kamailio inside.
     fn registered(name: &str) -> (Self, Kamailio) {
+        Self::with_timeout(name, Options::default().media_timeout)
+    }
+
+    /// The same, where calls without media end after so many seconds.
+    fn with_timeout(name: &str, media_timeout: u32) -> (Self, Kamailio) {
         let options = Options {
+            media_timeout,
             pool: vec![sip(POOL)],
             carriers: vec![],
             registrars: vec![sip(REGISTRAR)],
@@ -402,9 +408,11 @@ fn two_pages_call_each_other_and_write_to_each_other() {
     knows_nothing_of_the_inside(&bob);
 }
 
+/// The connection's end is not the call's: a page may be on its way to another network. Its silence is, and nobody can
+/// reach it any more.
 #[test]
-fn a_page_that_is_loaded_again_during_a_call_ends_it() {
-    let (world, _registrar) = World::registered("reload");
+fn the_call_of_a_page_that_is_loaded_again_ends_when_its_media_does_not_come_back() {
+    let (world, _registrar) = World::with_timeout("reload", 3);
     let page = world.page("alice", 7_000);
     let callee = world.callee(5_071);
     page.run(&format!("phone.call(\"{}\")", uri("service-5071")))
@@ -414,10 +422,27 @@ fn a_page_that_is_loaded_again_during_a_call_ends_it() {
     callee.expect("ACK", SOON).unwrap();
     page.sees("call Established").unwrap();
     page.reload().unwrap();
-    let bye = callee.expect("BYE", SOON).unwrap();
-    callee.answer(&bye, "200 OK", "").unwrap();
-    world.lab.wait_until_quiet(2, SOON).unwrap();
     world.wait_for("bindings_now", 0);
+    let bye = callee.expect("BYE", SOON).unwrap();
+    assert!(bye.0.text.contains("No media"), "{}", bye.0.text);
+    callee.answer(&bye, "200 OK", "").unwrap();
+    world
+        .lab
+        .wait_until_quiet(2, Duration::from_secs(60))
+        .unwrap();
+    let causes = world.lab.sql("SELECT cause FROM cdr").unwrap();
+    assert!(causes.contains("media-timeout"), "{causes}");
+    // Who calls it now is told that it is gone.
+    let phone = world.inside("late", 5_090);
+    let invite = phone.request(
+        "INVITE",
+        &uri("alice"),
+        &format!("<{}>", uri("alice")),
+        1,
+        "",
+    );
+    let answer = phone.ask(&invite, SOON).unwrap();
+    assert!((400..500).contains(&answer.code()), "{}", answer.text);
     page.close().unwrap();
 }
 
