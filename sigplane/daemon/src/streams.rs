@@ -6,7 +6,7 @@
 //! worker takes it for undeliverable.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -57,6 +57,9 @@ enum Order {
         worker: u16,
     },
     Reload,
+    /// A source is served no more for so long.
+    Block(IpAddr, Duration),
+    Unblock(IpAddr),
 }
 
 /// A SIP worker's end.
@@ -182,6 +185,18 @@ impl Handle {
         }
     }
 
+    /// Serves a source no more for so long; false when there is no room to say so.
+    pub(crate) fn block(&mut self, source: IpAddr, left: Duration) -> bool {
+        self.rung = true;
+        self.orders.try_send(Order::Block(source, left)).is_ok()
+    }
+
+    /// Serves a source again; false when there is no room to say so.
+    pub(crate) fn unblock(&mut self, source: IpAddr) -> bool {
+        self.rung = true;
+        self.orders.try_send(Order::Unblock(source)).is_ok()
+    }
+
     /// Wakes the thread, if there is something for it. At the end of each turn.
     pub(crate) fn flush(&mut self) {
         if std::mem::take(&mut self.rung) {
@@ -291,6 +306,14 @@ impl Server {
                     Ok(()) => tracing::info!("certificates read again"),
                     Err(error) => tracing::error!("{error}; the old certificates stay"),
                 },
+                Ok(Order::Block(source, left)) => {
+                    if !self.streams.block(self.origin.elapsed(), source, left) {
+                        tracing::warn!(
+                            "{source} is not kept from connecting: too many are blocked"
+                        );
+                    }
+                }
+                Ok(Order::Unblock(source)) => self.streams.unblock(source),
                 Err(_) => return,
             }
         }

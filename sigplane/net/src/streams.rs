@@ -3,6 +3,7 @@
 //! Rule of use: [`Streams::drive`] when the descriptor is readable or the timeout has come, and [`Streams::send`] for
 //! each message; after either, take [`Streams::event`] until there is none. ADR 4 says why it is made so.
 
+mod blocked;
 mod connection;
 mod counters;
 mod io;
@@ -16,7 +17,7 @@ mod web;
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,7 @@ pub use settings::{
     TlsClient, TlsFiles, TlsTrunk,
 };
 
+use blocked::Blocked;
 use connection::{Connection, End, Phase, Scratch, SendFault};
 use counters::{Count, Counters};
 use table::{FIRST, Table};
@@ -49,6 +51,7 @@ pub struct Streams {
     epoll: Epoll,
     listeners: Vec<Listener>,
     limits: StreamLimits,
+    blocked: Blocked,
     tls: Option<Arc<Tls>>,
     table: Table,
     events: VecDeque<StreamEvent>,
@@ -100,6 +103,7 @@ impl Streams {
             epoll,
             listeners: bound,
             limits,
+            blocked: Blocked::default(),
             tls,
             table: Table::new(),
             events: VecDeque::new(),
@@ -189,6 +193,27 @@ impl Streams {
         Ok(())
     }
 
+    /// Serves a source (an IPv4 address, an IPv6 /64) no more for so long: its connections are closed, and no others
+    /// accepted, whatever limits it is exempt from. False when so many are blocked that there is no room.
+    pub fn block(&mut self, now: Duration, address: IpAddr, left: Duration) -> bool {
+        let source = network::source(address);
+        if !self.blocked.insert(now, source, now.saturating_add(left)) {
+            return false;
+        }
+        let connections = self.table.iter();
+        let theirs = connections.filter(|(_, c)| network::source(c.peer.ip()) == source);
+        let theirs: Vec<u64> = theirs.map(|(id, _)| id).collect();
+        for id in theirs {
+            self.end(now, id, End::now(Count::Blocked));
+        }
+        true
+    }
+
+    /// Serves a source again.
+    pub fn unblock(&mut self, address: IpAddr) {
+        self.blocked.remove(network::source(address));
+    }
+
     /// Every counter.
     pub fn counters(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.counters.iter()
@@ -271,6 +296,10 @@ impl Streams {
             .iter()
             .any(|n| network::contains(*n, address));
         let source = (!trusted).then(|| network::source(address));
+        if self.blocked.has(now, network::source(address)) {
+            self.counters.add(Count::Blocked);
+            return socket::abort(&socket);
+        }
         if let Err(count) = self.table.admits(source, &self.limits) {
             self.counters.add(count);
             return socket::abort(&socket);

@@ -7,7 +7,8 @@
     reason = "a test"
 )]
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -226,6 +227,49 @@ fn scanners_guessers_and_those_whom_an_administrator_names_are_blocked_until_the
     }
     let said = ctl.run(&["blocked", "remove", "203.0.113.99"]).unwrap();
     assert_eq!(said, "203.0.113.99 was not blocked\n");
+}
+
+#[test]
+fn who_is_blocked_is_cut_off_and_cannot_connect() {
+    let lab = Lab::start(Options {
+        carriers: vec![],
+        probe_interval: 0,
+        more: format!(
+            "[[sip.listen]]\ntransport = \"tcp\"\nlisten = \"{OUTSIDE}:5060\"\nrealm = \"carrier\"\n"
+        ),
+        ..Options::default()
+    })
+    .unwrap();
+    let connect = || {
+        let connecting = || Ok(TcpStream::connect(sip(OUTSIDE)).unwrap());
+        let stream = lab.carrier.enter(connecting).unwrap();
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        stream
+    };
+    let asks = |stream: &mut TcpStream, number: usize| {
+        let request = options(number).replace("SIP/2.0/UDP", "SIP/2.0/TCP");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = [0; 2000];
+        stream
+            .read(&mut answer)
+            .map(|n| answer[..n].starts_with(b"SIP/2.0 200"))
+    };
+    let mut stream = connect();
+    assert!(asks(&mut stream, 1).unwrap());
+    let ctl = lab.ctl();
+    let caller = CALLER.to_string();
+    ctl.run(&["blocked", "add", &caller]).unwrap();
+    stream
+        .read(&mut [0; 1])
+        .expect_err("the connection is cut off");
+    // The kernel shakes hands before we see who it is.
+    connect().read(&mut [0; 1]).expect_err("no other is served");
+    assert_eq!(counter(&lab, "stream_blocked"), 2);
+    ctl.run(&["blocked", "remove", &caller]).unwrap();
+    wait::until("it is served again", SOON, || {
+        asks(&mut connect(), 2).ok().filter(|ok| *ok)
+    })
+    .unwrap();
 }
 
 /// Whether sipsak got its answer.

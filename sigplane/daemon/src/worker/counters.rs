@@ -61,7 +61,8 @@ counters! {
     SourcesUnblocked = "sources_unblocked",
     /// Blocks that had to go for others, since there were too many.
     BlocksDisplaced = "blocks_displaced",
-    /// Blocks that the dataplane did not take: what such sources send is dropped after it was read.
+    /// Blocks that the dataplane, or the thread of the connections, did not take: what such sources send is dropped
+    /// after it was read.
     BlocksNotInstalled = "blocks_not_installed",
     /// Calls in the journal that could not be taken up.
     CallsUnrestorable = "journal_calls_unrestorable",

@@ -149,6 +149,10 @@ impl Worker {
         let was = head.guard.unblock(now, source, &mut head.requests);
         self.core.input(self.clock.now(), Input::Unblock(source));
         self.others.send_all(|| ToWorker::Unblocked(source));
+        let streams = self.streams.as_mut();
+        if streams.is_some_and(|streams| !streams.unblock(source.prefix().0)) {
+            tracing::error!("{source} may not connect until its block is over: unblock it again");
+        }
         if was {
             self.counters.add(Count::SourcesUnblocked);
             tracing::info!("{source} is heard again");
@@ -174,6 +178,10 @@ impl Worker {
         let block = Input::Block { source, left };
         self.core.input(self.clock.now(), block);
         self.others.send_all(|| ToWorker::Blocked { source, left });
+        let streams = self.streams.as_mut();
+        if streams.is_some_and(|streams| !streams.block(source.prefix().0, left)) {
+            self.counters.add(Count::BlocksNotInstalled);
+        }
         if let Some(head) = self.head.as_mut().filter(|head| tell && head.guard.in_step) {
             head.requests.tell(command(source, left));
         }

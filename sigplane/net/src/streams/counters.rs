@@ -31,6 +31,8 @@ counters! {
     RefusedHalfOpen = "stream_refused_half_open",
     /// Connections refused at once: there are too many half-open ones from their source.
     RefusedHalfOpenSource = "stream_refused_half_open_source",
+    /// Connections refused at once, or closed: their source is blocked.
+    Blocked = "stream_blocked",
     /// Failures to accept: no descriptors or memory left, mostly. The listener rests for 100 ms.
     AcceptErrors = "stream_accept_errors",
     /// Connections that the peer closed.

@@ -72,6 +72,34 @@ fn a_slow_reader_is_closed_and_delays_nobody() {
 }
 
 #[test]
+fn who_is_blocked_loses_its_connections_and_gets_no_others() {
+    let server = Server::tcp();
+    let (bad, good) = ("127.0.0.66", "127.0.0.7");
+    let mut theirs = peer_from(bad, server.address(0));
+    theirs.write_all(request("bad", 0).as_bytes()).unwrap();
+    let (connection, _) = server.message();
+    let mut other = peer_from(good, server.address(0));
+    other.write_all(request("good", 0).as_bytes()).unwrap();
+    server.message();
+    assert!(server.ask(|streams, now| streams.block(*now, bad.parse().unwrap(), 300 * SECOND)));
+    let closed = server.event();
+    assert!(matches!(closed, StreamEvent::Closed { connection: c, .. } if c == connection));
+    let gone = |mut stream: std::net::TcpStream| {
+        let error = stream.read_to_end(&mut Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    };
+    gone(theirs);
+    gone(peer_from(bad, server.address(0)));
+    assert_eq!(server.counter("stream_blocked"), 2);
+    other.write_all(request("still", 0).as_bytes()).unwrap();
+    server.message();
+    server.ask(|streams, _| streams.unblock(bad.parse().unwrap()));
+    let mut again = peer_from(bad, server.address(0));
+    again.write_all(request("again", 0).as_bytes()).unwrap();
+    server.message();
+}
+
+#[test]
 fn a_peer_that_stops_reading_is_closed_after_a_while() {
     let server = Server::tcp();
     let mut slow = peer(server.address(0));

@@ -209,6 +209,29 @@ mod tests {
         assert_eq!(meter.entries.len(), 64, "memory stays");
     }
 
+    /// Those that send once go in turn: with a place that is full of them, one that comes again before as many others
+    /// came is still known.
+    #[test]
+    fn who_sends_again_in_time_is_not_forgotten_for_those_who_send_once() {
+        let limit = Limit {
+            events: 1,
+            window: WINDOW,
+        };
+        for others in 0..WAYS as u32 {
+            let mut meter = Meter::new(limit, WAYS, [3; 16]);
+            let now = Duration::from_secs(1);
+            // A full place, and turns that stand anywhere.
+            for n in 0..WAYS as u32 + others {
+                meter.count(now, source(1_000 + n));
+            }
+            assert!(!meter.count(now, source(1)));
+            for n in 0..WAYS as u32 - 1 {
+                assert!(!meter.count(now, source(2_000 + n)));
+            }
+            assert!(meter.count(now, source(1)), "{others}");
+        }
+    }
+
     proptest! {
         /// The exact sliding window is the judge.
         #[test]
