@@ -16,6 +16,7 @@ mod ask;
 mod core_config;
 mod database;
 mod disk;
+mod ephemeral;
 mod hiding;
 mod mailbox;
 mod resolver;

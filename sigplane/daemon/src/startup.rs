@@ -18,6 +18,7 @@ use crate::admin::{self, AdminError};
 use crate::core_config::core_config;
 use crate::database::{self, First};
 use crate::disk::Disk;
+use crate::ephemeral;
 use crate::hiding::{self, KeysError};
 use crate::mailbox::mailbox;
 use crate::resolver;
@@ -105,6 +106,7 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
     let config = Arc::new(config);
     let signals = SignalFd::with_flags(signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
     threads::check(&config.sip.cores)?;
+    ephemeral::check(&config);
     let lock = StateLock::take(&config.node.state_dir)?;
     let directory = config.node.state_dir.join("journal");
     let (journal, replay) = Journal::open(&directory, JournalOptions::default())?;
