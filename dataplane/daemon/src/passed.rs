@@ -9,6 +9,8 @@ pub(crate) enum Passed {
     Received {
         /// Index of the port that it came in on.
         port: u16,
+        /// How often it was relayed to ourselves so far.
+        passes: u8,
         packet: Mbuf,
     },
     /// Ready to be sent by this worker, who has a queue of the port.

@@ -200,7 +200,7 @@ impl Worker {
             self.control.waiting = true;
         }
         let verdict = with_frame(&mut packet, |frame| self.relay.decide(now, frame, look));
-        self.obey(verdict, packet, port, now);
+        self.obey(verdict, packet, now);
     }
 
     /// Packets that other threads passed on.
@@ -215,11 +215,15 @@ impl Worker {
                 done += 1;
                 match passed {
                     Passed::Transmit { port, packet } => self.send(port, packet, now),
-                    Passed::Received { port, mut packet } => {
+                    Passed::Received {
+                        port,
+                        passes,
+                        mut packet,
+                    } => {
                         let verdict = with_frame(&mut packet, |frame| {
-                            self.relay.received_by_hand_off(now, port, frame)
+                            self.relay.received_by_hand_off(now, port, passes, frame)
                         });
-                        self.obey(verdict, packet, port, now);
+                        self.obey(verdict, packet, now);
                     }
                 }
             }
@@ -228,7 +232,7 @@ impl Worker {
     }
 
     /// Does with a packet what the relay says; the relay has counted it.
-    fn obey(&mut self, verdict: Option<Verdict>, mut packet: Mbuf, port: u16, now: u64) {
+    fn obey(&mut self, verdict: Option<Verdict>, mut packet: Mbuf, now: u64) {
         match verdict.unwrap_or(Verdict::Drop) {
             Verdict::Transmit {
                 port, checksums, ..
@@ -238,7 +242,11 @@ impl Worker {
             }
             Verdict::Exception { realm } => self.exception.frame(realm, packet, now),
             Verdict::Sip(meta) => self.sip_received(&meta, &packet, now),
-            Verdict::HandOff { worker } => self.sender.hand_off(worker, port, packet),
+            Verdict::HandOff {
+                worker,
+                port,
+                passes,
+            } => self.sender.hand_off(worker, port, passes, packet),
             Verdict::Drop => drop(packet),
         }
     }

@@ -117,8 +117,13 @@ counters! {
     drop_no_route,
     /// Media whose next hop's Ethernet address is not known yet.
     drop_next_hop_unresolved,
-    /// Media whose destination is an address of our own.
+    /// Media that went from one flow pair of ours straight to another: two legs of calls that meet in a proxy inside,
+    /// which left the session descriptions as they were.
+    hairpinned,
+    /// Media whose destination is an address of our own, where no flow is.
     drop_destination_local,
+    /// Media that would go round in circles between flows of our own.
+    drop_hairpin_loop,
     /// Media longer than the outgoing port's MTU.
     drop_too_long,
     /// Times that a leg latched to a source that it did not have before.

@@ -17,9 +17,12 @@ use crate::hops::Hops;
 use crate::network::Networks;
 use crate::table::{FlowTable, Place};
 use crate::{ConfigError, Counters, Forwarding, Frame, RelayConfig, SipMeta, Verdict};
+use media::Relayed;
 
 /// Events kept for a worker that does not fetch them.
 const EVENTS: usize = 4096;
+/// How often a packet goes from one flow of ours to another: a call that was forwarded that often has other troubles.
+const PASSES: u8 = 4;
 
 /// One worker's relay. One input, then the worker drains [`Relay::event`] and
 /// [`Relay::needed_next_hop`]. Nothing is allocated on a packet's way. All times are nanoseconds of
@@ -95,19 +98,25 @@ impl Relay {
                 self.table.touch(place, leg);
             }
         }
-        Look { class, place }
+        Look { port, class, place }
     }
 
     /// The second half: what becomes of the frame that was looked at. No command may have come
     /// between the halves.
     pub fn decide(&mut self, now: u64, frame: &mut Frame<'_>, look: Look) -> Verdict {
-        self.classified(now, frame, &look, false)
+        self.classified(now, frame, &look, 0, false)
     }
 
-    /// A frame came from the worker that received it on `port`. Never handed off again.
-    pub fn received_by_hand_off(&mut self, now: u64, port: u16, frame: &mut Frame<'_>) -> Verdict {
+    /// A frame came from another worker, as [`Verdict::HandOff`] says. What is in it is this worker's.
+    pub fn received_by_hand_off(
+        &mut self,
+        now: u64,
+        port: u16,
+        passes: u8,
+        frame: &mut Frame<'_>,
+    ) -> Verdict {
         let look = self.look(port, frame.bytes());
-        self.classified(now, frame, &look, true)
+        self.classified(now, frame, &look, passes, true)
     }
 
     #[inline]
@@ -116,6 +125,7 @@ impl Relay {
         now: u64,
         frame: &mut Frame<'_>,
         look: &Look,
+        passes: u8,
         handed_off: bool,
     ) -> Verdict {
         let verdict = match &look.class {
@@ -125,9 +135,17 @@ impl Relay {
                     self.counters.taken_over += 1;
                 } else if owner != self.worker {
                     self.counters.handed_over += 1;
-                    return Verdict::HandOff { worker: owner };
+                    return Verdict::HandOff {
+                        worker: owner,
+                        port: look.port,
+                        passes,
+                    };
                 }
-                self.media(now, frame, datagram, look.place)
+                match self.media(now, frame, datagram, look.place) {
+                    Ok(Relayed::Out(verdict)) => Ok(verdict),
+                    Ok(Relayed::ToUs(port)) => return self.again(now, port, passes + 1, frame),
+                    Err(counter) => Err(counter),
+                }
             }
             Ok(Class::Sip(datagram)) => self.sip(now, frame, datagram),
             Ok(Class::Exception { realm, counter }) => {
@@ -143,6 +161,24 @@ impl Relay {
             counter.count(&mut self.counters);
             Verdict::Drop
         })
+    }
+
+    /// A frame that was relayed to an address of our own: it comes in again, if a flow is there.
+    #[cold]
+    fn again(&mut self, now: u64, port: u16, passes: u8, frame: &mut Frame<'_>) -> Verdict {
+        let look = self.look(port, frame.bytes());
+        let counter = match &look.class {
+            _ if passes > PASSES => Counter::of(|c| &mut c.drop_hairpin_loop),
+            Ok(Class::Media(datagram, _))
+                if look.place.is_some() || self.owner(datagram.local.port) != self.worker =>
+            {
+                self.counters.hairpinned += 1;
+                return self.classified(now, frame, &look, passes, false);
+            }
+            _ => Counter::of(|c| &mut c.drop_destination_local),
+        };
+        counter.count(&mut self.counters);
+        Verdict::Drop
     }
 
     #[inline]
@@ -230,6 +266,7 @@ impl Relay {
 /// What [`Relay::look`] found out about a frame.
 #[derive(Clone, Debug)]
 pub struct Look {
+    port: u16,
     class: Result<Class, Counter>,
     /// The flow pair and the leg of a media packet.
     place: Option<(Place, Leg)>,

@@ -82,6 +82,13 @@ impl Headers {
         self
     }
 
+    /// With whole checksums, whatever the port can do: the packet does not get there.
+    #[cold]
+    pub(crate) fn whole(mut self) -> Self {
+        self.offloads = TxOffloads::default();
+        self
+    }
+
     /// Bytes of the Ethernet and IP headers.
     #[inline]
     pub(crate) fn len(&self) -> usize {

@@ -29,6 +29,10 @@ pub enum Verdict {
     HandOff {
         /// Index of the worker.
         worker: u16,
+        /// Index of the port that it came in on, or would have if it were not ours itself.
+        port: u16,
+        /// How often it was ours itself so far.
+        passes: u8,
     },
     /// Drop it: a counter says why.
     Drop,

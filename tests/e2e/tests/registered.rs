@@ -154,12 +154,12 @@ fn phones_by_udp_tcp_and_tls_register_and_call_each_other_and_the_pool() {
 }
 
 #[test]
-fn two_phones_outside_call_each_other() {
+fn two_phones_outside_call_each_other_and_hear_each_other() {
     let world = world("two", "");
     let lab = &world.lab;
-    let says = wav::sweep(8_000, 4, 1);
-    let mut alice = Baresip::registered(lab, "alice", STRANGER, &says, "udp", "").unwrap();
-    let mut bob = Baresip::registered(lab, "bob", TRUNK, &says, "tcp", "").unwrap();
+    let (here, there) = (wav::sweep(8_000, 15, 1), wav::sweep(8_000, 15, 4));
+    let mut alice = Baresip::registered(lab, "alice", STRANGER, &here, "udp", "").unwrap();
+    let mut bob = Baresip::registered(lab, "bob", TRUNK, &there, "tcp", "").unwrap();
     alice.dial(lab, STRANGER, &uri("bob")).unwrap();
     alice.wait_for_call(SOON).unwrap();
     bob.wait_for_call(SOON).unwrap();
@@ -168,8 +168,20 @@ fn two_phones_outside_call_each_other() {
         2,
         "one on either side of the registrar"
     );
+    // The registrar leaves their descriptions alone: what the one half of the call sends inside is for the other half.
+    wait::pass(Duration::from_secs(6)).unwrap();
     alice.quit().unwrap();
     bob.wait_for_words("session closed", SOON).unwrap();
+    bob.quit().unwrap();
+    for (sent, heard, who) in [
+        (&here, bob.heard().unwrap(), "bob"),
+        (&there, alice.heard().unwrap(), "alice"),
+    ] {
+        let likeness = wav::compare(sent, &heard);
+        println!("{who} heard: {likeness:?}");
+        assert!(likeness.is_the_same(), "{who}: {likeness:?}");
+    }
+    assert!(world.counter("hairpinned") > 400);
     let quiet = || (world.counter("calls_now") == 0).then_some(());
     wait::until("the end of both calls", SOON, quiet).unwrap();
     // The challenged attempt, and both halves of the call.

@@ -89,8 +89,13 @@ impl Sender {
 
     /// Gives a received packet to the worker that owns its flow.
     #[inline]
-    pub(crate) fn hand_off(&mut self, worker: u16, port: u16, packet: Mbuf) {
-        if self.pass(worker, Passed::Received { port, packet }) {
+    pub(crate) fn hand_off(&mut self, worker: u16, port: u16, passes: u8, packet: Mbuf) {
+        let passed = Passed::Received {
+            port,
+            passes,
+            packet,
+        };
+        if self.pass(worker, passed) {
             self.counters.handed_off.add(1);
         }
     }

@@ -23,6 +23,15 @@ enum Content<'a> {
     Raw,
 }
 
+/// Where a packet that was relayed goes.
+#[derive(Debug)]
+pub(super) enum Relayed {
+    /// To the wire.
+    Out(Verdict),
+    /// To ourselves: as if it came in on this port.
+    ToUs(u16),
+}
+
 impl Relay {
     /// A datagram to a media port that this worker owns; an error is the counter of its drop.
     #[inline]
@@ -32,7 +41,7 @@ impl Relay {
         frame: &mut Frame<'_>,
         datagram: &Datagram,
         place: Option<(Place, Leg)>,
-    ) -> Result<Verdict, Counter> {
+    ) -> Result<Relayed, Counter> {
         let no_flow = Counter::of(|c| &mut c.drop_no_flow);
         let (place, leg) = place.ok_or(no_flow)?;
         let flow = self.table.get_mut(place).ok_or(no_flow)?;
@@ -105,8 +114,12 @@ impl Relay {
             ..address
         };
         let traffic_class = way.dscp << 2 | datagram.traffic_class & 0x03;
-        let headers = Headers::new(port, realm, neighbour, source, destination, traffic_class)
+        let to = neighbour.unwrap_or(port.mac());
+        let mut headers = Headers::new(port, realm, to, source, destination, traffic_class)
             .fragmentation(datagram.dont_fragment, &mut self.ids);
+        if neighbour.is_none() {
+            headers = headers.whole();
+        }
         if !headers.fits(datagram.end - datagram.udp) {
             return Err(Counter::of(|c| &mut c.drop_too_long));
         }
@@ -126,17 +139,21 @@ impl Relay {
 
         if is_rtcp {
             of_mut(&mut flow.rtcp_stats, leg).relayed(bytes);
-            self.counters.relayed_rtcp += 1;
         } else {
             of_mut(&mut flow.rtp_stats, leg).relayed(bytes);
         }
+        if neighbour.is_none() {
+            // It counts once, when it leaves.
+            return Ok(Relayed::ToUs(realm.port));
+        }
+        self.counters.relayed_rtcp += u64::from(is_rtcp);
         self.counters.relayed += 1;
         self.counters.relayed_bytes += bytes as u64;
-        Ok(Verdict::Transmit {
+        Ok(Relayed::Out(Verdict::Transmit {
             port: realm.port,
             checksums,
             flow: flow.id,
-        })
+        }))
     }
 }
 
@@ -178,7 +195,7 @@ fn latched(flow: &Flow, leg: Leg, rtcp: bool, source: Endpoint) -> Option<Event>
 }
 
 /// The next hop's Ethernet address, looked up again only when the destination or the snapshot is
-/// another than last time.
+/// another than last time; none for ourselves.
 #[inline]
 fn next_hop(
     now: u64,
@@ -188,10 +205,10 @@ fn next_hop(
     leg: Leg,
     apart: bool,
     destination: Endpoint,
-) -> Result<Mac, Counter> {
+) -> Result<Option<Mac>, Counter> {
     // What was not looked up yet is a position that no snapshot has.
     match forwarding.mac(*flow.hop(forwarding.generation(), leg, apart)) {
-        Some(mac) => Ok(mac),
+        Some(mac) => Ok(Some(mac)),
         None => look_up(now, flow, forwarding, hops, leg, apart, destination),
     }
 }
@@ -205,20 +222,20 @@ fn look_up(
     leg: Leg,
     apart: bool,
     destination: Endpoint,
-) -> Result<Mac, Counter> {
+) -> Result<Option<Mac>, Counter> {
     let realm = of(&flow.ways, leg).realm;
     let no_route = Counter::of(|c| &mut c.drop_no_route);
     match forwarding.next_hop(realm, destination.ip(), flow.hash(leg)) {
         NextHop::Resolved { index, neighbour } => {
             hops.used(now, realm, neighbour);
             *flow.hop(forwarding.generation(), leg, apart) = index;
-            forwarding.mac(index).ok_or(no_route)
+            forwarding.mac(index).map(Some).ok_or(no_route)
         }
         NextHop::Unresolved { neighbour } => {
             hops.missing(now, realm, neighbour);
             Err(Counter::of(|c| &mut c.drop_next_hop_unresolved))
         }
-        NextHop::Local => Err(Counter::of(|c| &mut c.drop_destination_local)),
+        NextHop::Local => Ok(None),
         NextHop::NoRoute => Err(no_route),
     }
 }

@@ -5,6 +5,8 @@ mod any_bytes;
 #[cfg(test)]
 mod commands;
 #[cfg(test)]
+mod hairpin;
+#[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod learning;

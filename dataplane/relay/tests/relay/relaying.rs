@@ -463,14 +463,19 @@ fn a_packet_on_the_wrong_worker_is_handed_to_its_owner() {
     owner.put(&spec());
     let packet = Packet::to_a(&rtp(1));
     let (verdict, bytes) = wrong.receive_as(0, &packet.bytes(), RxChecksums::default());
-    assert_eq!(verdict, Verdict::HandOff { worker: 1 });
+    let hand_off = Verdict::HandOff {
+        worker: 1,
+        port: 0,
+        passes: 0,
+    };
+    assert_eq!(verdict, hand_off);
     assert_eq!(bytes, packet.bytes());
     wrong.moved(&[("handed_over", 1)]);
 
     let mut buffer = vec![0; 2048];
     buffer[128..128 + bytes.len()].copy_from_slice(&bytes);
     let mut frame = Frame::new(&mut buffer, 128, bytes.len(), RxChecksums::default()).unwrap();
-    let verdict = owner.relay.received_by_hand_off(0, 0, &mut frame);
+    let verdict = owner.relay.received_by_hand_off(0, 0, 0, &mut frame);
     assert!(
         matches!(verdict, Verdict::Transmit { port: 1, .. }),
         "{verdict:?}"
@@ -486,7 +491,7 @@ fn a_packet_on_the_wrong_worker_is_handed_to_its_owner() {
     let mut frame = Frame::new(&mut buffer, 128, 0, RxChecksums::default()).unwrap();
     assert!(frame.is_empty());
     assert_eq!(
-        owner.relay.received_by_hand_off(0, 0, &mut frame),
+        owner.relay.received_by_hand_off(0, 0, 0, &mut frame),
         Verdict::Drop
     );
     owner.moved(&[("drop_eth_truncated", 1)]);
@@ -494,7 +499,7 @@ fn a_packet_on_the_wrong_worker_is_handed_to_its_owner() {
     let mut frame =
         Frame::new(&mut wrong.buffer, 128, bytes.len(), RxChecksums::default()).unwrap();
     assert_eq!(
-        wrong.relay.received_by_hand_off(0, 0, &mut frame),
+        wrong.relay.received_by_hand_off(0, 0, 0, &mut frame),
         Verdict::Drop
     );
     wrong.moved(&[("taken_over", 1), ("drop_no_flow", 1)]);
