@@ -176,6 +176,19 @@ mod tests {
     const MESSAGE: &[u8] = b"INVITE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP x;branch=z9hG4bK1\r\n\
         v: SIP/2.0/UDP y\r\nl: 3\r\nX-Odd:\r\n  folded\r\n\r\nabc-trailing";
 
+    /// Found by the fuzzer: a message with as many header fields as may be has more of them behind an edit.
+    #[test]
+    fn at_the_limit_of_header_fields_an_edit_goes_beyond_it() {
+        let fields = tandem_wire::sip::MAX_HEADERS;
+        let text = "INVITE sip:a@b SIP/2.0\r\n".to_owned() + &"X: y\r\n".repeat(fields) + "\r\n";
+        let message = Message::parse(text.as_bytes()).unwrap();
+        let mut list = EditList::new(&message);
+        list.set(Name::CallId, b"x");
+        let edited = String::from_utf8(list.apply().unwrap()).unwrap();
+        assert_eq!(edited.matches("X: y\r\n").count(), fields);
+        assert!(edited.contains("Call-ID: x\r\n"));
+    }
+
     fn edited(edit: impl Fn(&mut EditList<'_, '_>)) -> String {
         let message = Message::parse(MESSAGE).unwrap();
         let mut list = EditList::new(&message);

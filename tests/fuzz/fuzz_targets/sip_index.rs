@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tandem_sip::{EditList, Message, Name, NameAddr, RAck, Via, unfold, validate};
+use tandem_sip::{EditList, FramingError, Message, Name, NameAddr, RAck, Via, unfold, validate};
 
 fuzz_target!(|bytes: &[u8]| {
     let quick = tandem_wire::sip::call_id(bytes);
@@ -34,7 +34,16 @@ fuzz_target!(|bytes: &[u8]| {
         .set(Name::CallId, b"x")
         .body(b"new");
     let edited = edit.apply().expect("these edits never overlap");
-    let again = Message::parse(&edited).expect("an edited message is a message");
+    let again = match Message::parse(&edited) {
+        Ok(again) => again,
+        Err(FramingError::TooManyHeaders) => {
+            // Of three headers each may be one more than there was.
+            let fields = tandem_wire::sip::parse(bytes).expect("it was parsed").fields.len();
+            assert!(fields > tandem_wire::sip::MAX_HEADERS - 3, "{fields} header fields");
+            return;
+        }
+        Err(error) => panic!("an edited message is a message: {error:?}"),
+    };
     assert_eq!((again.call_id(), again.body()), (Some(&b"x"[..]), &b"new"[..]));
     assert_eq!(again.header(Name::From), message.header(Name::From));
     assert_eq!((again.method(), again.status()), (message.method(), message.status()));
