@@ -179,7 +179,7 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
     }
     for worker in &mut workers {
         // First the calls: the tables then find whose they are.
-        worker.restore(&replay.live);
+        worker.restore(&replay);
         if let Some(tables) = &tables {
             worker.tables(Arc::clone(tables));
         }

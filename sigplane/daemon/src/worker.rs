@@ -34,7 +34,7 @@ use tandem_config::Config;
 use tandem_link::{Command, DataplaneHello, FromDataplane};
 use tandem_net::Rings;
 use tandem_policy::locate::{Errand, Finding};
-use tandem_store::{Entry, Journal, LiveCall};
+use tandem_store::{Entry, Journal, LiveCall, Replay};
 
 use crate::ask::ToWorker;
 use crate::database;
@@ -208,10 +208,11 @@ impl Worker {
     }
 
     /// Takes up its calls of the journal. Before anything is served.
-    pub(crate) fn restore(&mut self, live: &[LiveCall]) {
+    pub(crate) fn restore(&mut self, replay: &Replay) {
+        self.core.given_out(replay.highest_key);
         let mut restored = 0;
         let ours = |call: &&LiveCall| self.share.has(shard_of_key(call.key));
-        let live: Vec<_> = live.iter().filter(ours).collect();
+        let live: Vec<_> = replay.live.iter().filter(ours).collect();
         for call in &live {
             match self.core.restore(self.clock.now(), call.key, &call.body) {
                 Ok(()) => restored += 1,

@@ -126,6 +126,8 @@ pub struct Replay {
     pub live: Vec<LiveCall>,
     /// Records read.
     pub records: u64,
+    /// The highest key of all records, those of ended calls included; 0 without any.
+    pub highest_key: u64,
     /// The torn tail, if there was one.
     pub cut: Option<Cut>,
 }
@@ -216,6 +218,7 @@ impl Journal {
         let mut replay = Replay {
             live: Vec::new(),
             records: 0,
+            highest_key: 0,
             cut: None,
         };
         let mut bodies: HashMap<u64, (u64, Vec<u8>)> = HashMap::new();
@@ -355,6 +358,7 @@ impl Journal {
             }
             self.last_sequence = record.sequence;
             replay.records += 1;
+            replay.highest_key = replay.highest_key.max(record.key);
             let place = Place {
                 segment: segment.first,
                 offset: at as u64,

@@ -251,6 +251,7 @@ impl Proxy {
             };
             let seed = u128::from(self.lives) << 16 | u128::from(worker);
             let mut core = Core::new(config, seed.to_be_bytes());
+            core.given_out(self.keys.last().copied().unwrap_or(0));
             for (key, body) in self.journal.clone() {
                 if !share.has(shard_of_key(key)) {
                     continue;

@@ -261,7 +261,9 @@ impl World {
         self.trace.note(self.now, || "the proxy dies".into());
         self.plane.up = false;
         self.connections.clear();
-        self.after(20, 3000, Event::Start);
+        // Sooner than the numbers of calls move on by themselves, at times.
+        let low = self.rng.pick(&[0, 20]).unwrap_or(20);
+        self.after(low, low + 150 * low, Event::Start);
     }
 
     fn link_down(&mut self, forgets: bool) {

@@ -38,6 +38,12 @@ impl std::fmt::Display for RestoreError {
 impl std::error::Error for RestoreError {}
 
 impl Core {
+    /// The highest number that calls of former lives had, ended ones included: new ones are above it. Before the
+    /// first input.
+    pub fn given_out(&mut self, highest_key: u64) {
+        self.keys.given_out(highest_key);
+    }
+
     /// Takes up a call, or a flow with a registered user agent, from the journal. Before the first input, and followed by draining
     /// [`Self::output`]: a call that was not answered yet ends here, with its CDR, and so does one
     /// whose ports are not to be had any more.

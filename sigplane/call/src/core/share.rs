@@ -93,12 +93,15 @@ pub(super) enum Item {
 pub(super) struct Keys {
     /// The last one of each shard, without the shard.
     last: Vec<u64>,
+    /// The last one of any shard in lives before.
+    before: u64,
 }
 
 impl Keys {
     pub(super) fn new() -> Self {
         Self {
             last: vec![0; usize::from(SHARDS)],
+            before: 0,
         }
     }
 
@@ -110,8 +113,14 @@ impl Keys {
         let Some(last) = self.last.get_mut(usize::from(shard)) else {
             return 0;
         };
-        *last = (wall_ms >> 4).max(*last + 1);
+        *last = (wall_ms >> 4).max(*last + 1).max(self.before + 1);
         *last * u64::from(SHARDS) + u64::from(shard)
+    }
+
+    /// A life before this one gave out this number, and none that is above it by its time. A process is there again
+    /// sooner than the time in a number moves on.
+    pub(super) fn given_out(&mut self, key: u64) {
+        self.before = self.before.max(key / u64::from(SHARDS));
     }
 
     /// A call with this number was there before.
@@ -247,6 +256,21 @@ mod tests {
         later.seen(second);
         assert!(later.next(0, 17) > second, "the clock was set back");
         assert_eq!(shard_of_key(later.next(wall_ms, 18)), 18);
+        // A life that begins in the very moment in which the other one ended.
+        let mut next = Keys::new();
+        next.given_out(second);
+        let fresh: Vec<u64> = [17, 17, 4_095]
+            .map(|shard| next.next(wall_ms, shard))
+            .into();
+        assert!(
+            fresh
+                .iter()
+                .all(|key| ![first, second, other].contains(key))
+        );
+        assert_eq!(
+            fresh.iter().map(|key| shard_of_key(*key)).max(),
+            Some(4_095)
+        );
     }
 
     #[test]

@@ -75,6 +75,7 @@ fn the_latest_state_of_each_call_comes_back() {
         Replay {
             live: vec![],
             records: 0,
+            highest_key: 0,
             cut: None
         }
     );
@@ -89,6 +90,7 @@ fn the_latest_state_of_each_call_comes_back() {
     let (mut journal, replay) = Journal::open(dir.path(), SMALL).unwrap();
     assert_eq!(live(&replay), [(1, b"one again".to_vec())]);
     assert_eq!((replay.records, replay.cut), (5, None));
+    assert_eq!(replay.highest_key, 3, "that of a call that has ended");
     assert_eq!((journal.last_sequence(), journal.pending_cdrs()), (last, 2));
     let found = JournalTail::new(dir.path(), 0).next(10).unwrap();
     assert_eq!(
