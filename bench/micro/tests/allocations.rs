@@ -1,0 +1,27 @@
+//! What a call asks of the allocator does not grow unseen: allocations are counted, and are the same on every machine.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+use std::process::Command;
+
+/// Allocations a call in the core; fewer are better, and then this goes down with them.
+const MOST: f64 = 230.0;
+/// Bytes of the journal a call.
+const MOST_JOURNALED: f64 = 1_400.0;
+
+#[test]
+fn a_call_takes_no_more_allocations_than_it_did() {
+    let mut bench = Command::new(env!("CARGO_BIN_EXE_tandem-bench-calls"));
+    let output = bench.args(["1000", "0"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    let before = |word: &str| -> f64 {
+        let (front, _) = text
+            .split_once(word)
+            .unwrap_or_else(|| panic!("no {word:?} in {text}"));
+        front.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    let (allocations, journaled) = (before(" allocations"), before(" bytes in"));
+    println!("{text}");
+    assert!(allocations <= MOST, "{text}");
+    assert!(journaled <= MOST_JOURNALED, "{text}");
+}
