@@ -175,6 +175,9 @@ pub struct Sip {
     pub workers: Option<u16>,
     /// `cores`: a CPU core for each of them; empty where the kernel decides.
     pub cores: Vec<u16>,
+    /// `coalesce` in microseconds, 0 to 10,000: a SIP worker that has just looked for messages looks again after
+    /// that at the earliest, so that it takes several at once. Default 1,000.
+    pub coalesce: Duration,
     /// `server`: the Server header of our own answers. Default `tandem`.
     pub server: String,
     /// `[[sip.kernel]]`: SIP sockets on the kernel's own stack, for a management network.

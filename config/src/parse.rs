@@ -437,6 +437,7 @@ fn sip<'d>(
         .and_then(|v| integer(report, v, "sip.workers", 1..=64));
     let core = |report: &mut Report<'_>, v: &_, key: &str| integer(report, v, key, 0..=1023u16);
     let cores = s.list(report, "cores", core).unwrap_or_default();
+    let coalesce = s.integer(report, "coalesce", 0..=10_000_u64, 1_000);
     let server = s.string(report, "server", "tandem");
     // It stands in a header line.
     if server.len() > 64 || !server.chars().all(|c| c.is_ascii_graphic() || c == ' ') {
@@ -459,6 +460,7 @@ fn sip<'d>(
         max_vias,
         workers,
         cores,
+        coalesce: Duration::from_micros(coalesce),
         server,
         kernel: Vec::new(),
         listen: Vec::new(),

@@ -52,6 +52,8 @@ pub(crate) use sockets::Way;
 
 /// Datagrams taken from one source in one turn, so that the others and the journal get theirs.
 const BATCH: usize = 128;
+/// A shorter sleep takes longer than it.
+const LEAST_REST: Duration = Duration::from_micros(50);
 /// Nor for longer: what came of the first of them waits until the last was read.
 const TURN: Duration = Duration::from_millis(2);
 
@@ -103,6 +105,8 @@ pub(crate) struct Worker {
     /// In the first worker.
     head: Option<Box<Head>>,
     stopping: bool,
+    /// When it last woke.
+    woke: Duration,
     buffer: Vec<u8>,
     /// Kept for its memory between two turns.
     entries: Vec<Entry>,
@@ -193,6 +197,7 @@ impl Worker {
             entries: Vec::new(),
             actions: Vec::new(),
             stopping: false,
+            woke: Duration::ZERO,
             others: Others::new(share.worker, mailboxes),
             config,
             core,
@@ -269,7 +274,9 @@ impl Worker {
                 self.drive_link();
                 self.carry_out();
             }
+            self.coalesce();
             let ready = self.wait();
+            self.woke = self.clock.mono();
             link_ready = ready.link;
             if ready.signal {
                 self.read_signals();
@@ -301,6 +308,16 @@ impl Worker {
         self.carry_out();
         if self.head.is_some() {
             self.others.stop();
+        }
+    }
+
+    /// Lets messages gather. Who writes to our rings sees that we do not sleep on their bell, and does not ring.
+    fn coalesce(&self) {
+        let due = self.woke + self.config.sip.coalesce;
+        let rest = due.saturating_sub(self.clock.mono());
+        // Less than the clock's slack would become more.
+        if rest > LEAST_REST {
+            std::thread::sleep(rest);
         }
     }
 
