@@ -1,7 +1,6 @@
 //! The control thread: serves the controller, gives its commands to the workers that own the
 //! flows, and brings their answers and events back. It never waits for any of them.
 
-use std::collections::HashMap;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -11,8 +10,8 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tandem_config::Config;
 use tandem_link::{
-    CaptureSpec, Command, CommandError, ControllerHello, DataplaneHello, FlowId, FromDataplane,
-    RealmInfo, RefusedReason, SlotTable, ToDataplane, VERSION,
+    CaptureSpec, Command, CommandError, ControllerHello, DataplaneHello, FromDataplane, RealmInfo,
+    RefusedReason, SlotTable, ToDataplane, VERSION,
 };
 use tandem_relay::Forwarding;
 use tokio::sync::mpsc::UnboundedSender;
@@ -88,8 +87,6 @@ pub(crate) struct State {
     /// Connections that have not said hello, and when they came.
     candidates: Vec<(Connection, u64)>,
     last_epoch: u32,
-    /// Which worker has a flow.
-    flows: HashMap<FlowId, u16>,
     blocked: Blocked,
     /// Snapshots given out.
     generation: u64,
@@ -105,7 +102,6 @@ impl State {
             session: None,
             candidates: Vec::new(),
             last_epoch: 0,
-            flows: HashMap::new(),
             blocked: Blocked::default(),
             generation: 0,
             snapshots: Vec::new(),
@@ -179,35 +175,14 @@ impl Control {
                 let Ok(report) = link.reports.pop() else {
                     break;
                 };
-                let done = self.take_report(worker, report, now);
+                let done = self.take_report(report, now);
                 self.settle(done);
             }
         }
     }
 
-    fn take_report(&mut self, worker: usize, report: FromWorker, now: u64) -> Result<(), Ended> {
+    fn take_report(&mut self, report: FromWorker, now: u64) -> Result<(), Ended> {
         match report {
-            FromWorker::Present {
-                flow,
-                present: true,
-            } => {
-                self.state
-                    .flows
-                    .insert(flow, u16::try_from(worker).unwrap_or(0));
-            }
-            FromWorker::Present {
-                flow,
-                present: false,
-            } => {
-                if self
-                    .state
-                    .flows
-                    .get(&flow)
-                    .is_some_and(|w| usize::from(*w) == worker)
-                {
-                    self.state.flows.remove(&flow);
-                }
-            }
             FromWorker::Done { tag, result } => {
                 if let Some(session) = self.session_of(tag) {
                     return session.answer(tag.seq, result, now);
@@ -242,10 +217,7 @@ impl Control {
 
     fn take_counts(&mut self, tag: Tag, counts: &RelayCounts, now: u64) -> Result<(), Ended> {
         let state = &mut self.state;
-        let gauges = [
-            ("flows", state.flows.len()),
-            ("blocked_sources", state.blocked.len()),
-        ];
+        let gauges = [("blocked_sources", state.blocked.len())];
         let Some(session) = state.session.as_mut().filter(|s| s.epoch == tag.epoch) else {
             return Ok(());
         };
@@ -350,7 +322,7 @@ impl Control {
             workers,
             slots: self.slots.clone(),
             realms: self.config.realms.iter().map(realm).collect(),
-            flows: self.state.flows.len() as u64,
+            flows: self.workers.iter().map(|w| w.counters.flows.value()).sum(),
         }
     }
 
@@ -392,41 +364,9 @@ impl Control {
         };
         let tag = Tag { epoch, seq };
         let orders: Vec<(usize, ToWorker)> = match &command {
-            Command::PutFlow(spec) => {
-                let owner = self.slots.owner(spec.a.port);
-                if self.slots.owner(spec.b.port) != owner {
-                    let error = CommandError::TwoOwners(spec.a.port, spec.b.port);
-                    return self.done(seq, Err(error), now);
-                }
-                let put = ToWorker::Put {
-                    tag,
-                    spec: spec.clone(),
-                };
-                let elsewhere = self.state.flows.get(&spec.id).filter(|w| **w != owner);
-                if let Some(worker) = elsewhere.copied() {
-                    let remove = ToWorker::Remove {
-                        tag: None,
-                        flow: spec.id,
-                    };
-                    self.command(worker.into(), remove);
-                }
-                vec![(owner.into(), put)]
-            }
-            Command::RemoveFlow(flow) => {
-                let remove = |worker: &u16| {
-                    (
-                        (*worker).into(),
-                        ToWorker::Remove {
-                            tag: Some(tag),
-                            flow: *flow,
-                        },
-                    )
-                };
-                match self.state.flows.get(flow) {
-                    Some(worker) => vec![remove(worker)],
-                    // It may be on its way: whoever has it answers.
-                    None => self.slots.workers().iter().map(remove).collect(),
-                }
+            // They go to the flow's owner, through its ring.
+            Command::PutFlow(_) | Command::RemoveFlow { .. } => {
+                return Err(Ended::Misplaced);
             }
             Command::ListFlows => {
                 let list = |worker: &u16| ((*worker).into(), ToWorker::List { tag });
@@ -469,7 +409,7 @@ impl Control {
             }
         };
         if let Some(session) = &mut self.state.session {
-            session.expect(seq, &command, orders.len());
+            session.expect(seq, orders.len());
         }
         for (worker, order) in orders {
             if !self.command(worker, order)
@@ -607,7 +547,7 @@ impl Control {
         }
         match &ended {
             Ended::Slow(_) => self.counters().controller_slow.add(1),
-            Ended::Protocol(_) => self.counters().controller_protocol.add(1),
+            Ended::Protocol(_) | Ended::Misplaced => self.counters().controller_protocol.add(1),
             Ended::Closed | Ended::System(_) => {}
         }
         self.end_session();

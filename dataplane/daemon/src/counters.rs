@@ -17,6 +17,11 @@ impl Counter {
         );
     }
 
+    /// Makes it this; by its one writer only. For gauges.
+    pub(crate) fn set(&self, n: u64) {
+        self.0.store(n, Ordering::Relaxed);
+    }
+
     /// Its value.
     pub(crate) fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -83,6 +88,10 @@ counters! {
         sip_not_sent,
         /// Times that the controller's ring had to be emptied since its content made no sense.
         sip_ring_corrupt,
+        /// Commands on flows that the controller gave.
+        flow_commands,
+        /// Flow pairs that are installed now.
+        flows,
         /// Packets that could not be made since no buffer was free: dropped.
         no_buffer,
         /// Events and answers without room on the way to the control thread: dropped.
@@ -131,7 +140,7 @@ counters! {
         controller_slow,
         /// Controllers that sent what is no message.
         controller_protocol,
-        /// Commands received.
+        /// Commands received, but for those on flows.
         commands,
         /// Commands that no worker had room for.
         commands_overloaded,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tandem_dpdk::{Mbuf, Mempool};
-use tandem_shm::{Consumer, Doorbell, PayloadBuffer, payload_buffer};
+use tandem_shm::{Consumer, Doorbell, PayloadBuffer, Record, payload_buffer};
 use tracing::debug;
 
 use crate::counters::ExceptionCounters;
@@ -96,7 +96,7 @@ impl Exception {
     fn feed_sip(&mut self, kernel: &mut KernelSip, buffer: &mut PayloadBuffer) -> usize {
         let mut done = 0;
         for ring in &mut self.sip {
-            while let Ok(Some((meta, length))) = ring.pop(buffer) {
+            while let Ok(Some((Record::Datagram(meta), length))) = ring.pop(buffer) {
                 done += 1;
                 let payload = buffer.get(..length).unwrap_or_default();
                 match kernel.send(&meta, payload) {

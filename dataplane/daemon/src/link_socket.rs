@@ -114,6 +114,8 @@ pub(crate) enum Ended {
     Slow(usize),
     #[error("it sent what is no message: {0}")]
     Protocol(#[from] DecodeError),
+    #[error("it sent a command on a flow by the socket, which belongs into a ring")]
+    Misplaced,
     #[error("{0}")]
     System(#[from] io::Error),
 }

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use tandem_link::{CommandError, Event, FlowId, FlowReport, FlowSpec};
+use tandem_link::{CommandError, Event, FlowReport};
 use tandem_relay::Forwarding;
 use tandem_wire::sip::ShardTable;
 
@@ -25,10 +25,6 @@ pub(crate) struct Tag {
 )]
 #[derive(Debug)]
 pub(crate) enum ToWorker {
-    /// Install or change a flow.
-    Put { tag: Tag, spec: FlowSpec },
-    /// Take a flow away. Without a tag nobody waits for the answer.
-    Remove { tag: Option<Tag>, flow: FlowId },
     /// Report every flow.
     List { tag: Tag },
     /// Report the relay's counters in the box.
@@ -63,8 +59,6 @@ pub(crate) enum FromWorker {
         tag: Tag,
         result: Result<(), CommandError>,
     },
-    /// Whether the worker has this flow, after a command changed it.
-    Present { flow: FlowId, present: bool },
     /// A flow, as a part of the answer to a command.
     Flow { tag: Tag, report: FlowReport },
     /// The relay's counters; also the end of the command.

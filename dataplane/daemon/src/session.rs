@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tandem_link::{CaptureSpec, Command, CommandError, Event, FromDataplane};
+use tandem_link::{CaptureSpec, CommandError, Event, FromDataplane};
 
 use crate::capture::Captured;
 use crate::link_socket::{Connection, Ended};
@@ -21,8 +21,6 @@ pub(crate) struct Session {
 struct Pending {
     /// Workers that have not answered.
     left: usize,
-    /// For a command to several workers of which one has what it asks for: one success is enough.
-    any: bool,
     result: Option<Result<(), CommandError>>,
 }
 
@@ -38,13 +36,11 @@ impl Session {
     }
 
     /// Notes that `workers` have been given the command.
-    pub(crate) fn expect(&mut self, seq: u64, command: &Command, workers: usize) {
-        let any = matches!(command, Command::RemoveFlow(_));
+    pub(crate) fn expect(&mut self, seq: u64, workers: usize) {
         self.pending.insert(
             seq,
             Pending {
                 left: workers,
-                any,
                 result: None,
             },
         );
@@ -63,7 +59,6 @@ impl Session {
         pending.left = pending.left.saturating_sub(1);
         pending.result = Some(match (pending.result.take(), result) {
             (None, result) => result,
-            (Some(Ok(())), _) | (_, Ok(())) if pending.any => Ok(()),
             (Some(Err(error)), _) | (_, Err(error)) => Err(error),
             (Some(Ok(())), Ok(())) => Ok(()),
         });

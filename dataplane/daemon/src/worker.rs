@@ -3,6 +3,7 @@
 //! doorbells of those who sleep.
 
 mod exception;
+mod flows;
 mod orders;
 mod sender;
 mod sip;

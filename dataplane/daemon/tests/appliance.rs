@@ -101,10 +101,7 @@ fn media_crosses_in_both_directions_over_ipv4_and_ipv6() {
         let call = Call::new(&lab, id, &format!("{x}{dot}"), &format!("{y}{dot}"));
         controller.ok(Command::PutFlow(call.spec.clone()));
         call.talk(&mut controller, 50);
-        let report = controller
-            .ok(Command::RemoveFlow(FlowId(id)))
-            .flows
-            .remove(0);
+        let report = controller.ok(Command::remove(&call.spec)).flows.remove(0);
         assert_eq!(report.a.latched, Some(call.x.local_addr().unwrap()));
         assert_eq!(report.b.latched, Some(call.y.local_addr().unwrap()));
         assert!(
@@ -184,12 +181,25 @@ fn commands_that_cannot_be_carried_out_say_why() {
     spec.a.realm = 9;
     let (result, _) = controller.command(Command::PutFlow(spec));
     assert_eq!(result, Err(CommandError::NoSuchRealm(9)));
-    let (result, _) = controller.command(Command::RemoveFlow(FlowId(5)));
+    let nobody = Command::RemoveFlow {
+        flow: FlowId(5),
+        port: 30_000,
+    };
+    let (result, _) = controller.command(nobody);
     assert_eq!(result, Err(CommandError::NoSuchFlow));
-    // Moved to ports of the other worker: it is there once.
+    // Told to the other worker.
+    let put = |spec: &FlowSpec| {
+        encode(&ToDataplane::Command {
+            seq: 99,
+            command: Command::PutFlow(spec.clone()),
+        })
+    };
+    let (result, _) = controller.flow_command_to(1, &put(&call.spec));
+    assert_eq!(result, Err(CommandError::NotOwner(30_000, 0)));
+    // Moved to other ports of the same worker: it is there once.
     controller.ok(Command::PutFlow(call.spec.clone()));
     let mut moved = call.spec.clone();
-    (moved.a.port, moved.b.port) = (30002, 30002);
+    (moved.a.port, moved.b.port) = (30_004, 30_004);
     controller.ok(Command::PutFlow(moved.clone()));
     let flows = controller.ok(Command::ListFlows).flows;
     assert_eq!(
@@ -197,8 +207,38 @@ fn commands_that_cannot_be_carried_out_say_why() {
             .iter()
             .map(|f| (&f.spec, f.worker))
             .collect::<Vec<_>>(),
-        [(&moved, 1)]
+        [(&moved, 0)]
     );
+    assert_eq!(
+        (
+            controller.counter("flows"),
+            controller.counter("flow_commands")
+        ),
+        (1, 6)
+    );
+    // What is no command on a flow is counted, and what comes behind it is done.
+    let list = encode(&ToDataplane::Command {
+        seq: 1,
+        command: Command::ListFlows,
+    });
+    for nonsense in [&b"nonsense"[..], &list] {
+        let producer = &mut controller.ends[0].producer;
+        producer.push_message(nonsense).unwrap();
+    }
+    controller.ok(Command::PutFlow(moved));
+    assert_eq!(controller.counter("sip_ring_corrupt"), 2);
+}
+
+#[test]
+fn a_flow_command_by_the_socket_ends_the_session() {
+    let mut lab = Lab::new(&Options::default());
+    lab.start();
+    let call = Call::new(&lab, 1, "10.1.0.", "10.2.0.");
+    let mut controller = Controller::connect(&lab.link_socket());
+    controller.by_socket(Command::PutFlow(call.spec.clone()));
+    assert_eq!(controller.next(), None);
+    let mut next = Controller::connect(&lab.link_socket());
+    assert_eq!(next.counter("controller_protocol"), 1);
 }
 
 #[test]

@@ -7,6 +7,9 @@ use thiserror::Error;
 /// captured jumbo frame.
 pub const MAX_MESSAGE: usize = 64 * 1024;
 
+/// The most bytes of a message that goes through the rings: a flow's report, with every number at its longest.
+pub const FLOW_MESSAGE: usize = 1024;
+
 /// Why a message could not be read. The peer is at fault: it speaks another version, or is not
 /// the other plane.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -30,6 +33,13 @@ pub fn encode<T: Serialize>(message: &T) -> Vec<u8> {
     postcard::to_allocvec(message).unwrap_or_default()
 }
 
+/// Encodes a message into `room` without allocating. None if it is too small, as [`FLOW_MESSAGE`] never is for
+/// what goes through the rings.
+#[must_use]
+pub fn encode_into<'a, T: Serialize>(message: &T, room: &'a mut [u8]) -> Option<&'a [u8]> {
+    postcard::to_slice(message, room).ok().map(|bytes| &*bytes)
+}
+
 /// Decodes a message.
 ///
 /// # Errors
@@ -50,16 +60,84 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Command, FlowId, FromDataplane, ToDataplane};
+    use crate::{
+        Command, Cookie, DirectionStats, FlowId, FlowKind, FlowReport, FlowSpec, FromDataplane,
+        LegSpec, LegStats, ToDataplane,
+    };
     use proptest::prelude::*;
+    use std::net::SocketAddr;
 
     #[test]
     fn a_message_comes_back_as_it_went() {
         let message = ToDataplane::Command {
             seq: 7,
-            command: Command::RemoveFlow(FlowId(9)),
+            command: Command::RemoveFlow {
+                flow: FlowId(9),
+                port: 30_000,
+            },
         };
         assert_eq!(decode(&encode(&message)), Ok(message));
+    }
+
+    #[test]
+    fn the_longest_messages_of_the_rings_have_room() {
+        let address = SocketAddr::from(([0xFFFF; 8], u16::MAX));
+        let leg = LegSpec {
+            realm: u16::MAX,
+            local: address.ip(),
+            port: u16::MAX,
+            remote: Some(address),
+            remote_rtcp: Some(address),
+            latched: Some(address),
+            latched_rtcp: Some(address),
+            learn: u32::MAX,
+            dscp: u8::MAX,
+        };
+        let direction = DirectionStats {
+            packets: u64::MAX,
+            bytes: u64::MAX,
+            lost: u64::MAX,
+            reordered: u64::MAX,
+            jitter: u32::MAX,
+            wrong_source: u64::MAX,
+            last_seen_ms: Some(u64::MAX),
+        };
+        let stats = LegStats {
+            rtp: direction,
+            rtcp: direction,
+            latched: Some(address),
+            latched_rtcp: Some(address),
+        };
+        let report = FlowReport {
+            spec: FlowSpec {
+                id: FlowId(u64::MAX),
+                cookie: Cookie(u64::MAX),
+                kind: FlowKind::Raw,
+                a: leg.clone(),
+                b: leg,
+                timeout_s: u32::MAX,
+            },
+            worker: u16::MAX,
+            a: stats,
+            b: stats,
+            idle: true,
+        };
+        let seq = u64::MAX;
+        let command = ToDataplane::Command {
+            seq,
+            command: Command::PutFlow(report.spec.clone()),
+        };
+        let mut room = [0; FLOW_MESSAGE];
+        assert_eq!(
+            encode_into(&command, &mut room).map(<[u8]>::len),
+            Some(encode(&command).len())
+        );
+        let report = FromDataplane::Flow { seq, report };
+        assert_eq!(
+            encode_into(&report, &mut room).map(<[u8]>::to_vec),
+            Some(encode(&report))
+        );
+        assert_eq!(encode_into(&report, &mut [0; 64]), None);
     }
 
     #[test]

@@ -10,6 +10,9 @@
 //! [`FromDataplane::Flow`] or [`FromDataplane::Counters`] messages), and
 //! [`FromDataplane::Event`]s come at any time.
 //!
+//! Commands on flows and their answers go through the rings instead, as messages between the datagrams:
+//! to the worker that owns the flow, and ahead of the SIP that tells a peer of it.
+//!
 //! The types are plain values; sockets, rings and clocks live in the shells around this crate.
 #![forbid(unsafe_code)]
 
@@ -18,7 +21,7 @@ mod flow;
 mod message;
 mod slot;
 
-pub use codec::{DecodeError, MAX_MESSAGE, decode, encode};
+pub use codec::{DecodeError, FLOW_MESSAGE, MAX_MESSAGE, decode, encode, encode_into};
 pub use flow::{
     Cookie, DirectionStats, FlowId, FlowKind, FlowReport, FlowSpec, Leg, LegSpec, LegStats,
 };

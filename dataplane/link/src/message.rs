@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::{Cookie, FlowId, FlowReport, FlowSpec, Leg, SlotTable};
 
 /// The link's version. Both ends refuse any other: they are updated together, in one image.
-pub const VERSION: u16 = 3;
+pub const VERSION: u16 = 4;
 
 /// From the controller to the dataplane.
 #[allow(
@@ -49,10 +49,16 @@ pub struct ControllerHello {
 )]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
-    /// Install a flow pair, or bring an existing one to this specification.
+    /// Install a flow pair, or bring an existing one to this specification: its ports may change, but not
+    /// their owner. Through the rings ([`Self::port`]).
     PutFlow(FlowSpec),
-    /// Take a flow pair away; its last report precedes `Done`.
-    RemoveFlow(FlowId),
+    /// Take a flow pair away; its last report precedes `Done`. Through the rings ([`Self::port`]).
+    RemoveFlow {
+        /// Its name.
+        flow: FlowId,
+        /// A local port of either leg: whose it is.
+        port: u16,
+    },
     /// Report every flow pair.
     ListFlows,
     /// Report every named counter.
@@ -74,6 +80,29 @@ pub enum Command {
     Unblock(IpAddr),
     /// Report every blocked source.
     ListBlocked,
+}
+
+impl Command {
+    /// Takes this flow pair away.
+    #[must_use]
+    pub const fn remove(spec: &FlowSpec) -> Self {
+        Self::RemoveFlow {
+            flow: spec.id,
+            port: spec.a.port,
+        }
+    }
+
+    /// The local port whose owner ([`SlotTable::owner`]) is to be told. Such a command goes to that worker as a
+    /// message in the controller's ring, ahead of the datagrams that follow, and its answer comes back by the
+    /// ring; the doorbell is not rung for it. None for what the socket takes.
+    #[must_use]
+    pub const fn port(&self) -> Option<u16> {
+        match self {
+            Self::PutFlow(spec) => Some(spec.a.port),
+            Self::RemoveFlow { port, .. } => Some(*port),
+            _ => None,
+        }
+    }
 }
 
 /// What to capture, and how much of it at most.
@@ -237,6 +266,9 @@ pub enum CommandError {
     /// The two legs' ports belong to different workers.
     #[error("ports {0} and {1} belong to different workers")]
     TwoOwners(u16, u16),
+    /// A leg's port belongs to another worker than the one that was told.
+    #[error("port {0} belongs to worker {1}")]
+    NotOwner(u16, u16),
     /// A port is another flow's.
     #[error("port {0} is in use by flow {1}")]
     PortInUse(u16, u64),

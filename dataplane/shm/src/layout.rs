@@ -19,9 +19,9 @@
 /// The first word: `TANDEMSH`.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"TANDEMSH");
 /// The layout's version. Any other is refused.
-pub(crate) const VERSION: u64 = 2;
+pub(crate) const VERSION: u64 = 3;
 
-/// Smallest size of one ring's data, in bytes: room for one record of the longest payload.
+/// Smallest size of one ring's data, in bytes: room for one record of the longest payload, and for messages.
 pub const MIN_RING_BYTES: u32 = 128 * 1024;
 /// Largest size of one ring's data, in bytes.
 pub const MAX_RING_BYTES: u32 = 64 * 1024 * 1024;

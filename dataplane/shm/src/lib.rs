@@ -1,4 +1,5 @@
-//! The packet rings between the planes: SIP datagrams in shared memory.
+//! The packet rings between the planes: SIP datagrams in shared memory, and what has to keep its place among
+//! them.
 //!
 //! The dataplane makes one [`Session`] for each controller that connects: a sealed memfd with two
 //! single-producer, single-consumer rings (one in each direction) between each worker of the dataplane
@@ -23,6 +24,10 @@
 //! [`Consumer::awake`] after. The producer's [`Producer::flush`], once per burst, rings the bell
 //! only for a reader that sleeps.
 //!
+//! **Messages.** A record is a datagram or a message of the link. A message is read behind the datagrams that were
+//! pushed before it and ahead of those behind it. Datagrams leave some of the ring free for messages, so that a
+//! flood of the ones does not shut the others out.
+//!
 //! Records have variable length, in 8-byte words, and wrap at the ring's end. Fixed slots would
 //! have to be as long as the longest datagram (64 KiB) for messages of which most have less than
 //! 1.5 KiB; copying in words costs the same either way, since the memory is reached by atomic
@@ -37,6 +42,6 @@ mod session;
 
 pub use doorbell::Doorbell;
 pub use layout::{MAX_READERS, MAX_RING_BYTES, MAX_WORKERS, MIN_RING_BYTES};
-pub use record::{DatagramMeta, MAX_PAYLOAD, PayloadBuffer, payload_buffer};
+pub use record::{DatagramMeta, MAX_PAYLOAD, PayloadBuffer, Record, payload_buffer};
 pub use ring::{Consumer, PopError, Producer, PushError};
 pub use session::{End, Reader, Session, ShmError, attach};

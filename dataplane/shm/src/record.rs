@@ -1,4 +1,4 @@
-//! A record: a header of seven words, then the payload in words.
+//! A record: a header of seven words, then the payload in words. It is a datagram, or a message of the link.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -29,6 +29,15 @@ pub struct DatagramMeta {
     pub timestamp_ns: u64,
 }
 
+/// What a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// A datagram that came in or leaves.
+    Datagram(DatagramMeta),
+    /// What the planes say to each other, encoded; it keeps its place among the datagrams.
+    Message,
+}
+
 /// Words of a record's header.
 pub(crate) const HEADER_WORDS: usize = 7;
 
@@ -39,7 +48,7 @@ const MARK: u32 = 0x5A9D_C3E1;
 /// A header that checked out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
-    pub(crate) meta: DatagramMeta,
+    pub(crate) record: Record,
     /// At most [`MAX_PAYLOAD`].
     pub(crate) length: usize,
 }
@@ -50,13 +59,19 @@ pub(crate) fn payload_words(length: usize) -> usize {
 }
 
 /// Encodes the header of a record that starts at `position`.
-pub(crate) fn encode(position: u64, meta: &DatagramMeta, length: u32) -> [u64; HEADER_WORDS] {
+pub(crate) fn encode(position: u64, record: &Record, length: u32) -> [u64; HEADER_WORDS] {
+    let first = u64::from(length) | u64::from(mark(position)) << 32;
+    let meta = match record {
+        Record::Datagram(meta) => meta,
+        // No family, which no datagram has.
+        Record::Message => return [first, 0, 0, 0, 0, 0, 0],
+    };
     let (source, family) = address(meta.source.ip());
     let (destination, family_too) = address(meta.destination.ip());
     let ports = u64::from(meta.source.port()) << 16 | u64::from(meta.destination.port()) << 32;
     let families = u64::from(family) << 56 | u64::from(family_too) << 60;
     [
-        u64::from(length) | u64::from(mark(position)) << 32,
+        first,
         meta.timestamp_ns,
         u64::from(meta.realm) | ports | u64::from(meta.dscp & 63) << 48 | families,
         source[0],
@@ -73,6 +88,10 @@ pub(crate) fn decode(position: u64, words: &[u64; HEADER_WORDS]) -> Option<Heade
     if (first >> 32) as u32 != mark(position) || length > MAX_PAYLOAD {
         return None;
     }
+    if packed == 0 {
+        let record = Record::Message;
+        return Some(Header { record, length });
+    }
     let port = |shift: u32| ((packed >> shift) & 0xFFFF) as u16;
     let source = SocketAddr::new(ip([s0, s1], (packed >> 56) & 0xF)?, port(16));
     let destination = SocketAddr::new(ip([d0, d1], (packed >> 60) & 0xF)?, port(32));
@@ -83,7 +102,8 @@ pub(crate) fn decode(position: u64, words: &[u64; HEADER_WORDS]) -> Option<Heade
         dscp: ((packed >> 48) & 63) as u8,
         timestamp_ns,
     };
-    (source.is_ipv4() == destination.is_ipv4()).then_some(Header { meta, length })
+    let record = Record::Datagram(meta);
+    (source.is_ipv4() == destination.is_ipv4()).then_some(Header { record, length })
 }
 
 fn mark(position: u64) -> u32 {
@@ -150,9 +170,11 @@ mod tests {
         fn a_header_comes_back_as_it_went(
             meta in metas(), length in 0..=MAX_PAYLOAD, position: u64
         ) {
-            let words = encode(position, &meta, length as u32);
-            prop_assert_eq!(decode(position, &words), Some(Header { meta, length }));
-            prop_assert_eq!(decode(position.wrapping_add(1), &words), None);
+            for record in [Record::Datagram(meta), Record::Message] {
+                let words = encode(position, &record, length as u32);
+                prop_assert_eq!(decode(position, &words), Some(Header { record, length }));
+                prop_assert_eq!(decode(position.wrapping_add(1), &words), None);
+            }
         }
 
         #[test]

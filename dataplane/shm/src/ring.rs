@@ -8,7 +8,10 @@ use thiserror::Error;
 use crate::doorbell::Doorbell;
 use crate::layout::{DATA, DROPPED, EPOCH_WORD, HEAD, SLEEPING, Shape, TAIL, Way};
 use crate::memory::Mapping;
-use crate::record::{self, DatagramMeta, HEADER_WORDS, MAX_PAYLOAD, payload_words};
+use crate::record::{self, DatagramMeta, HEADER_WORDS, MAX_PAYLOAD, Record, payload_words};
+
+/// Words that datagrams leave free for messages: some dozens of them.
+const FOR_MESSAGES: u64 = 1024;
 
 /// Why a datagram was not put into the ring. It is lost; the caller counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -45,7 +48,7 @@ pub struct Producer {
     /// Where the reader was when last looked at.
     head: u64,
     dropped: u64,
-    /// Since the last flush.
+    /// A datagram, since the last flush.
     pushed: bool,
     doorbell: Option<Doorbell>,
 }
@@ -66,11 +69,47 @@ impl Producer {
         }
     }
 
-    /// Puts a datagram into the ring; the reader may take it at once. Never waits.
+    /// Puts a datagram into the ring; the reader may take it at once. Never waits. A part of the ring stays free
+    /// for messages.
     ///
     /// # Errors
     /// The datagram was not taken, and why.
     pub fn push(&mut self, meta: &DatagramMeta, payload: &[u8]) -> Result<(), PushError> {
+        let put = self.put(&Record::Datagram(*meta), payload, FOR_MESSAGES);
+        match put {
+            Ok(()) => self.pushed = true,
+            Err(PushError::Full) => {
+                self.dropped += 1;
+                self.ring.store(DROPPED, self.dropped, Ordering::Relaxed);
+            }
+            Err(_) => {}
+        }
+        put
+    }
+
+    /// Puts a message into the ring. It stays in its place between the datagrams. The bell is not rung for it:
+    /// a reader that sleeps finds it when it wakes.
+    ///
+    /// # Errors
+    /// The message was not taken, and why. It may be given again.
+    pub fn push_message(&mut self, message: &[u8]) -> Result<(), PushError> {
+        self.put(&Record::Message, message, 0)
+    }
+
+    /// Whether there is room for messages of so many bytes in all, and some more.
+    pub fn has_room(&mut self, messages: usize, bytes: usize) -> bool {
+        let needed = (messages * (HEADER_WORDS + 1) + payload_words(bytes)) as u64;
+        self.room_for(needed)
+    }
+
+    fn room_for(&mut self, needed: u64) -> bool {
+        if self.room() < needed {
+            self.head = self.ring.load(HEAD, Ordering::Acquire);
+        }
+        self.room() >= needed
+    }
+
+    fn put(&mut self, record: &Record, payload: &[u8], spare: u64) -> Result<(), PushError> {
         if self.ring.is_fenced() {
             return Err(PushError::Fenced);
         }
@@ -79,15 +118,10 @@ impl Producer {
             return Err(PushError::TooLong);
         }
         let needed = (HEADER_WORDS + payload_words(payload.len())) as u64;
-        if self.room() < needed {
-            self.head = self.ring.load(HEAD, Ordering::Acquire);
-            if self.room() < needed {
-                self.dropped += 1;
-                self.ring.store(DROPPED, self.dropped, Ordering::Relaxed);
-                return Err(PushError::Full);
-            }
+        if !self.room_for(needed + spare) {
+            return Err(PushError::Full);
         }
-        for (n, word) in (0u64..).zip(record::encode(self.tail, meta, length)) {
+        for (n, word) in (0u64..).zip(record::encode(self.tail, record, length)) {
             self.ring.write(self.tail.wrapping_add(n), word);
         }
         let start = self.tail.wrapping_add(HEADER_WORDS as u64);
@@ -102,21 +136,17 @@ impl Producer {
         self.tail = self.tail.wrapping_add(needed);
         // The record appears whole or not at all.
         self.ring.store(TAIL, self.tail, Ordering::Release);
-        self.pushed = true;
         Ok(())
     }
 
     /// Whether less than half of the ring is free: what can wait, or come again, is better left out.
     pub fn is_crowded(&mut self) -> bool {
         let half = self.ring.capacity() / 2;
-        if self.room() < half {
-            self.head = self.ring.load(HEAD, Ordering::Acquire);
-        }
-        self.room() < half
+        !self.room_for(half)
     }
 
     /// To be called after a burst of pushes, or in every turn of a poll loop: rings the doorbell if
-    /// something was pushed since the last call and the reader sleeps.
+    /// a datagram was pushed since the last call and the reader sleeps.
     pub fn flush(&mut self) {
         if !std::mem::take(&mut self.pushed) {
             return;
@@ -168,7 +198,7 @@ impl Consumer {
         }
     }
 
-    /// Takes the next datagram: its payload is in the first bytes of `buffer`, as many as the
+    /// Takes the next record: its payload is in the first bytes of `buffer`, as many as the
     /// returned length says. `None` when the ring is empty.
     ///
     /// # Errors
@@ -176,7 +206,7 @@ impl Consumer {
     pub fn pop(
         &mut self,
         buffer: &mut [u8; MAX_PAYLOAD],
-    ) -> Result<Option<(DatagramMeta, usize)>, PopError> {
+    ) -> Result<Option<(Record, usize)>, PopError> {
         if self.ring.is_fenced() {
             return Err(PopError::Fenced);
         }
@@ -206,7 +236,7 @@ impl Consumer {
         }
         self.head = self.head.wrapping_add(whole);
         self.ring.store(HEAD, self.head, Ordering::Release);
-        Ok(Some((header.meta, header.length)))
+        Ok(Some((header.record, header.length)))
     }
 
     /// Whether there is nothing to take now.

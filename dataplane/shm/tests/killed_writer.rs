@@ -14,7 +14,9 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::process::{Child, Command, Stdio};
 
-use tandem_shm::{DatagramMeta, MIN_RING_BYTES, PushError, Session, attach, payload_buffer};
+use tandem_shm::{
+    DatagramMeta, MIN_RING_BYTES, PushError, Record, Session, attach, payload_buffer,
+};
 
 /// The parent's process id and its descriptor of the memory, for the child.
 const MEMORY: &str = "TANDEM_SHM_TEST_MEMORY";
@@ -36,7 +38,10 @@ fn a_killed_writer_leaves_no_torn_record() {
         let mut expected = 0;
         while expected <= kill_after {
             match consumer.pop(&mut buffer).unwrap() {
-                Some((meta, length)) => check(&mut expected, meta, &buffer[..length]),
+                Some((Record::Datagram(meta), length)) => {
+                    check(&mut expected, meta, &buffer[..length]);
+                }
+                Some((Record::Message, _)) => panic!("nobody sent a message"),
                 None => assert!(
                     writer.try_wait().unwrap().is_none(),
                     "the writer died early"
@@ -45,7 +50,7 @@ fn a_killed_writer_leaves_no_torn_record() {
         }
         writer.kill().unwrap();
         writer.wait().unwrap();
-        while let Some((meta, length)) = consumer.pop(&mut buffer).unwrap() {
+        while let Some((Record::Datagram(meta), length)) = consumer.pop(&mut buffer).unwrap() {
             check(&mut expected, meta, &buffer[..length]);
         }
         assert_eq!(consumer.corrupt(), 0);

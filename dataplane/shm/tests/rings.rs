@@ -17,11 +17,13 @@ use std::os::unix::fs::FileExt;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use proptest::prelude::*;
 use tandem_shm::{
-    DatagramMeta, Doorbell, End, MAX_PAYLOAD, MIN_RING_BYTES, PopError, PushError, Reader, Session,
-    ShmError, attach, payload_buffer,
+    DatagramMeta, Doorbell, End, MAX_PAYLOAD, MIN_RING_BYTES, PopError, PushError, Reader, Record,
+    Session, ShmError, attach, payload_buffer,
 };
 
 const EPOCH: u32 = 7;
+/// Bytes that datagrams leave free.
+const FOR_MESSAGES: usize = 8 * 1024;
 
 struct Pair {
     session: Session,
@@ -61,6 +63,10 @@ fn meta(n: u64) -> DatagramMeta {
     }
 }
 
+fn datagram(n: u64) -> Record {
+    Record::Datagram(meta(n))
+}
+
 #[test]
 fn datagrams_cross_in_both_directions_and_by_worker() {
     let mut p = pair(2);
@@ -70,13 +76,13 @@ fn datagrams_cross_in_both_directions_and_by_worker() {
     assert_eq!(p.controller[0].consumer.pop(&mut buffer), Ok(None));
     assert_eq!(
         p.controller[1].consumer.pop(&mut buffer),
-        Ok(Some((meta(1), 6)))
+        Ok(Some((datagram(1), 6)))
     );
     assert_eq!(&buffer[..6], b"INVITE");
     assert_eq!(p.dataplane[1].consumer.pop(&mut buffer), Ok(None));
     assert_eq!(
         p.dataplane[0].consumer.pop(&mut buffer),
-        Ok(Some((meta(2), 7)))
+        Ok(Some((datagram(2), 7)))
     );
     assert_eq!(&buffer[..7], b"SIP/2.0");
 }
@@ -89,7 +95,10 @@ fn a_full_ring_refuses_counts_and_goes_on_when_read() {
     while p.dataplane[0].producer.push(&meta(taken), &[0x55; 1000]) == Ok(()) {
         taken += 1;
     }
-    assert_eq!(taken, u64::from(MIN_RING_BYTES) / (7 * 8 + 1000));
+    assert_eq!(
+        taken,
+        (u64::from(MIN_RING_BYTES) - FOR_MESSAGES as u64) / (7 * 8 + 1000)
+    );
     assert_eq!(
         p.dataplane[0].producer.push(&meta(0), &[0; 1000]),
         Err(PushError::Full)
@@ -98,9 +107,37 @@ fn a_full_ring_refuses_counts_and_goes_on_when_read() {
     assert_eq!(p.controller[0].consumer.dropped_by_producer(), 2);
     assert_eq!(
         p.controller[0].consumer.pop(&mut buffer),
-        Ok(Some((meta(0), 1000)))
+        Ok(Some((datagram(0), 1000)))
     );
     assert_eq!(p.dataplane[0].producer.push(&meta(9), &[0; 1000]), Ok(()));
+}
+
+#[test]
+fn datagrams_leave_room_for_messages_which_keep_their_place() {
+    let mut p = pair(1);
+    let mut buffer = payload_buffer();
+    let producer = &mut p.controller[0].producer;
+    producer.push(&meta(0), b"before").unwrap();
+    producer.push_message(b"a command").unwrap();
+    while producer.push(&meta(1), &[0x55; 1000]) == Ok(()) {}
+    let dropped = producer.dropped();
+    assert!(producer.has_room(2, 2000));
+    let mut messages = 0;
+    while producer.push_message(&[0x66; 1000]) == Ok(()) {
+        messages += 1;
+    }
+    assert_eq!((messages, producer.has_room(2, 2000)), (7, false));
+    assert_eq!(producer.dropped(), dropped, "it may be given again");
+    let consumer = &mut p.dataplane[0].consumer;
+    assert_eq!(consumer.pop(&mut buffer), Ok(Some((datagram(0), 6))));
+    assert_eq!(consumer.pop(&mut buffer), Ok(Some((Record::Message, 9))));
+    assert_eq!(&buffer[..9], b"a command");
+    assert_eq!(consumer.pop(&mut buffer), Ok(Some((datagram(1), 1000))));
+    let mut last = None;
+    while let Some((record, _)) = consumer.pop(&mut buffer).unwrap() {
+        last = Some(record);
+    }
+    assert_eq!(last, Some(Record::Message));
 }
 
 #[test]
@@ -136,7 +173,7 @@ fn the_longest_payload_fits_and_a_longer_one_is_refused() {
         .unwrap();
     assert_eq!(
         p.controller[0].consumer.pop(&mut buffer),
-        Ok(Some((meta(0), MAX_PAYLOAD)))
+        Ok(Some((datagram(0), MAX_PAYLOAD)))
     );
     assert!(buffer.iter().all(|b| *b == 0xA5));
 }
@@ -186,7 +223,7 @@ fn each_reader_has_rings_and_a_bell_of_its_own() {
     let mut buffer = payload_buffer();
     for (at, reader) in readers.iter_mut().enumerate() {
         for (worker, end) in reader.ends.iter_mut().enumerate() {
-            let expected = ((at, worker) == (1, 1)).then_some((meta(1), 5));
+            let expected = ((at, worker) == (1, 1)).then_some((datagram(1), 5));
             assert_eq!(end.consumer.pop(&mut buffer), Ok(expected));
             let number = (at * 2 + worker) as u64;
             end.producer.push(&meta(number), b"back").unwrap();
@@ -195,7 +232,10 @@ fn each_reader_has_rings_and_a_bell_of_its_own() {
     for (worker, ends) in workers.iter_mut().enumerate() {
         for (at, end) in ends.iter_mut().enumerate() {
             let number = (at * 2 + worker) as u64;
-            assert_eq!(end.consumer.pop(&mut buffer), Ok(Some((meta(number), 4))));
+            assert_eq!(
+                end.consumer.pop(&mut buffer),
+                Ok(Some((datagram(number), 4)))
+            );
         }
     }
     let fewer = bells(&session).into_iter().take(2).collect();
@@ -284,7 +324,7 @@ fn no_wake_up_is_lost() {
     let mut expected = 0;
     while expected < DATAGRAMS {
         while let Some((header, _)) = consumer.pop(&mut buffer).unwrap() {
-            assert_eq!(header.timestamp_ns, expected);
+            assert_eq!(header, datagram(expected));
             expected += 1;
         }
         if expected < DATAGRAMS && consumer.prepare_sleep() {
@@ -367,7 +407,7 @@ fn after_corruption_the_next_whole_record_is_read() {
     p.controller[0].producer.push(&meta(2), b"read").unwrap();
     assert_eq!(
         p.dataplane[0].consumer.pop(&mut buffer),
-        Ok(Some((meta(2), 4)))
+        Ok(Some((datagram(2), 4)))
     );
 }
 
@@ -376,27 +416,34 @@ proptest! {
     /// is what went in, in order, and only a ring without room refuses.
     #[test]
     fn the_ring_is_a_bounded_queue(
-        steps in proptest::collection::vec((any::<bool>(), 0..20_000usize, any::<u8>()), 1..300)
+        steps in proptest::collection::vec(
+            (any::<bool>(), any::<bool>(), 0..20_000usize, any::<u8>()), 1..300)
     ) {
         let mut p = pair(1);
         let mut buffer = payload_buffer();
         let mut model = VecDeque::new();
-        for (n, (push, length, fill)) in (0u64..).zip(steps) {
+        for (n, (push, message, length, fill)) in (0u64..).zip(steps) {
             if push {
                 let payload = vec![fill; length];
-                let room = model.iter().map(|(_, p): &(u64, Vec<u8>)| record(p.len())).sum::<usize>()
-                    + record(length) <= MIN_RING_BYTES as usize;
-                let result = p.dataplane[0].producer.push(&meta(n), &payload);
+                let used = model.iter().map(|(_, p): &(Record, Vec<u8>)| record(p.len())).sum::<usize>();
+                let spare = if message { 0 } else { FOR_MESSAGES };
+                let room = used + record(length) + spare <= MIN_RING_BYTES as usize;
+                let producer = &mut p.dataplane[0].producer;
+                let result = if message {
+                    producer.push_message(&payload)
+                } else {
+                    producer.push(&meta(n), &payload)
+                };
                 prop_assert_eq!(result, if room { Ok(()) } else { Err(PushError::Full) });
                 if room {
-                    model.push_back((n, payload));
+                    model.push_back((if message { Record::Message } else { datagram(n) }, payload));
                 }
             } else {
                 let popped = p.controller[0].consumer.pop(&mut buffer).unwrap();
                 match model.pop_front() {
                     None => prop_assert_eq!(popped, None),
                     Some((n, payload)) => {
-                        prop_assert_eq!(popped, Some((meta(n), payload.len())));
+                        prop_assert_eq!(popped, Some((n, payload.len())));
                         prop_assert_eq!(&buffer[..payload.len()], &payload[..]);
                     }
                 }

@@ -264,6 +264,6 @@ fn a_confused_dataplane_does_no_harm() {
         !world
             .commands
             .iter()
-            .any(|c| matches!(c, Command::RemoveFlow(_)))
+            .any(|c| matches!(c, Command::RemoveFlow { .. }))
     );
 }

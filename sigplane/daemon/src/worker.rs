@@ -54,6 +54,10 @@ pub(crate) use sockets::Way;
 const BATCH: usize = 128;
 /// A shorter sleep takes longer than it.
 const LEAST_REST: Duration = Duration::from_micros(50);
+/// The dataplane's answers are looked for that long after a command if nothing else happens.
+const ANSWERS: Duration = Duration::from_millis(10);
+/// Commands without room in a ring are given again.
+const COMMANDS_AGAIN: Duration = Duration::from_millis(1);
 /// Nor for longer: what came of the first of them waits until the last was read.
 const TURN: Duration = Duration::from_millis(2);
 
@@ -306,8 +310,19 @@ impl Worker {
             self.keep_journal();
         }
         self.carry_out();
+        self.await_answers();
         if self.head.is_some() {
             self.others.stop();
+        }
+    }
+
+    /// What was last told to the dataplane is done, or this takes too long: with the session its rings go.
+    fn await_answers(&mut self) {
+        let end = self.clock.mono() + ANSWERS;
+        while self.answers_due(end).is_some() && self.clock.mono() < end {
+            std::thread::sleep(LEAST_REST);
+            self.read_rings();
+            self.carry_out();
         }
     }
 
@@ -327,7 +342,8 @@ impl Worker {
         let wanted = [
             self.core.next_timeout(),
             self.head.as_ref().and_then(|head| head.link.next_timeout()),
-            self.held.next_timeout(),
+            self.held.next_timeout(now),
+            self.answers_due(now),
             self.disk.next(),
             self.journal_retry,
             self.others.retry().map(|after| now + after),
@@ -388,6 +404,16 @@ impl Worker {
         }
     }
 
+    /// When to look for the dataplane's answers, for which no bell rings, at the latest.
+    fn answers_due(&self, now: Duration) -> Option<Duration> {
+        let (_, rings) = self.session.as_ref()?;
+        if rings.is_waiting() {
+            Some(now + COMMANDS_AGAIN)
+        } else {
+            (rings.unanswered() > 0).then_some(now + ANSWERS)
+        }
+    }
+
     fn input(&mut self, input: Input<'_>) {
         self.core.input(self.clock.now(), input);
     }
@@ -409,21 +435,23 @@ impl Worker {
 
     /// The dataplane said something to this worker.
     fn hear(&mut self, message: FromDataplane) {
-        if let FromDataplane::Done { seq, .. } = &message {
-            self.held.answered(*seq);
-        }
         self.input(Input::Dataplane(message));
     }
 
     /// A command of our core.
     fn command(&mut self, seq: u64, command: Command) {
-        let is_flow = matches!(command, Command::PutFlow(_));
-        let Some((epoch, _)) = &self.session else {
+        let Some((epoch, rings)) = &mut self.session else {
             return self.counters.add(Count::CommandsWithoutLink);
         };
         let (worker, epoch) = (self.share.worker, *epoch);
-        if is_flow {
-            self.held.asked(seq);
+        if command.port().is_some() {
+            let is_put = matches!(command, Command::PutFlow(_));
+            match rings.command(seq, command) {
+                Ok(owner) if is_put => self.held.asked(seq, owner),
+                Ok(_) => {}
+                Err(error) => self.rings_broke(epoch, error),
+            }
+            return;
         }
         if self.head.is_some() {
             return self.command_of(worker, epoch, seq, command);
@@ -454,6 +482,7 @@ impl Worker {
             }
             self.write_journal();
             let mut actions = std::mem::take(&mut self.actions);
+            self.held.next_batch();
             for action in actions.drain(..) {
                 match action {
                     Output::Send {
@@ -473,9 +502,10 @@ impl Worker {
                             existing,
                             server_name,
                         };
-                        if let Some((way, bytes)) = self.held.hold(self.clock.mono(), (way, bytes))
-                        {
-                            self.send(way, bytes);
+                        let by = self.sockets.by(&way, bytes.len());
+                        let now = self.clock.mono();
+                        if let Some((it, behind)) = self.held.hold(now, by, (way, bytes)) {
+                            self.send(it, behind);
                         }
                     }
                     Output::Command { seq, command } => self.command(seq, command),
@@ -497,8 +527,8 @@ impl Worker {
             self.actions = actions;
         }
         let now = self.clock.mono();
-        while let Some((way, bytes)) = self.held.release(now) {
-            self.send(way, bytes);
+        while let Some(it) = self.held.release(now) {
+            self.send(it, None);
         }
         if let Some(streams) = &mut self.streams {
             streams.flush();
@@ -518,13 +548,14 @@ impl Worker {
         }
     }
 
-    fn send(&mut self, way: Way, bytes: Vec<u8>) {
+    fn send(&mut self, (way, bytes): (Way, Vec<u8>), behind: Option<u16>) {
         let (path, destination) = (way.path, way.destination);
         let sent = if let Path::Stream(listener) = path {
             self.send_by_stream(listener, way, bytes)
         } else {
             let rings = self.session.as_mut().map(|(_, rings)| rings.as_mut());
-            self.sockets.send(&way, &bytes, rings, &mut self.counters)
+            self.sockets
+                .send(&way, &bytes, behind, rings, &mut self.counters)
         };
         if let Some(error) = sent {
             let unreachable = Input::Unreachable {

@@ -16,7 +16,7 @@ mod streams;
 mod udp;
 
 pub use link::{Handshake, LinkError, Progress, Session};
-pub use rings::{Arrival, Rings};
+pub use rings::{Arrival, Incoming, Rings};
 pub use streams::{
     ClientCertificates, Network, StreamEvent, StreamKind, StreamLimits, StreamListener, StreamSend,
     StreamView, Streams, StreamsError, TlsCertificate, TlsClient, TlsFiles, TlsTrunk,

@@ -93,7 +93,8 @@ impl Handshake {
                 if doorbells.len() != usize::from(self.readers) {
                     return Err(wrong(found));
                 }
-                let rings = Rings::attach(memory, doorbells, hello.epoch, hello.workers)
+                let rings = (hello.epoch, hello.workers, &hello.slots);
+                let rings = Rings::attach(memory, doorbells, rings)
                     .map_err(|e| LinkError::Protocol(e.to_string()))?;
                 let session = Session {
                     socket: self.socket,

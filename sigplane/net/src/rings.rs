@@ -1,14 +1,32 @@
 //! One SIP worker's rings of a session, those of all of the dataplane's workers together.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use tandem_link::{Command, FromDataplane, SlotTable, ToDataplane, decode, encode};
 use tandem_shm::{
-    DatagramMeta, Doorbell, End, PayloadBuffer, PopError, PushError, Reader, ShmError, attach,
-    payload_buffer,
+    DatagramMeta, Doorbell, End, PayloadBuffer, PopError, PushError, Reader, Record, ShmError,
+    attach, payload_buffer,
 };
 
 use crate::link::LinkError;
+
+/// Commands that may wait for a worker of the dataplane that does not read its ring.
+const MOST_WAITING: usize = 16_384;
+
+/// What came through a ring.
+#[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "looked at and gone; boxing would cost an allocation"
+)]
+pub enum Incoming<'a> {
+    /// SIP.
+    Datagram(Arrival<'a>),
+    /// An answer to [`Rings::command`].
+    Message(FromDataplane),
+}
 
 /// A datagram that came through a ring.
 #[derive(Debug)]
@@ -28,11 +46,33 @@ pub struct Arrival<'a> {
 /// One ring in each direction for each of the dataplane's workers. One SIP worker's: they may go to its
 /// thread.
 pub struct Rings {
-    ends: Vec<End>,
+    /// By the dataplane's worker.
+    ways: Vec<Way>,
+    slots: SlotTable,
+    /// Commands whose end has not come back.
+    unanswered: usize,
     doorbell: Doorbell,
     buffer: PayloadBuffer,
     /// The worker whose ring is read next, so that a busy one does not starve the others.
     turn: usize,
+}
+
+/// To and from one of the dataplane's workers.
+struct Way {
+    end: End,
+    /// Commands that found no room.
+    waiting: VecDeque<Vec<u8>>,
+}
+
+impl Way {
+    /// Gives as many of the waiting commands as there is room for.
+    fn catch_up(&mut self) -> Result<(), PushError> {
+        while let Some(command) = self.waiting.front() {
+            self.end.producer.push_message(command)?;
+            self.waiting.pop_front();
+        }
+        Ok(())
+    }
 }
 
 impl Rings {
@@ -40,11 +80,16 @@ impl Rings {
     pub(crate) fn attach(
         memory: OwnedFd,
         doorbells: Vec<OwnedFd>,
-        epoch: u32,
-        workers: u16,
+        (epoch, workers, slots): (u32, u16, &SlotTable),
     ) -> Result<Vec<Self>, ShmError> {
+        let way = |end| Way {
+            end,
+            waiting: VecDeque::new(),
+        };
         let rings = |Reader { ends, doorbell }| Self {
-            ends,
+            ways: ends.into_iter().map(way).collect(),
+            slots: slots.clone(),
+            unanswered: 0,
             doorbell,
             buffer: payload_buffer(),
             turn: 0,
@@ -53,28 +98,37 @@ impl Rings {
         Ok(readers.into_iter().map(rings).collect())
     }
 
-    /// Takes the next datagram, from each worker in turn; none when all rings are empty. A ring
+    /// Takes the next datagram or answer, from each worker in turn; none when all rings are empty. A ring
     /// whose content makes no sense is emptied, counted ([`Self::corrupt`]) and passed over.
     ///
     /// # Errors
-    /// The session has ended.
-    pub fn receive(&mut self) -> Result<Option<Arrival<'_>>, LinkError> {
-        let workers = self.ends.len();
+    /// The session has ended, or is of no use: an answer cannot be read.
+    pub fn receive(&mut self) -> Result<Option<Incoming<'_>>, LinkError> {
+        let workers = self.ways.len();
         for _ in 0..workers {
             let worker = self.turn;
             self.turn = (self.turn + 1) % workers;
-            let Some(end) = self.ends.get_mut(worker) else {
+            let Some(way) = self.ways.get_mut(worker) else {
                 continue;
             };
-            match end.consumer.pop(&mut self.buffer) {
-                Ok(Some((meta, length))) => {
-                    return Ok(Some(Arrival {
+            match way.end.consumer.pop(&mut self.buffer) {
+                Ok(Some((record, length))) => {
+                    let bytes = self.buffer.get(..length).unwrap_or_default();
+                    let Record::Datagram(meta) = record else {
+                        let message =
+                            decode(bytes).map_err(|e| LinkError::Protocol(e.to_string()))?;
+                        if matches!(message, FromDataplane::Done { .. }) {
+                            self.unanswered = self.unanswered.saturating_sub(1);
+                        }
+                        return Ok(Some(Incoming::Message(message)));
+                    };
+                    return Ok(Some(Incoming::Datagram(Arrival {
                         realm: meta.realm,
                         source: meta.source,
                         local: meta.destination,
                         received_ns: meta.timestamp_ns,
-                        bytes: self.buffer.get(..length).unwrap_or_default(),
-                    }));
+                        bytes,
+                    })));
                 }
                 Ok(None) | Err(PopError::Corrupt) => {}
                 Err(PopError::Fenced) => return Err(LinkError::Fenced),
@@ -83,22 +137,61 @@ impl Rings {
         Ok(None)
     }
 
-    /// Sends a datagram through a worker's ring. Datagrams to one destination keep their order.
+    /// Gives a command on a flow to the worker that owns its port ([`Command::port`]), and says which that is: a
+    /// datagram that is sent [behind](Self::send) it finds it carried out. No bell rings for the answer.
+    ///
+    /// # Errors
+    /// The session has ended, or the worker has not read for long.
+    pub fn command(&mut self, seq: u64, command: Command) -> Result<u16, LinkError> {
+        let worker = self.slots.owner(command.port().unwrap_or(0));
+        let Some(way) = self.ways.get_mut(usize::from(worker)) else {
+            let wrong = format!("there is no worker {worker}, which owns flows");
+            return Err(LinkError::Protocol(wrong));
+        };
+        let messages = way.waiting.len();
+        if messages >= MOST_WAITING {
+            return Err(LinkError::Stalled { messages });
+        }
+        self.unanswered += 1;
+        let message = encode(&ToDataplane::Command { seq, command });
+        way.waiting.push_back(message);
+        match way.catch_up() {
+            Ok(()) | Err(PushError::Full) => Ok(worker),
+            Err(PushError::Fenced) => Err(LinkError::Fenced),
+            Err(error @ PushError::TooLong) => Err(LinkError::Protocol(error.to_string())),
+        }
+    }
+
+    /// Commands whose end has not come back.
+    #[must_use]
+    pub fn unanswered(&self) -> usize {
+        self.unanswered
+    }
+
+    /// Whether commands wait for room: [`Self::flush`] tries again.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.ways.iter().any(|way| !way.waiting.is_empty())
+    }
+
+    /// Sends a datagram through a worker's ring: this one's, to go `behind` a command, or that of the
+    /// destination. Without commands, datagrams to one destination keep their order.
     ///
     /// # Errors
     /// The ring did not take it.
     pub fn send(
         &mut self,
         realm: u16,
-        local: SocketAddr,
-        destination: SocketAddr,
+        (local, destination): (SocketAddr, SocketAddr),
         dscp: u8,
+        behind: Option<u16>,
         bytes: &[u8],
     ) -> Result<(), PushError> {
-        let worker = spread(destination)
-            .checked_rem(self.ends.len())
-            .unwrap_or(0);
-        let end = self.ends.get_mut(worker).ok_or(PushError::Fenced)?;
+        let of_destination = || spread(destination).checked_rem(self.ways.len());
+        let worker = behind.map(usize::from).or_else(of_destination);
+        let way = self.ways.get_mut(worker.unwrap_or(0));
+        let way = way.ok_or(PushError::Fenced)?;
+        way.catch_up()?;
         let meta = DatagramMeta {
             realm,
             source: local,
@@ -106,13 +199,15 @@ impl Rings {
             dscp,
             timestamp_ns: 0,
         };
-        end.producer.push(&meta, bytes)
+        way.end.producer.push(&meta, bytes)
     }
 
-    /// To be called after a batch of [`Self::send`].
+    /// To be called after a batch of [`Self::send`] and [`Self::command`].
     pub fn flush(&mut self) {
-        for end in &mut self.ends {
-            end.producer.flush();
+        for way in &mut self.ways {
+            // What stays is tried again.
+            let _ = way.catch_up();
+            way.end.producer.flush();
         }
     }
 
@@ -121,16 +216,16 @@ impl Rings {
     #[must_use]
     pub fn prepare_sleep(&self) -> bool {
         // Every ring is asked, so that every writer knows.
-        self.ends
+        self.ways
             .iter()
-            .map(|end| end.consumer.prepare_sleep())
+            .map(|way| way.end.consumer.prepare_sleep())
             .fold(true, |all, one| all & one)
     }
 
     /// The caller is awake. The bell falls silent if it `rang`: one that rings only now is heard with the next poll.
     pub fn awake(&self, rang: bool) {
-        for end in &self.ends {
-            end.consumer.awake();
+        for way in &self.ways {
+            way.end.consumer.awake();
         }
         if rang {
             self.doorbell.silence();
@@ -140,15 +235,15 @@ impl Rings {
     /// Times that a ring's content made no sense.
     #[must_use]
     pub fn corrupt(&self) -> u64 {
-        self.ends.iter().map(|end| end.consumer.corrupt()).sum()
+        self.ways.iter().map(|way| way.end.consumer.corrupt()).sum()
     }
 
     /// Datagrams that the dataplane says it dropped because we were too slow.
     #[must_use]
     pub fn dropped_by_dataplane(&self) -> u64 {
-        self.ends
+        self.ways
             .iter()
-            .map(|end| end.consumer.dropped_by_producer())
+            .map(|way| way.end.consumer.dropped_by_producer())
             .sum()
     }
 }
@@ -163,7 +258,7 @@ impl AsFd for Rings {
 impl std::fmt::Debug for Rings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Rings")
-            .field("workers", &self.ends.len())
+            .field("workers", &self.ways.len())
             .finish_non_exhaustive()
     }
 }

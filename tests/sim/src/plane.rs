@@ -57,7 +57,7 @@ impl Plane {
                     self.flows.insert(spec.id, spec);
                 }
             },
-            Command::RemoveFlow(id) => match self.flows.remove(&id) {
+            Command::RemoveFlow { flow: id, .. } => match self.flows.remove(&id) {
                 Some(spec) => reports.push(report(spec)),
                 None => result = Err(CommandError::NoSuchFlow),
             },

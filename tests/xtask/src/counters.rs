@@ -44,7 +44,6 @@ const GAUGES: &str = "
 
 | name | meaning |
 |---|---|
-| `flows` | flow pairs installed |
 | `mbufs_free`, `mbufs_in_use` | packet buffers |
 | `port_NAME_rx_packets` and so on | the DPDK port's own figures: packets, bytes, errors, missed, no buffer |
 | `port_NAME_kernel_...` | for a virtual device on a kernel interface, that interface's figures |

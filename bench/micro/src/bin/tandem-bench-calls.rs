@@ -311,7 +311,7 @@ impl Bench {
     fn command(&mut self, seq: u64, command: Command) {
         match command {
             Command::PutFlow(spec) => self.flow = Some(spec),
-            Command::RemoveFlow(id) => {
+            Command::RemoveFlow { flow: id, .. } => {
                 if let Some(spec) = self.flow.take() {
                     let report = report(FlowSpec { id, ..spec });
                     self.core.input(

@@ -43,36 +43,6 @@ impl Worker {
 
     fn carry_out(&mut self, order: ToWorker, now: u64) {
         match order {
-            ToWorker::Put { tag, spec } => {
-                if let Some(capture) = &mut self.capture {
-                    capture.learn(&spec);
-                }
-                let flow = spec.id;
-                let result = self.relay.put_flow(now, &spec);
-                if result.is_ok() {
-                    self.control.report(FromWorker::Present {
-                        flow,
-                        present: true,
-                    });
-                }
-                self.control.report(FromWorker::Done { tag, result });
-            }
-            ToWorker::Remove { tag, flow } => {
-                let removed = self.relay.remove_flow(now, flow);
-                self.control.report(FromWorker::Present {
-                    flow,
-                    present: false,
-                });
-                let Some(tag) = tag else { return };
-                let result = match removed {
-                    Ok(report) => {
-                        self.control.report(FromWorker::Flow { tag, report });
-                        Ok(())
-                    }
-                    Err(error) => Err(error),
-                };
-                self.control.report(FromWorker::Done { tag, result });
-            }
             ToWorker::List { tag } => self.listing = Some(Listing { tag, cursor: 0 }),
             ToWorker::Count { tag, mut counts } => {
                 counts.0.clone_from(self.relay.counters());

@@ -1,10 +1,12 @@
-//! SIP between the wire and the controller's rings.
+//! SIP between the wire and the controller's rings, and the commands between it.
 
 use tandem_dpdk::Mbuf;
+use tandem_link::FLOW_MESSAGE;
 use tandem_relay::{SipMeta, SipSend};
-use tandem_shm::{DatagramMeta, PopError, PushError};
+use tandem_shm::{DatagramMeta, PopError, PushError, Record};
 use tandem_wire::sip::is_new;
 
+use crate::worker::flows::ANSWERS;
 use crate::worker::{TURN, Worker, tx_checksums, with_frame};
 
 /// The reader of datagrams that belong to no call.
@@ -54,7 +56,7 @@ impl Worker {
         }
     }
 
-    /// Sends what the controller wants to send.
+    /// Sends what the controller wants to send, and does what it wants done.
     pub(super) fn take_sip(&mut self, now: u64) -> usize {
         let mut done = 0;
         let mut empty = 0;
@@ -69,10 +71,20 @@ impl Worker {
             let Some(end) = session.ends.get_mut(turn) else {
                 break;
             };
-            match end.consumer.pop(&mut self.buffer) {
-                Ok(Some((meta, length))) => {
+            // A command whose answer would find no room waits for a controller that reads.
+            let popped = if end.producer.has_room(ANSWERS, ANSWERS * FLOW_MESSAGE) {
+                end.consumer.pop(&mut self.buffer)
+            } else {
+                Ok(None)
+            };
+            match popped {
+                Ok(Some((Record::Datagram(meta), length))) => {
                     empty = 0;
                     self.send_sip(&meta, length, now);
+                }
+                Ok(Some((Record::Message, length))) => {
+                    empty = 0;
+                    self.flow_command(turn, length, now);
                 }
                 Ok(None) => {
                     empty += 1;

@@ -1,5 +1,6 @@
 //! A controller, as the signaling plane is one.
 
+use std::collections::VecDeque;
 use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
@@ -12,7 +13,7 @@ use tandem_link::{
     BlockedSource, Command, CommandError, ControllerHello, CounterValue, DataplaneHello, Event,
     FlowReport, FromDataplane, MAX_MESSAGE, ToDataplane, VERSION, decode, encode,
 };
-use tandem_shm::{DatagramMeta, Doorbell, End, Reader, attach, payload_buffer};
+use tandem_shm::{DatagramMeta, Doorbell, End, Reader, Record, attach, payload_buffer};
 
 use super::PATIENCE;
 
@@ -28,6 +29,8 @@ pub(crate) struct Controller {
     seq: u64,
     /// Events that came while something else was awaited.
     pub(crate) events: Vec<Event>,
+    /// The same of SIP.
+    datagrams: VecDeque<(DatagramMeta, Vec<u8>)>,
 }
 
 impl Controller {
@@ -64,17 +67,22 @@ impl Controller {
             others,
             seq: 0,
             events: Vec::new(),
+            datagrams: VecDeque::new(),
         }
     }
 
     /// Gives a command; answers how it went and what belongs to it.
     pub(crate) fn command(&mut self, command: Command) -> (Result<(), CommandError>, Answers) {
         self.seq += 1;
-        let message = ToDataplane::Command {
+        let port = command.port();
+        let message = encode(&ToDataplane::Command {
             seq: self.seq,
             command,
-        };
-        self.socket.send(&encode(&message)).unwrap();
+        });
+        if let Some(port) = port {
+            return self.flow_command(port, &message);
+        }
+        self.socket.send(&message).unwrap();
         let mut answers = Answers::default();
         loop {
             match self.next().expect("the connection stays") {
@@ -85,6 +93,46 @@ impl Controller {
                 FromDataplane::Event(event) => self.events.push(event),
                 other => panic!("{other:?}"),
             }
+        }
+    }
+
+    /// Where it does not belong.
+    pub(crate) fn by_socket(&mut self, command: Command) {
+        let message = ToDataplane::Command { seq: 1, command };
+        self.socket.send(&encode(&message)).unwrap();
+    }
+
+    /// Through the ring of the port's owner.
+    fn flow_command(&mut self, port: u16, message: &[u8]) -> (Result<(), CommandError>, Answers) {
+        let owner = usize::from(self.hello.slots.owner(port));
+        self.flow_command_to(owner, message)
+    }
+
+    /// Through this worker's ring, whoever owns the flow.
+    pub(crate) fn flow_command_to(
+        &mut self,
+        worker: usize,
+        message: &[u8],
+    ) -> (Result<(), CommandError>, Answers) {
+        let end = &mut self.ends[worker];
+        end.producer.push_message(message).unwrap();
+        let mut answers = Answers::default();
+        let mut buffer = payload_buffer();
+        let since = Instant::now();
+        loop {
+            match end.consumer.pop(&mut buffer).unwrap() {
+                Some((Record::Message, length)) => match decode(&buffer[..length]).unwrap() {
+                    FromDataplane::Done { result, .. } => return (result, answers),
+                    FromDataplane::Flow { report, .. } => answers.flows.push(report),
+                    other => panic!("{other:?}"),
+                },
+                Some((Record::Datagram(meta), length)) => {
+                    self.datagrams.push_back((meta, buffer[..length].to_vec()));
+                }
+                // No bell rings for an answer.
+                None => std::thread::yield_now(),
+            }
+            assert!(since.elapsed() < PATIENCE, "no answer came");
         }
     }
 
@@ -124,12 +172,19 @@ impl Controller {
 
     /// The next SIP datagram, awaited on the doorbell.
     pub(crate) fn datagram(&mut self) -> (DatagramMeta, Vec<u8>) {
+        if let Some(datagram) = self.datagrams.pop_front() {
+            return datagram;
+        }
         let mut buffer = payload_buffer();
         let since = Instant::now();
         loop {
             for end in &mut self.ends {
-                if let Some((meta, length)) = end.consumer.pop(&mut buffer).unwrap() {
-                    return (meta, buffer[..length].to_vec());
+                match end.consumer.pop(&mut buffer).unwrap() {
+                    Some((Record::Datagram(meta), length)) => {
+                        return (meta, buffer[..length].to_vec());
+                    }
+                    Some((Record::Message, _)) => panic!("an answer that nobody waits for"),
+                    None => {}
                 }
             }
             assert!(since.elapsed() < PATIENCE, "no SIP datagram came");

@@ -32,6 +32,10 @@ impl Relay {
         if self.slots.owner(spec.a.port) != self.slots.owner(spec.b.port) {
             return Err(CommandError::TwoOwners(spec.a.port, spec.b.port));
         }
+        let owner = self.slots.owner(spec.a.port);
+        if owner != self.worker {
+            return Err(CommandError::NotOwner(spec.a.port, owner));
+        }
         if a == b {
             return Err(CommandError::PortInUse(spec.b.port, spec.id.0));
         }

@@ -103,7 +103,7 @@ impl Core {
         if !self.link.up {
             return;
         }
-        let removes = matches!(command, Command::RemoveFlow(_));
+        let removes = matches!(command, Command::RemoveFlow { .. });
         let seq = self.submit(command.clone());
         self.link.pending.insert(
             seq,
@@ -148,8 +148,9 @@ impl Core {
             return listing.reports.push(report);
         }
         let call = self.link.pending.get(&seq).and_then(|p| {
-            p.call
-                .filter(|_| matches!(p.command, Command::RemoveFlow(id) if id == report.spec.id))
+            p.call.filter(
+                |_| matches!(p.command, Command::RemoveFlow { flow, .. } if flow == report.spec.id),
+            )
         });
         if let Some(key) = call {
             self.add_report(key, &report);
@@ -210,7 +211,7 @@ impl Core {
             let wanted = self.flow_of_call(key, report.spec.id);
             let Some(wanted) = wanted else {
                 self.counters.add(Counter::FlowsOrphaned);
-                self.try_command(None, Command::RemoveFlow(report.spec.id), 1);
+                self.try_command(None, Command::remove(&report.spec), 1);
                 continue;
             };
             self.take_over(key, report);

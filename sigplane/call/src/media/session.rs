@@ -439,8 +439,7 @@ impl Session {
         let gone = before
             .iter()
             .filter(|old| now.iter().all(|new| new.id != old.id));
-        self.commands
-            .extend(gone.map(|old| Command::RemoveFlow(old.id)));
+        self.commands.extend(gone.map(Command::remove));
         let changed = now.into_iter().filter(|new| !before.contains(new));
         self.commands.extend(changed.map(Command::PutFlow));
     }

@@ -321,7 +321,7 @@ impl World {
                     self.flows.insert(spec.id, spec);
                 }
             },
-            Command::RemoveFlow(id) => match self.flows.remove(&id) {
+            Command::RemoveFlow { flow: id, .. } => match self.flows.remove(&id) {
                 Some(spec) => reports.push(self.report(spec)),
                 None => result = Err(tandem_link::CommandError::NoSuchFlow),
             },

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use nix::poll::PollFlags;
 use tandem_call::{Input, Path, SendError};
-use tandem_net::Received;
+use tandem_link::FromDataplane;
+use tandem_net::{Incoming, Received};
 
 use super::counters::Count;
 use super::{BATCH, TURN, Worker, sockets};
@@ -19,7 +20,14 @@ impl Worker {
         let end = self.clock.mono() + TURN;
         for _ in 0..BATCH {
             match rings.receive() {
-                Ok(Some(arrival)) => {
+                Ok(Some(Incoming::Message(message))) => {
+                    if let FromDataplane::Done { seq, .. } = &message {
+                        self.held.answered(*seq);
+                    }
+                    let now = self.clock.now();
+                    self.core.input(now, Input::Dataplane(message));
+                }
+                Ok(Some(Incoming::Datagram(arrival))) => {
                     let realm = self.config.realms.get(usize::from(arrival.realm));
                     if !realm.is_some_and(|realm| realm.sip.contains(&arrival.local)) {
                         self.counters.add(Count::RingBadAddress);

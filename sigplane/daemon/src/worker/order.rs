@@ -1,7 +1,7 @@
-//! SIP that waits for the dataplane. Commands go by the link's socket and SIP by the rings, so a datagram
-//! could overtake the command that was given before it: a peer on the same link would answer with media
-//! before its flow is there. A datagram therefore waits until every flow that was asked for before it is
-//! installed, some ten microseconds to a millisecond, and never longer than [`PATIENCE`].
+//! SIP and the commands to the dataplane that it depends on: a peer on the same link would answer with media
+//! before its flow is there. A datagram that goes by the rings goes behind the command, by the ring of the flow's
+//! owner. One that goes by the kernel, or depends on flows of several owners, waits until they are installed, some
+//! ten microseconds to a millisecond, and never longer than [`PATIENCE`].
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -9,12 +9,31 @@ use std::time::Duration;
 /// A dataplane that takes longer is overloaded or gone: the call shall not wait for that.
 const PATIENCE: Duration = Duration::from_millis(20);
 
+/// No bell rings for an answer: it is looked for so often while something waits for it.
+const LOOK: Duration = Duration::from_micros(200);
+
 /// The datagrams that wait, in order.
 #[derive(Debug)]
 pub(super) struct Held<T> {
     /// Commands that the dataplane has not answered.
     open: BTreeSet<u64>,
+    behind: Behind,
     waiting: VecDeque<Waiting<T>>,
+}
+
+/// Whose flows were asked for in the batch at hand.
+#[derive(Clone, Copy, Debug)]
+enum Behind {
+    Nobody,
+    Worker(u16),
+    Several,
+}
+
+/// How a datagram would go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    Rings,
+    Kernel,
 }
 
 #[derive(Debug)]
@@ -29,13 +48,24 @@ impl<T> Held<T> {
     pub(super) const fn new() -> Self {
         Self {
             open: BTreeSet::new(),
+            behind: Behind::Nobody,
             waiting: VecDeque::new(),
         }
     }
 
-    /// A flow was asked for; sequence numbers ascend.
-    pub(super) fn asked(&mut self, seq: u64) {
+    /// What comes now was caused by something else.
+    pub(super) fn next_batch(&mut self) {
+        self.behind = Behind::Nobody;
+    }
+
+    /// A worker of the dataplane was asked for a flow; sequence numbers ascend.
+    pub(super) fn asked(&mut self, seq: u64, worker: u16) {
         self.open.insert(seq);
+        self.behind = match self.behind {
+            Behind::Nobody => Behind::Worker(worker),
+            Behind::Worker(one) if one == worker => self.behind,
+            Behind::Worker(_) | Behind::Several => Behind::Several,
+        };
     }
 
     /// The dataplane answered.
@@ -46,12 +76,19 @@ impl<T> Held<T> {
     /// The session ended: there will be no answers.
     pub(super) fn session_ended(&mut self) {
         self.open.clear();
+        self.next_batch();
     }
 
-    /// A datagram is to be sent: back at once if nothing has to happen before.
-    pub(super) fn hold(&mut self, now: Duration, datagram: T) -> Option<T> {
-        if self.open.is_empty() && self.waiting.is_empty() {
-            return Some(datagram);
+    /// A datagram is to be sent: back at once if nothing has to happen before, with the worker whose ring it
+    /// has to go by if that matters.
+    pub(super) fn hold(&mut self, now: Duration, by: By, datagram: T) -> Option<(T, Option<u16>)> {
+        match (by, self.behind) {
+            (By::Rings, Behind::Nobody) => return Some((datagram, None)),
+            (By::Rings, Behind::Worker(worker)) => return Some((datagram, Some(worker))),
+            (By::Kernel, _) if self.open.is_empty() && self.waiting.is_empty() => {
+                return Some((datagram, None));
+            }
+            (By::Rings, Behind::Several) | (By::Kernel, _) => {}
         }
         let after = self.open.last().copied().unwrap_or(0);
         self.waiting.push_back(Waiting {
@@ -73,9 +110,9 @@ impl<T> Held<T> {
         }
     }
 
-    /// When [`Self::release`] has something at the latest.
-    pub(super) fn next_timeout(&self) -> Option<Duration> {
-        self.waiting.front().map(|w| w.until)
+    /// When to look for answers that something waits for.
+    pub(super) fn next_timeout(&self, now: Duration) -> Option<Duration> {
+        self.waiting.front().map(|w| w.until.min(now + LOOK))
     }
 }
 
@@ -85,24 +122,47 @@ mod tests {
 
     const NOW: Duration = Duration::from_secs(1);
 
+    fn held() -> Held<&'static str> {
+        Held::new()
+    }
+
     #[test]
     fn without_an_open_command_nothing_waits() {
-        let mut held = Held::new();
-        assert_eq!(held.hold(NOW, "a"), Some("a"));
-        held.asked(1);
+        let mut held = held();
+        assert_eq!(held.hold(NOW, By::Kernel, "a"), Some(("a", None)));
+        held.asked(1, 0);
         held.answered(1);
-        assert_eq!(held.hold(NOW, "b"), Some("b"));
-        assert_eq!(held.next_timeout(), None);
+        assert_eq!(held.hold(NOW, By::Kernel, "b"), Some(("b", None)));
+        assert_eq!(held.next_timeout(NOW), None);
+    }
+
+    #[test]
+    fn a_datagram_by_the_rings_follows_the_command_of_its_batch() {
+        let mut held = held();
+        assert_eq!(held.hold(NOW, By::Rings, "a"), Some(("a", None)));
+        held.asked(1, 3);
+        held.asked(2, 3);
+        assert_eq!(held.hold(NOW, By::Rings, "b"), Some(("b", Some(3))));
+        held.next_batch();
+        assert_eq!(held.hold(NOW, By::Rings, "c"), Some(("c", None)));
+        held.asked(3, 0);
+        held.asked(4, 1);
+        assert_eq!(held.hold(NOW, By::Rings, "d"), None, "whose ring?");
+        for seq in 1..=4 {
+            assert_eq!(held.release(NOW), None);
+            held.answered(seq);
+        }
+        assert_eq!(held.release(NOW), Some("d"));
     }
 
     #[test]
     fn a_datagram_waits_for_the_commands_before_it_and_not_for_those_behind() {
-        let mut held = Held::new();
-        held.asked(1);
-        held.asked(2);
-        assert_eq!(held.hold(NOW, "a"), None);
-        held.asked(3);
-        assert_eq!(held.hold(NOW, "b"), None);
+        let mut held = held();
+        held.asked(1, 0);
+        held.asked(2, 0);
+        assert_eq!(held.hold(NOW, By::Kernel, "a"), None);
+        held.asked(3, 0);
+        assert_eq!(held.hold(NOW, By::Kernel, "b"), None);
         held.answered(2);
         assert_eq!(held.release(NOW), None);
         held.answered(1);
@@ -113,22 +173,26 @@ mod tests {
 
     #[test]
     fn order_is_kept_and_patience_ends() {
-        let mut held = Held::new();
-        held.asked(1);
-        assert_eq!(held.hold(NOW, "a"), None);
+        let mut held = held();
+        held.asked(1, 0);
+        assert_eq!(held.hold(NOW, By::Kernel, "a"), None);
         held.answered(1);
-        assert_eq!(held.hold(NOW, "b"), None, "not before those that wait");
+        let late = held.hold(NOW, By::Kernel, "b");
+        assert_eq!(late, None, "not before those that wait");
         assert_eq!(
             (held.release(NOW), held.release(NOW)),
             (Some("a"), Some("b"))
         );
 
-        held.asked(2);
-        assert_eq!(held.hold(NOW, "c"), None);
-        let late = held.next_timeout().unwrap();
+        held.asked(2, 0);
+        assert_eq!(held.hold(NOW, By::Kernel, "c"), None);
+        assert_eq!(held.next_timeout(NOW), Some(NOW + LOOK));
+        assert_eq!(held.release(NOW + LOOK), None);
+        let late = NOW + PATIENCE;
+        assert_eq!(held.next_timeout(late), Some(late));
         assert_eq!(held.release(late), Some("c"));
 
-        assert_eq!(held.hold(NOW, "d"), None);
+        assert_eq!(held.hold(NOW, By::Kernel, "d"), None);
         held.session_ended();
         assert_eq!(held.release(NOW), Some("d"));
     }

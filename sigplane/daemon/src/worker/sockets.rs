@@ -9,6 +9,7 @@ use tandem_config::Config;
 use tandem_net::{BindError, KernelSocket, Rings, SIP_DSCP, Unreachable};
 
 use super::counters::{Count, Counters};
+use super::order::By;
 
 /// What IP and UDP headers need of a port's MTU at most, with room for a tunnel on the way.
 const HEADERS: u16 = 100;
@@ -87,13 +88,29 @@ impl Sockets {
         self.sockets.iter().map(|(path, socket)| (*path, socket))
     }
 
+    /// Whether a datagram goes by the dataplane's rings or through the kernel.
+    pub(super) fn by(&self, way: &Way, length: usize) -> By {
+        match way.path {
+            Path::Realm(realm) => {
+                let frame = self.frames.get(usize::from(realm)).copied().unwrap_or(0);
+                if length <= frame {
+                    By::Rings
+                } else {
+                    By::Kernel
+                }
+            }
+            Path::Kernel(_) | Path::Stream(_) => By::Kernel,
+        }
+    }
+
     /// Sends a datagram: to a realm through the rings, if it fits into a frame; else by the
-    /// kernel, which fragments. An error that says something of the destination is returned;
+    /// kernel, which fragments. Behind a command to a worker of the dataplane it goes by that one's ring. An error that says something of the destination is returned;
     /// anything else is counted, and retransmission makes it good.
     pub(super) fn send(
         &self,
         way: &Way,
         bytes: &[u8],
+        behind: Option<u16>,
         rings: Option<&mut Rings>,
         counters: &mut Counters,
     ) -> Option<SendError> {
@@ -104,9 +121,9 @@ impl Sockets {
                 counters.add(Count::SentWithoutDataplane);
                 return None;
             };
-            let frame = self.frames.get(usize::from(realm)).copied().unwrap_or(0);
-            if bytes.len() <= frame {
-                match rings.send(realm, way.local, way.destination, SIP_DSCP, bytes) {
+            if self.by(way, bytes.len()) == By::Rings {
+                let ends = (way.local, way.destination);
+                match rings.send(realm, ends, SIP_DSCP, behind, bytes) {
                     Ok(()) => {
                         counters.add(Count::SentByRing);
                         return None;

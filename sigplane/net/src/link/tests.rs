@@ -1,4 +1,5 @@
 use super::*;
+use crate::rings::Incoming;
 use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
     SocketFlags, SocketType, accept, bind, listen, recv, send, sendmsg, socket_with,
@@ -9,7 +10,7 @@ use std::net::SocketAddr;
 use tandem_link::{
     CommandError, Event, FlowId, FlowReport, MAX_MESSAGE, SlotTable, decode, encode,
 };
-use tandem_shm::{DatagramMeta, End, payload_buffer};
+use tandem_shm::{DatagramMeta, End, PushError, Record, payload_buffer};
 
 /// The other side of the link, without packets.
 struct Dataplane {
@@ -67,7 +68,7 @@ fn hello(epoch: u32, workers: u16) -> DataplaneHello {
         boot: 5,
         epoch,
         workers,
-        slots: SlotTable::deal(&[0]),
+        slots: SlotTable::deal(&[0, 1]),
         realms: Vec::new(),
         flows: 0,
     }
@@ -120,10 +121,10 @@ fn address(text: &str) -> SocketAddr {
 #[test]
 fn a_session_carries_commands_answers_and_datagrams() {
     let (connection, _shared, mut ends, mut session, mut rings) = up();
-    session.command(1, Command::RemoveFlow(FlowId(9))).unwrap();
+    session.command(1, Command::ListFlows).unwrap();
     let command = ToDataplane::Command {
         seq: 1,
-        command: Command::RemoveFlow(FlowId(9)),
+        command: Command::ListFlows,
     };
     assert_eq!(read(&connection), command);
     assert_eq!(session.receive().unwrap(), None);
@@ -160,7 +161,9 @@ fn a_session_carries_commands_answers_and_datagrams() {
     other.awake(true);
     assert!(other.receive().unwrap().is_none());
     for worker in 0..2 {
-        let arrival = rings.receive().unwrap().unwrap();
+        let Some(Incoming::Datagram(arrival)) = rings.receive().unwrap() else {
+            panic!("no datagram")
+        };
         assert_eq!(
             (arrival.realm, arrival.source, arrival.local),
             (1, theirs, ours)
@@ -170,13 +173,13 @@ fn a_session_carries_commands_answers_and_datagrams() {
     assert!(rings.receive().unwrap().is_none());
 
     for n in 0..10u8 {
-        rings.send(1, ours, theirs, 24, &[n]).unwrap();
+        rings.send(1, (ours, theirs), 24, None, &[n]).unwrap();
     }
     rings.flush();
     let mut buffer = payload_buffer();
     let mut got = Vec::new();
     for end in ends.iter_mut().flatten() {
-        while let Some((meta, length)) = end.consumer.pop(&mut buffer).unwrap() {
+        while let Some((Record::Datagram(meta), length)) = end.consumer.pop(&mut buffer).unwrap() {
             assert_eq!(
                 (meta.realm, meta.source, meta.destination),
                 (1, ours, theirs)
@@ -190,6 +193,90 @@ fn a_session_carries_commands_answers_and_datagrams() {
         (0..10).collect::<Vec<_>>(),
         "one destination, one ring, in order"
     );
+}
+
+#[test]
+fn a_command_goes_to_the_owner_and_the_datagram_behind_it_follows() {
+    let (_connection, _shared, mut ends, _session, mut rings) = up();
+    let rings = &mut rings[0];
+    let (ours, theirs) = (address("192.0.2.1:5060"), address("192.0.2.2:5062"));
+    let remove = |port| Command::RemoveFlow {
+        flow: FlowId(9),
+        port,
+    };
+    // The second worker owns every other pair of ports.
+    assert_eq!(rings.command(1, remove(30_000)).unwrap(), 0);
+    assert_eq!(rings.command(2, remove(30_002)).unwrap(), 1);
+    assert_eq!((rings.unanswered(), rings.is_waiting()), (2, false));
+    rings
+        .send(1, (ours, theirs), 24, Some(1), b"behind")
+        .unwrap();
+    rings.flush();
+    let mut buffer = payload_buffer();
+    let end = &mut ends[1][0];
+    let (record, length) = end.consumer.pop(&mut buffer).unwrap().unwrap();
+    assert_eq!(record, Record::Message);
+    let command = ToDataplane::Command {
+        seq: 2,
+        command: remove(30_002),
+    };
+    assert_eq!(decode(&buffer[..length]), Ok(command));
+    let (record, length) = end.consumer.pop(&mut buffer).unwrap().unwrap();
+    assert!(matches!(record, Record::Datagram(_)));
+    assert_eq!(&buffer[..length], b"behind");
+
+    let done = FromDataplane::Done {
+        seq: 2,
+        result: Ok(()),
+    };
+    end.producer.push_message(&encode(&done)).unwrap();
+    let Some(Incoming::Message(message)) = rings.receive().unwrap() else {
+        panic!("no answer")
+    };
+    assert_eq!((message, rings.unanswered()), (done, 1));
+    end.producer.push_message(b"nonsense").unwrap();
+    assert!(matches!(rings.receive(), Err(LinkError::Protocol(_))));
+}
+
+#[test]
+fn commands_without_room_wait_in_their_order_and_not_without_end() {
+    let (_connection, _shared, mut ends, _session, mut rings) = up();
+    let rings = &mut rings[0];
+    let (ours, theirs) = (address("192.0.2.1:5060"), address("192.0.2.2:5062"));
+    let remove = Command::RemoveFlow {
+        flow: FlowId(9),
+        port: 30_000,
+    };
+    let mut given = 0;
+    while !rings.is_waiting() {
+        given += 1;
+        assert_eq!(rings.command(given, remove.clone()).unwrap(), 0);
+    }
+    let behind = rings.send(1, (ours, theirs), 24, Some(0), b"behind");
+    assert_eq!(behind, Err(PushError::Full), "it would overtake");
+    let stalled = loop {
+        match rings.command(given + 1, remove.clone()) {
+            Ok(_) => given += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(stalled, LinkError::Stalled { messages: 16_384 }));
+    let mut buffer = payload_buffer();
+    let mut expected = 1;
+    while expected <= given {
+        while let Some((_, length)) = ends[0][0].consumer.pop(&mut buffer).unwrap() {
+            let Ok(ToDataplane::Command { seq, .. }) = decode(&buffer[..length]) else {
+                panic!("no command")
+            };
+            assert_eq!(seq, expected);
+            expected += 1;
+        }
+        rings.flush();
+    }
+    assert!(!rings.is_waiting());
+    rings
+        .send(1, (ours, theirs), 24, Some(0), b"behind")
+        .unwrap();
 }
 
 #[test]

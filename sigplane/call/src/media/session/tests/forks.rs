@@ -75,7 +75,7 @@ fn failover_keeps_the_callers_ports_alone() {
         let before = call.flow();
         call.commands();
         call.session.next_target(&mut call.ports, 2);
-        assert_eq!(call.commands(), [Command::RemoveFlow(before.id)]);
+        assert_eq!(call.commands(), [Command::remove(&before)]);
         assert_eq!(call.used(), [1, 0, 0]);
         let offered = call
             .offer(Party::Caller, &audio("198.51.100.7", 5004))

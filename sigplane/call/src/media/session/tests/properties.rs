@@ -135,7 +135,7 @@ fn carry_out(installed: &mut Vec<FlowSpec>, command: Command) {
             }
             installed.push(spec);
         }
-        Command::RemoveFlow(id) => {
+        Command::RemoveFlow { flow: id, .. } => {
             assert!(installed.iter().any(|f| f.id == id));
             installed.retain(|f| f.id != id);
         }

@@ -198,7 +198,7 @@ fn a_refused_offer_leaves_no_trace() {
     let added = call.session.flows()[1].clone();
     assert_eq!(call.commands(), [Command::PutFlow(added.clone())]);
     call.session.reject_offer(&mut call.ports);
-    assert_eq!(call.commands(), [Command::RemoveFlow(added.id)]);
+    assert_eq!(call.commands(), [Command::remove(&added)]);
     assert_eq!(call.flow(), before);
     assert_eq!(call.used(), [1, 1, 0]);
     call.session.reject_offer(&mut call.ports);
