@@ -106,7 +106,7 @@ impl Call {
         let flows = self.session.flows();
         self.commands();
         self.session.close(&mut self.ports);
-        let removed: Vec<_> = flows.iter().map(|f| Command::remove(f)).collect();
+        let removed: Vec<_> = flows.iter().map(Command::remove).collect();
         assert_eq!(self.commands(), removed);
         assert_eq!(self.used(), [0, 0, 0]);
         self.session.close(&mut self.ports);
