@@ -220,7 +220,8 @@ pub(crate) enum CancelStage {
 /// An INVITE to a target that was given up: a late answer is acknowledged and ended.
 #[derive(Debug)]
 pub(crate) struct Late {
-    pub(crate) cancel: CancelPlan,
+    /// None after a 2xx: there is nothing to cancel any more.
+    pub(crate) cancel: Option<Box<CancelPlan>>,
     /// Callee's tags that were ended already.
     pub(crate) ended: Vec<Vec<u8>>,
 }
@@ -240,8 +241,8 @@ pub(crate) struct Accepted {
     pub(crate) server: ServerId,
     /// The 2xx as it went to the caller.
     pub(crate) response: Arc<[u8]>,
-    /// The INVITE that was answered.
-    pub(crate) branch: Option<Branch>,
+    /// The INVITE that was answered; further forks may answer it too.
+    pub(crate) client: Option<ClientId>,
     /// Tags of further forks that were ended.
     pub(crate) ended: Vec<Vec<u8>>,
 }

@@ -88,9 +88,10 @@ pub struct Core {
     clients: FxHashMap<ClientId, ClientUse>,
     /// The calls whose first INVITE a server transaction is.
     setups: FxHashMap<ServerId, u64>,
-    relays: FxHashMap<ServerId, Relay>,
+    /// Boxed: see the transaction layer's tables.
+    relays: FxHashMap<ServerId, Box<Relay>>,
     lates: FxHashMap<ClientId, Late>,
-    late_relays: FxHashMap<ClientId, LateRelay>,
+    late_relays: FxHashMap<ClientId, Box<LateRelay>>,
     passages: FxHashMap<ServerId, Passage>,
     bindings: Bindings,
     access: Access,
@@ -354,12 +355,7 @@ impl Core {
                 if self.passages.remove(&id).is_some() {
                     self.timers.clear(Timer::Passage(id));
                 }
-                if let Some(relay) = self.relays.remove(&id)
-                    && let Some(call) = self.calls.get_mut(&relay.call)
-                {
-                    call.relays.retain(|r| *r != id);
-                    self.calls.may_rest(relay.call);
-                }
+                self.forget_relay(id);
                 if let Some(key) = self.setups.remove(&id)
                     && let Some(call) = self.calls.get_mut(&key)
                 {
@@ -367,6 +363,16 @@ impl Core {
                     self.calls.may_rest(key);
                 }
             }
+        }
+    }
+
+    /// A request within a dialog is over.
+    fn forget_relay(&mut self, id: ServerId) {
+        if let Some(relay) = self.relays.remove(&id)
+            && let Some(call) = self.calls.get_mut(&relay.call)
+        {
+            call.relays.retain(|r| *r != id);
+            self.calls.may_rest(relay.call);
         }
     }
 

@@ -100,10 +100,11 @@ enum Timer {
 pub struct Layer<H> {
     settings: Settings,
     next: u64,
-    clients: FxHashMap<ClientId, ClientEntry<H>>,
+    /// Boxed, as the servers: a table that grows moves its entries at once, and the messages wait for that.
+    clients: FxHashMap<ClientId, Box<ClientEntry<H>>>,
     /// Branches of ours: a peer can ask for any, but puts none in.
     client_keys: FxHashMap<ClientKey, ClientId>,
-    servers: FxHashMap<ServerId, ServerEntry<H>>,
+    servers: FxHashMap<ServerId, Box<ServerEntry<H>>>,
     /// What peers choose is hashed with a key.
     server_keys: HashMap<ServerKey, ServerId>,
     timers: TimerTable<Timer>,
@@ -214,15 +215,12 @@ impl<H: Hop> Layer<H> {
         let Some(&id) = self.client_keys.get(key) else {
             return Response::Unmatched;
         };
-        let Some(entry) = self.clients.remove(&id) else {
+        let Some(mut entry) = self.clients.remove(&id) else {
             return Response::Unmatched;
         };
-        let ClientEntry {
-            key,
-            hop,
-            state,
-            given_up,
-        } = entry;
+        let (hop, given_up) = (entry.hop, entry.given_up);
+        // Until it has its next state.
+        let state = std::mem::replace(&mut entry.state, Client::Completed(Completed));
         let provisional = (100..200).contains(&code);
         let success = (200..300).contains(&code);
         let (state, pass) = match state {
@@ -267,15 +265,8 @@ impl<H: Hop> Layer<H> {
             }
             Client::Completed(state) => (Client::Completed(state), false),
         };
-        self.clients.insert(
-            id,
-            ClientEntry {
-                key,
-                hop,
-                state,
-                given_up,
-            },
-        );
+        entry.state = state;
+        self.clients.insert(id, entry);
         if pass {
             Response::Pass(id)
         } else {
@@ -413,7 +404,8 @@ impl<H: Hop> Layer<H> {
             Method::Cancel | Method::Other => Server::Trying(server::Trying::default()),
         };
         self.server_keys.insert(key.clone(), id);
-        self.servers.insert(id, ServerEntry { key, hop, state });
+        self.servers
+            .insert(id, Box::new(ServerEntry { key, hop, state }));
         id
     }
 
@@ -548,15 +540,13 @@ impl<H: Hop> Layer<H> {
             method,
         };
         self.client_keys.insert(key.clone(), id);
-        self.clients.insert(
-            id,
-            ClientEntry {
-                key,
-                hop,
-                state,
-                given_up: false,
-            },
-        );
+        let entry = ClientEntry {
+            key,
+            hop,
+            state,
+            given_up: false,
+        };
+        self.clients.insert(id, Box::new(entry));
         self.outputs.push_back(Output::Send {
             hop,
             bytes,

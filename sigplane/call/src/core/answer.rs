@@ -184,7 +184,7 @@ impl Core {
             call.accepted = Some(Accepted {
                 server: setup.server,
                 response,
-                branch: answering,
+                client: answering.map(|branch| branch.client),
                 ended: Vec::new(),
             });
         }
@@ -200,14 +200,14 @@ impl Core {
         message: &Message<'_>,
         answer: &Answer,
     ) {
-        if let Some(branch) = self.take_branch(key, client) {
+        if self.take_branch(key, client).is_some() {
             let mut ended = Vec::new();
             self.end_answer(now, hop, message, &mut ended);
             self.clients.insert(client, ClientUse::Late);
             self.lates.insert(
                 client,
                 Late {
-                    cancel: branch.cancel,
+                    cancel: None,
                     ended,
                 },
             );
@@ -257,12 +257,12 @@ impl Core {
         };
         let mut ended = accepted.ended;
         ended.extend(call.record.confirmed.clone());
-        if let Some(branch) = accepted.branch
-            && self.layer.client_hop(branch.client).is_some()
+        if let Some(client) = accepted.client
+            && self.layer.client_hop(client).is_some()
         {
-            self.clients.insert(branch.client, ClientUse::Late);
-            let cancel = branch.cancel;
-            self.lates.insert(branch.client, Late { cancel, ended });
+            self.clients.insert(client, ClientUse::Late);
+            let cancel = None;
+            self.lates.insert(client, Late { cancel, ended });
         }
     }
 

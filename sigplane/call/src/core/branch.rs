@@ -388,7 +388,7 @@ impl Core {
         self.lates.insert(
             branch.client,
             Late {
-                cancel: branch.cancel,
+                cancel: Some(Box::new(branch.cancel)),
                 ended: Vec::new(),
             },
         );

@@ -132,7 +132,7 @@ impl Core {
             answered: None,
             cancel,
         };
-        self.relays.insert(server, relay);
+        self.relays.insert(server, Box::new(relay));
         if let Some(call) = self.calls.get_mut(&place.key) {
             call.relays.push(server);
         }
@@ -265,11 +265,12 @@ impl Core {
         if let Some(setup) = call.setup.as_mut() {
             return Some(&mut setup.exchange);
         }
-        let is_open = |relay: &Relay| relay.kind == RelayKind::Invite && relay.answered.is_none();
+        let is_open =
+            |relay: &Box<Relay>| relay.kind == RelayKind::Invite && relay.answered.is_none();
         let server = call
             .relays
             .iter()
-            .find(|r| self.relays.get(r).is_some_and(is_open))?;
+            .find(|r| self.relays.get(r).is_some_and(|relay| is_open(relay)))?;
         self.relays.get_mut(server).map(|relay| &mut relay.exchange)
     }
 
@@ -380,6 +381,10 @@ impl Core {
         }
         self.layer.respond(now.mono, server, code, bytes);
         self.flush();
+        if code >= 200 && kind != RelayKind::Invite {
+            // The transactions absorb what comes again.
+            self.forget_relay(server);
+        }
         if kind == RelayKind::Bye && code >= 200 {
             self.bye_answered(now, key, from, &tag, code);
         }
@@ -530,7 +535,7 @@ impl Core {
                 responder,
                 cancel,
             };
-            self.late_relays.insert(client, late);
+            self.late_relays.insert(client, Box::new(late));
         }
         self.relay_failed(now, server);
     }

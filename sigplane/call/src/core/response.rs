@@ -65,7 +65,11 @@ impl Core {
             return;
         };
         match message.code() {
-            100..200 => self.may_cancel(now, &mut late.cancel),
+            100..200 => {
+                if let Some(plan) = &mut late.cancel {
+                    self.may_cancel(now, plan);
+                }
+            }
             200..300 => self.end_answer(now, hop, message, &mut late.ended),
             _ => {}
         }
