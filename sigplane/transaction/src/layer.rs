@@ -1,13 +1,14 @@
 //! All transactions of one worker.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
 use crate::Bytes;
 use crate::client::{Accepted, Calling, Client, Completed, Trying};
-use crate::key::{ClientId, ClientKey, Method, ServerId, ServerKey};
+use crate::key::{ClientId, ClientKey, KeptClientKey, KeptServerKey, Method, ServerId, ServerKey};
+use crate::names::Names;
 use crate::server::{self, Server};
 use crate::settings::Settings;
 use crate::table::{TimerTable, take, trim};
@@ -102,18 +103,16 @@ pub struct Layer<H> {
     next: u64,
     /// Boxed, as the servers: a table that grows moves its entries at once, and the messages wait for that.
     clients: FxHashMap<ClientId, Box<ClientEntry<H>>>,
-    /// Branches of ours: a peer can ask for any, but puts none in.
-    client_keys: FxHashMap<ClientKey, ClientId>,
+    client_keys: Names<ClientId>,
     servers: FxHashMap<ServerId, Box<ServerEntry<H>>>,
-    /// What peers choose is hashed with a key.
-    server_keys: HashMap<ServerKey, ServerId>,
+    server_keys: Names<ServerId>,
     timers: TimerTable<Timer>,
     outputs: VecDeque<Output<H>>,
 }
 
 #[derive(Debug)]
 struct ClientEntry<H> {
-    key: ClientKey,
+    key: KeptClientKey,
     hop: H,
     state: Client,
     /// Nobody waits for it any more: it has an end even if the peer only ever rings.
@@ -122,7 +121,7 @@ struct ClientEntry<H> {
 
 #[derive(Debug)]
 struct ServerEntry<H> {
-    key: ServerKey,
+    key: KeptServerKey,
     hop: H,
     state: Server,
 }
@@ -142,9 +141,9 @@ impl<H: Hop> Layer<H> {
             settings,
             next: 0,
             clients: FxHashMap::default(),
-            client_keys: FxHashMap::default(),
+            client_keys: Names::new(),
             servers: FxHashMap::default(),
-            server_keys: HashMap::new(),
+            server_keys: Names::new(),
             timers: TimerTable::default(),
             outputs: VecDeque::new(),
         }
@@ -211,8 +210,14 @@ impl<H: Hop> Layer<H> {
     }
 
     /// A response came. `to` is the value of its To header.
-    pub fn response(&mut self, now: Duration, key: &ClientKey, code: u16, to: &[u8]) -> Response {
-        let Some(&id) = self.client_keys.get(key) else {
+    pub fn response(
+        &mut self,
+        now: Duration,
+        key: &ClientKey<'_>,
+        code: u16,
+        to: &[u8],
+    ) -> Response {
+        let Some(id) = self.client_named(key) else {
             return Response::Unmatched;
         };
         let Some(mut entry) = self.clients.remove(&id) else {
@@ -358,13 +363,13 @@ impl<H: Hop> Layer<H> {
 
     /// Whether a request belongs to a transaction.
     #[must_use]
-    pub fn knows(&self, key: &ServerKey) -> bool {
-        self.server_keys.contains_key(key)
+    pub fn knows(&self, key: &ServerKey<'_>) -> bool {
+        self.server_named(key).is_some()
     }
 
     /// A request (ACK included) came. A new one begins a transaction only with [`Self::accept`].
-    pub fn receive(&mut self, now: Duration, key: &ServerKey, is_ack: bool) -> Received {
-        let Some(&id) = self.server_keys.get(key) else {
+    pub fn receive(&mut self, now: Duration, key: &ServerKey<'_>, is_ack: bool) -> Received {
+        let Some(id) = self.server_named(key) else {
             return Received::New;
         };
         let Some(entry) = self.servers.get_mut(&id) else {
@@ -397,13 +402,16 @@ impl<H: Hop> Layer<H> {
     }
 
     /// Begins a server transaction for a new request. `hop` is where its responses go.
-    pub fn accept(&mut self, key: ServerKey, hop: H) -> ServerId {
+    pub fn accept(&mut self, key: ServerKey<'_>, hop: H) -> ServerId {
         let id = ServerId(self.number());
         let state = match key.method {
             Method::Invite => Server::Proceeding(server::Proceeding::default()),
             Method::Cancel | Method::Other => Server::Trying(server::Trying::default()),
         };
-        self.server_keys.insert(key.clone(), id);
+        let servers = &self.servers;
+        let is_it = |id| servers.get(&id).is_some_and(|s| s.key.key() == key);
+        self.server_keys.insert(&key, id, is_it);
+        let key = KeptServerKey::new(key);
         self.servers
             .insert(id, Box::new(ServerEntry { key, hop, state }));
         id
@@ -411,12 +419,9 @@ impl<H: Hop> Layer<H> {
 
     /// The transaction that a CANCEL with this key (its method is not looked at) is for.
     #[must_use]
-    pub fn to_cancel(&self, key: &ServerKey) -> Option<ServerId> {
-        let key = ServerKey {
-            method: Method::Invite,
-            ..key.clone()
-        };
-        self.server_keys.get(&key).copied()
+    pub fn to_cancel(&self, key: &ServerKey<'_>) -> Option<ServerId> {
+        let method = Method::Invite;
+        self.server_named(&ServerKey { method, ..*key })
     }
 
     /// Whether this server transaction still owes a final response.
@@ -503,9 +508,9 @@ impl<H: Hop> Layer<H> {
             }
         }
         trim(&mut self.clients);
-        trim(&mut self.client_keys);
+        self.client_keys.trim();
         trim(&mut self.servers);
-        trim(&mut self.server_keys);
+        self.server_keys.trim();
         self.timers.trim();
     }
 
@@ -535,13 +540,12 @@ impl<H: Hop> Layer<H> {
         bytes: Bytes,
     ) -> ClientId {
         let id = ClientId(self.number());
-        let key = ClientKey {
-            branch: branch.into(),
-            method,
-        };
-        self.client_keys.insert(key.clone(), id);
+        let key = ClientKey { branch, method };
+        let clients = &self.clients;
+        let is_it = |id| clients.get(&id).is_some_and(|c| c.key.key() == key);
+        self.client_keys.insert(&key, id, is_it);
         let entry = ClientEntry {
-            key,
+            key: KeptClientKey::new(key),
             hop,
             state,
             given_up: false,
@@ -558,9 +562,7 @@ impl<H: Hop> Layer<H> {
     fn end_client(&mut self, id: ClientId) {
         if let Some(entry) = self.clients.remove(&id) {
             // Another transaction may have taken the key meanwhile.
-            if self.client_keys.get(&entry.key) == Some(&id) {
-                self.client_keys.remove(&entry.key);
-            }
+            self.client_keys.remove(&entry.key.key(), id);
             self.clear_client_timers(id);
             self.outputs.push_back(Output::ClientEnded(id));
         }
@@ -568,9 +570,7 @@ impl<H: Hop> Layer<H> {
 
     fn end_server(&mut self, id: ServerId) {
         if let Some(entry) = self.servers.remove(&id) {
-            if self.server_keys.get(&entry.key) == Some(&id) {
-                self.server_keys.remove(&entry.key);
-            }
+            self.server_keys.remove(&entry.key.key(), id);
             for timer in [
                 Timer::G(id),
                 Timer::H(id),
@@ -597,6 +597,16 @@ impl<H: Hop> Layer<H> {
         for timer in timers {
             self.timers.clear(timer);
         }
+    }
+
+    fn client_named(&self, key: &ClientKey<'_>) -> Option<ClientId> {
+        let is_it = |id| self.clients.get(&id).is_some_and(|c| c.key.key() == *key);
+        self.client_keys.find(key, is_it)
+    }
+
+    fn server_named(&self, key: &ServerKey<'_>) -> Option<ServerId> {
+        let is_it = |id| self.servers.get(&id).is_some_and(|s| s.key.key() == *key);
+        self.server_keys.find(key, is_it)
     }
 
     fn number(&mut self) -> u64 {

@@ -13,6 +13,7 @@
 mod client;
 mod key;
 mod layer;
+mod names;
 mod server;
 mod settings;
 mod table;

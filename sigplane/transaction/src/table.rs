@@ -100,7 +100,7 @@ pub fn take<T>(queue: &mut VecDeque<T>) -> Option<T> {
 }
 
 /// Entries for which no table is too large.
-const SMALL: usize = 1024;
+pub(crate) const SMALL: usize = 1024;
 
 #[cfg(test)]
 mod tests {

@@ -32,17 +32,17 @@ fn bytes(text: &str) -> Bytes {
     text.as_bytes().into()
 }
 
-fn client_key(branch: &str, method: Method) -> ClientKey {
+fn client_key(branch: &str, method: Method) -> ClientKey<'_> {
     ClientKey {
-        branch: branch.as_bytes().into(),
+        branch: branch.as_bytes(),
         method,
     }
 }
 
-fn server_key(method: Method) -> ServerKey {
+fn server_key(method: Method) -> ServerKey<'static> {
     ServerKey {
-        branch: b"z9hG4bKs"[..].into(),
-        sent_by: b"a:5060"[..].into(),
+        branch: b"z9hG4bKs",
+        sent_by: b"a:5060",
         method,
     }
 }
@@ -245,7 +245,7 @@ fn a_repeated_invite_gets_the_last_provisional_again() {
     let mut layer = layer();
     let key = server_key(Method::Invite);
     assert_eq!(layer.receive(ms(0), &key, false), Received::New);
-    let id = layer.accept(key.clone(), Way(1));
+    let id = layer.accept(key, Way(1));
     assert_eq!(layer.receive(ms(1), &key, false), Received::Repeated);
     layer.respond(ms(2), id, 100, bytes("100"));
     layer.respond(ms(3), id, 180, bytes("180"));
@@ -261,7 +261,7 @@ fn a_repeated_invite_gets_the_last_provisional_again() {
 fn a_failure_is_repeated_until_its_ack() {
     let mut layer = layer();
     let key = server_key(Method::Invite);
-    let id = layer.accept(key.clone(), Way(1));
+    let id = layer.accept(key, Way(1));
     layer.respond(Duration::ZERO, id, 486, bytes("486"));
     let events = run(&mut layer, ms(4_000));
     assert_eq!(times(&events, "486 again"), [500, 1500, 3500]);
@@ -285,7 +285,7 @@ fn a_missing_ack_is_reported() {
 fn an_accepted_invite_absorbs_and_lets_2xx_pass() {
     let mut layer = layer();
     let key = server_key(Method::Invite);
-    let id = layer.accept(key.clone(), Way(1));
+    let id = layer.accept(key, Way(1));
     layer.respond(ms(0), id, 200, bytes("200"));
     assert!(!layer.is_open(id));
     assert_eq!(layer.receive(ms(1), &key, false), Received::Repeated);
@@ -301,7 +301,7 @@ fn an_accepted_invite_absorbs_and_lets_2xx_pass() {
 fn another_request_gets_its_final_response_again() {
     let mut layer = layer();
     let key = server_key(Method::Other);
-    let id = layer.accept(key.clone(), Way(1));
+    let id = layer.accept(key, Way(1));
     assert_eq!(layer.receive(ms(1), &key, false), Received::Repeated);
     layer.respond(ms(2), id, 200, bytes("200"));
     layer.respond(ms(3), id, 500, bytes("500"));
@@ -317,7 +317,7 @@ fn a_cancel_finds_its_invite() {
     let id = layer.accept(server_key(Method::Invite), Way(1));
     assert_eq!(layer.to_cancel(&server_key(Method::Cancel)), Some(id));
     let other = ServerKey {
-        sent_by: b"b"[..].into(),
+        sent_by: b"b",
         ..server_key(Method::Cancel)
     };
     assert_eq!(layer.to_cancel(&other), None);
@@ -378,18 +378,18 @@ proptest! {
                     layer.request(now, &[b], Method::Other, Way(0), bytes("R"));
                 }
                 Step::Response(b, invite, code) => {
-                    let key = ClientKey { branch: [b][..].into(), method: method(invite) };
+                    let key = ClientKey { branch: &[b], method: method(invite) };
                     layer.response(now, &key, code, b"t");
                 }
                 Step::Receive(b, invite, ack) => {
                     let key = ServerKey {
-                        branch: [b][..].into(), sent_by: b"s"[..].into(), method: method(invite),
+                        branch: &[b], sent_by: b"s", method: method(invite),
                     };
                     layer.receive(now, &key, ack);
                 }
                 Step::Accept(b, invite) => {
                     let key = ServerKey {
-                        branch: [b][..].into(), sent_by: b"s"[..].into(), method: method(invite),
+                        branch: &[b], sent_by: b"s", method: method(invite),
                     };
                     if layer.receive(now, &key, false) == Received::New {
                         servers.push(layer.accept(key, Way(0)));
@@ -411,7 +411,7 @@ proptest! {
             layer.respond(now, id, 500, bytes("r"));
         }
         for b in 0..4 {
-            layer.response(now, &ClientKey { branch: [b][..].into(), method: Method::Invite }, 500, b"t");
+            layer.response(now, &ClientKey { branch: &[b], method: Method::Invite }, 500, b"t");
         }
         for _ in 0..20 {
             now += Duration::from_secs(10);

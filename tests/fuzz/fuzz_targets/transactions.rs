@@ -41,8 +41,8 @@ fuzz_target!(|data: &[u8]| {
         let [what, which, how, value] = [op[0], op[1], op[2], op[3]];
         let branch = [b'b', which % 8];
         let key = ServerKey {
-            branch: branch[..].into(),
-            sent_by: b"a"[..].into(),
+            branch: &branch,
+            sent_by: b"a",
             method: method(how),
         };
         match what % 10 {
@@ -65,7 +65,7 @@ fuzz_target!(|data: &[u8]| {
             }
             2 => {
                 let key = ClientKey {
-                    branch: branch[..].into(),
+                    branch: &branch,
                     method: method(how),
                 };
                 layer.response(now, &key, code(value), b"<sip:x>;tag=y");

@@ -16,7 +16,7 @@ use crate::record::Hop;
 impl Core {
     /// The caller's CANCEL (RFC 3261 sections 9.2 and 16.10): answered by us, and passed on as one
     /// of our own. It is served without a transaction, since serving it twice does no harm.
-    pub(super) fn cancel(&mut self, now: Now, arrival: Arrival<'_, '_>, key: &ServerKey) {
+    pub(super) fn cancel(&mut self, now: Now, arrival: Arrival<'_, '_>, key: &ServerKey<'_>) {
         self.hurry(now, key);
         let Some(server) = self.layer.to_cancel(key) else {
             self.counters.add(Counter::NoSuchDialog);

@@ -129,8 +129,8 @@ impl Core {
         }
         let request = skeleton(&message);
         let known = || ServerKey {
-            branch: branch.into(),
-            sent_by: via.sent_by.to_ascii_lowercase().into(),
+            branch,
+            sent_by: via.sent_by,
             method: Method::Invite,
         };
         let uri = message.request_uri().unwrap_or_default();

@@ -49,7 +49,12 @@ struct Way {
 }
 
 impl Core {
-    pub(super) fn in_dialog(&mut self, now: Now, arrival: Arrival<'_, '_>, server_key: ServerKey) {
+    pub(super) fn in_dialog(
+        &mut self,
+        now: Now,
+        arrival: Arrival<'_, '_>,
+        server_key: ServerKey<'_>,
+    ) {
         if !self.may_pass(arrival) {
             return;
         }

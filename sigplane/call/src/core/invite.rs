@@ -44,7 +44,7 @@ impl Core {
         &mut self,
         now: Now,
         arrival: Arrival<'_, '_>,
-        server_key: ServerKey,
+        server_key: ServerKey<'_>,
         bytes: &[u8],
     ) {
         if !self.may_pass(arrival) {

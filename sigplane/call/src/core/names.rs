@@ -319,12 +319,12 @@ impl Core {
     }
 
     /// An INVITE that waits goes on at once, since it is to be cancelled.
-    pub(super) fn hurry(&mut self, now: Now, cancel: &ServerKey) {
+    pub(super) fn hurry(&mut self, now: Now, cancel: &ServerKey<'_>) {
         let is_it = |held: &Held| {
             Message::read(&held.bytes).is_ok_and(|m| {
                 let key = server_key(&m);
-                key.method == Method::Invite
-                    && (key.branch, key.sent_by) == (cancel.branch.clone(), cancel.sent_by.clone())
+                let method = Method::Invite;
+                key == ServerKey { method, ..*cancel }
             })
         };
         if let Some(at) = self.names.held.iter().position(is_it)

@@ -37,7 +37,7 @@ pub(super) struct Passage {
 
 impl Core {
     /// A new request for the other side.
-    pub(super) fn pass(&mut self, now: Now, arrival: Arrival<'_, '_>, server_key: ServerKey) {
+    pub(super) fn pass(&mut self, now: Now, arrival: Arrival<'_, '_>, server_key: ServerKey<'_>) {
         if !self.may_pass(arrival) {
             return;
         }
@@ -65,7 +65,7 @@ impl Core {
         &mut self,
         now: Now,
         arrival: Arrival<'_, '_>,
-        server_key: ServerKey,
+        server_key: ServerKey<'_>,
         candidates: VecDeque<Candidate>,
     ) {
         let message = arrival.message;

@@ -26,7 +26,12 @@ use crate::record::Hop;
 
 impl Core {
     /// A REGISTER from outside; without a registrar, or from the inside, nobody may.
-    pub(super) fn register(&mut self, now: Now, arrival: Arrival<'_, '_>, server_key: ServerKey) {
+    pub(super) fn register(
+        &mut self,
+        now: Now,
+        arrival: Arrival<'_, '_>,
+        server_key: ServerKey<'_>,
+    ) {
         let from_outside = self.config.side(arrival.hop.path) == Some(Side::External);
         let set = self.config.routing.registrar_set;
         let set = set.filter(|_| from_outside && self.config.hiding.keys.is_some());

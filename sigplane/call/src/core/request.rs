@@ -137,7 +137,7 @@ impl Core {
     }
 
     /// A request outside of any dialog, but no INVITE.
-    fn out_of_dialog(&mut self, now: Now, arrival: Arrival<'_, '_>, key: ServerKey) {
+    fn out_of_dialog(&mut self, now: Now, arrival: Arrival<'_, '_>, key: ServerKey<'_>) {
         let message = arrival.message;
         match message.method() {
             // Without a user, it is for ourselves.
@@ -174,7 +174,7 @@ impl Core {
 
     /// Before the tables were read nobody can be told from a stranger. Answered by a transaction:
     /// a repetition that comes when they are there must not get another answer.
-    pub(super) fn too_early(&mut self, now: Now, arrival: Arrival<'_, '_>, key: ServerKey) {
+    pub(super) fn too_early(&mut self, now: Now, arrival: Arrival<'_, '_>, key: ServerKey<'_>) {
         self.counters.add(Counter::CallsNoTables);
         let message = arrival.message;
         let vias = message.list(Name::Via);
@@ -216,15 +216,15 @@ impl Core {
 }
 
 /// The key of the server transaction that a request belongs to (RFC 3261 section 17.2.3).
-pub(super) fn server_key(message: &Message<'_>) -> ServerKey {
+pub(super) fn server_key<'a>(message: &'a Message<'_>) -> ServerKey<'a> {
     let method = match message.method() {
         b"INVITE" | b"ACK" => Method::Invite,
         b"CANCEL" => Method::Cancel,
         _ => Method::Other,
     };
     ServerKey {
-        branch: message.branch().into(),
-        sent_by: message.via().sent_by.to_ascii_lowercase().into(),
+        branch: message.branch(),
+        sent_by: message.via().sent_by,
         method,
     }
 }

@@ -18,7 +18,7 @@ const ABOVE_EARLY_REQUESTS: u32 = 1000;
 impl Core {
     pub(super) fn response(&mut self, now: Now, hop: Hop, message: &Message<'_>) {
         let key = ClientKey {
-            branch: message.branch().into(),
+            branch: message.branch(),
             method: match message.cseq_method() {
                 b"INVITE" => Method::Invite,
                 b"CANCEL" => Method::Cancel,

@@ -60,7 +60,7 @@ impl Core {
         &mut self,
         now: Now,
         arrival: Arrival<'_, '_>,
-        server_key: &ServerKey,
+        server_key: &ServerKey<'_>,
     ) -> bool {
         let message = arrival.message;
         // These are of calls, and calls are kept.
