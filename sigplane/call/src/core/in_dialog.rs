@@ -270,12 +270,11 @@ impl Core {
         if let Some(setup) = call.setup.as_mut() {
             return Some(&mut setup.exchange);
         }
-        let is_open =
-            |relay: &Box<Relay>| relay.kind == RelayKind::Invite && relay.answered.is_none();
-        let server = call
-            .relays
-            .iter()
-            .find(|r| self.relays.get(r).is_some_and(|relay| is_open(relay)))?;
+        let is_open = |server: &&ServerId| {
+            let relay = self.relays.get(server);
+            relay.is_some_and(|r| r.kind == RelayKind::Invite && r.answered.is_none())
+        };
+        let server = call.relays.iter().find(is_open)?;
         self.relays.get_mut(server).map(|relay| &mut relay.exchange)
     }
 
