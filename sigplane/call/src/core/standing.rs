@@ -91,7 +91,7 @@ impl Core {
             return false;
         }
         if !self.has_tables {
-            self.too_early(now, arrival, server_key.clone());
+            self.too_early(now, arrival, *server_key);
             return true;
         }
         let Some(decision) = self.decide(now, arrival.hop) else {
@@ -110,7 +110,7 @@ impl Core {
         self.begin_passage(
             now,
             arrival,
-            server_key.clone(),
+            *server_key,
             VecDeque::from([candidate]),
         );
         true
