@@ -107,12 +107,7 @@ impl Core {
             routes,
         };
         let arrival = decision.arrival(arrival);
-        self.begin_passage(
-            now,
-            arrival,
-            *server_key,
-            VecDeque::from([candidate]),
-        );
+        self.begin_passage(now, arrival, *server_key, VecDeque::from([candidate]));
         true
     }
 }
