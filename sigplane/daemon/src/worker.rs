@@ -15,6 +15,7 @@ mod letters;
 mod link;
 mod order;
 mod others;
+mod pace;
 mod queries;
 mod requests;
 mod route;
@@ -47,13 +48,12 @@ use counters::{Count, Counters};
 use head::Head;
 use order::Held;
 use others::Others;
+use pace::Pace;
 pub(crate) use sockets::Sockets;
 pub(crate) use sockets::Way;
 
 /// Datagrams taken from one source in one turn, so that the others and the journal get theirs.
 const BATCH: usize = 128;
-/// A shorter sleep takes longer than it.
-const LEAST_REST: Duration = Duration::from_micros(50);
 /// The dataplane's answers are looked for that long after a command if nothing else happens.
 const ANSWERS: Duration = Duration::from_millis(10);
 /// Commands without room in a ring are given again.
@@ -109,8 +109,7 @@ pub(crate) struct Worker {
     /// In the first worker.
     head: Option<Box<Head>>,
     stopping: bool,
-    /// When it last woke.
-    woke: Duration,
+    pace: Pace,
     buffer: Vec<u8>,
     /// Kept for its memory between two turns.
     entries: Vec<Entry>,
@@ -201,7 +200,7 @@ impl Worker {
             entries: Vec::new(),
             actions: Vec::new(),
             stopping: false,
-            woke: Duration::ZERO,
+            pace: Pace::new(config.sip.coalesce),
             others: Others::new(share.worker, mailboxes),
             config,
             core,
@@ -280,7 +279,7 @@ impl Worker {
             }
             self.coalesce();
             let ready = self.wait();
-            self.woke = self.clock.mono();
+            self.pace.woke(self.clock.mono());
             link_ready = ready.link;
             if ready.signal {
                 self.read_signals();
@@ -320,7 +319,7 @@ impl Worker {
     fn await_answers(&mut self) {
         let end = self.clock.mono() + ANSWERS;
         while self.answers_due(end).is_some() && self.clock.mono() < end {
-            std::thread::sleep(LEAST_REST);
+            std::thread::sleep(ANSWERS / 100);
             self.read_rings();
             self.carry_out();
         }
@@ -328,10 +327,7 @@ impl Worker {
 
     /// Lets messages gather. Who writes to our rings sees that we do not sleep on their bell, and does not ring.
     fn coalesce(&self) {
-        let due = self.woke + self.config.sip.coalesce;
-        let rest = due.saturating_sub(self.clock.mono());
-        // Less than the clock's slack would become more.
-        if rest > LEAST_REST {
+        if let Some(rest) = self.pace.rest(self.clock.mono()) {
             std::thread::sleep(rest);
         }
     }
