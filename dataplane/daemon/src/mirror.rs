@@ -1,8 +1,8 @@
 //! The netlink mirror: what an administrator sets with `ip` on the realms' TAPs (addresses,
 //! routes, neighbours) reaches the workers as a whole new snapshot.
 //!
-//! A change makes its table dirty; shortly after, the dirty tables are read again in full and a
-//! snapshot is handed out. So there is one path for a start, a change, and a resynchronisation
+//! A change makes its table dirty; the dirty tables are read again in full, at once but not much more often than
+//! every [`COLLECT`], and a snapshot is handed out. So there is one path for a start, a change, and a resynchronisation
 //! after the kernel had to drop notifications (ENOBUFS), and no half-known state.
 
 mod kernel;
@@ -26,12 +26,14 @@ use rtnetlink::packet_route::neighbour::{
 use rtnetlink::packet_route::route::RouteMessage;
 use rtnetlink::{Error, Handle, MulticastGroup, new_connection, new_multicast_connection};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use crate::counters::Counter;
 
-/// How long changes are collected before the tables are read: an administrator's command makes
-/// several, a routing daemon thousands.
+/// How long after the tables were read changes are collected before they are read again: an administrator's
+/// command makes several, a routing daemon thousands. The first is not kept waiting: packets to a neighbour that
+/// was just resolved are lost until the workers know it.
 const COLLECT: Duration = Duration::from_millis(5);
 
 /// How long to wait before netlink is tried again after it failed.
@@ -109,15 +111,17 @@ impl<F: FnMut(&Tables)> Mirror<F> {
         let mut tables = Tables::default();
         let mut kept = HashSet::new();
         let mut dirty = Dirty::ALL;
+        let mut next_read = Instant::now();
         loop {
             if dirty.any() {
-                tokio::time::sleep(COLLECT).await;
+                tokio::time::sleep_until(next_read).await;
                 while let Ok(event) = events.try_recv() {
-                    self.mark(&event.0, &mut dirty);
+                    self.mark(&event.0, &tables, &mut dirty);
                 }
                 let before = tables.clone();
                 self.read(&handle, std::mem::take(&mut dirty), &mut tables)
                     .await?;
+                next_read = Instant::now() + COLLECT;
                 self.keep_gateways(&handle, &tables, &mut kept).await;
                 if before != tables || before == Tables::default() {
                     (self.deliver)(&tables);
@@ -125,7 +129,7 @@ impl<F: FnMut(&Tables)> Mirror<F> {
             }
             tokio::select! {
                 event = events.next() => match event {
-                    Some((event, _)) => self.mark(&event, &mut dirty),
+                    Some((event, _)) => self.mark(&event, &tables, &mut dirty),
                     None => return Err(SessionError::Closed),
                 },
                 wanted = self.wanted.recv() => match wanted {
@@ -136,13 +140,21 @@ impl<F: FnMut(&Tables)> Mirror<F> {
         }
     }
 
-    /// Marks what an event made dirty.
-    fn mark(&self, event: &NetlinkMessage<RouteNetlinkMessage>, dirty: &mut Dirty) {
+    /// Marks what an event made dirty of the tables.
+    fn mark(
+        &self,
+        event: &NetlinkMessage<RouteNetlinkMessage>,
+        tables: &Tables,
+        dirty: &mut Dirty,
+    ) {
         use RouteNetlinkMessage as M;
         let ours = |device: u32| self.devices.contains(&device);
         match &event.payload {
-            NetlinkPayload::InnerMessage(M::NewNeighbour(m) | M::DelNeighbour(m)) => {
-                dirty.neighbours |= ours(m.header.ifindex);
+            NetlinkPayload::InnerMessage(M::NewNeighbour(m)) => {
+                dirty.neighbours |= ours(m.header.ifindex) && tables.is_news(m, false);
+            }
+            NetlinkPayload::InnerMessage(M::DelNeighbour(m)) => {
+                dirty.neighbours |= ours(m.header.ifindex) && tables.is_news(m, true);
             }
             NetlinkPayload::InnerMessage(M::NewAddress(m) | M::DelAddress(m)) => {
                 // The kernel adds and removes routes with an address, not all with a message.

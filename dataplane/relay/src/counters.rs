@@ -138,7 +138,7 @@ counters! {
     event_dropped,
     /// SIP datagrams of the signaling plane that were framed.
     sip_send_transmit,
-    /// SIP datagrams of the signaling plane left to the kernel: no next hop yet.
+    /// SIP datagrams of the signaling plane left to the kernel: no next hop yet, or behind one that was left to it.
     sip_send_unresolved,
     /// SIP datagrams of the signaling plane left to the kernel: above the MTU.
     sip_send_too_long,

@@ -76,7 +76,8 @@ pub enum SipSend {
         /// Checksums left to the port.
         checksums: TxChecksums,
     },
-    /// No route, or the next hop's Ethernet address is not known yet: let the kernel send it.
+    /// No route, or the next hop's Ethernet address is not known yet, or the kernel was just given one that this
+    /// would overtake: let the kernel send it.
     Unresolved,
     /// Longer than the port's MTU: let the kernel send it in fragments.
     TooLong,

@@ -498,10 +498,11 @@ impl Worker {
                             existing,
                             server_name,
                         };
-                        let by = self.sockets.by(&way, bytes.len());
+                        let rings = self.session.as_ref().map(|(_, rings)| &**rings);
+                        let by = self.sockets.by(&way, bytes.len(), rings);
                         let now = self.clock.mono();
-                        if let Some((it, behind)) = self.held.hold(now, by, (way, bytes)) {
-                            self.send(it, behind);
+                        if let Some(it) = self.held.hold(now, by, (way, bytes)) {
+                            self.send(it);
                         }
                     }
                     Output::Command { seq, command } => self.command(seq, command),
@@ -524,7 +525,7 @@ impl Worker {
         }
         let now = self.clock.mono();
         while let Some(it) = self.held.release(now) {
-            self.send(it, None);
+            self.send(it);
         }
         if let Some(streams) = &mut self.streams {
             streams.flush();
@@ -544,14 +545,13 @@ impl Worker {
         }
     }
 
-    fn send(&mut self, (way, bytes): (Way, Vec<u8>), behind: Option<u16>) {
+    fn send(&mut self, (way, bytes): (Way, Vec<u8>)) {
         let (path, destination) = (way.path, way.destination);
         let sent = if let Path::Stream(listener) = path {
             self.send_by_stream(listener, way, bytes)
         } else {
             let rings = self.session.as_mut().map(|(_, rings)| rings.as_mut());
-            self.sockets
-                .send(&way, &bytes, behind, rings, &mut self.counters)
+            self.sockets.send(&way, &bytes, rings, &mut self.counters)
         };
         if let Some(error) = sent {
             let unreachable = Input::Unreachable {

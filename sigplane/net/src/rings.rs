@@ -138,7 +138,7 @@ impl Rings {
     }
 
     /// Gives a command on a flow to the worker that owns its port ([`Command::port`]), and says which that is: a
-    /// datagram that is sent [behind](Self::send) it finds it carried out. No bell rings for the answer.
+    /// datagram that is sent by its ring after that finds it carried out. No bell rings for the answer.
     ///
     /// # Errors
     /// The session has ended, or the worker has not read for long.
@@ -174,23 +174,28 @@ impl Rings {
         self.ways.iter().any(|way| !way.waiting.is_empty())
     }
 
-    /// Sends a datagram through a worker's ring: this one's, to go `behind` a command, or that of the
-    /// destination. Without commands, datagrams to one destination keep their order.
+    /// The worker by whose ring datagrams to this destination go.
+    #[must_use]
+    pub fn worker_for(&self, destination: SocketAddr) -> u16 {
+        let worker = spread(destination).checked_rem(self.ways.len());
+        worker.and_then(|w| u16::try_from(w).ok()).unwrap_or(0)
+    }
+
+    /// Sends a datagram through a worker's ring, behind the commands that it was given. Datagrams to one destination
+    /// keep their order.
     ///
     /// # Errors
     /// The ring did not take it.
     pub fn send(
         &mut self,
         realm: u16,
-        (local, destination): (SocketAddr, SocketAddr),
+        local: SocketAddr,
+        destination: SocketAddr,
         dscp: u8,
-        behind: Option<u16>,
         bytes: &[u8],
     ) -> Result<(), PushError> {
-        let of_destination = || spread(destination).checked_rem(self.ways.len());
-        let worker = behind.map(usize::from).or_else(of_destination);
-        let way = self.ways.get_mut(worker.unwrap_or(0));
-        let way = way.ok_or(PushError::Fenced)?;
+        let worker = usize::from(self.worker_for(destination));
+        let way = self.ways.get_mut(worker).ok_or(PushError::Fenced)?;
         way.catch_up()?;
         let meta = DatagramMeta {
             realm,

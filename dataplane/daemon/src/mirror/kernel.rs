@@ -162,27 +162,39 @@ pub(crate) fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
             | NeighbourState::Permanent
             | NeighbourState::Noarp
     );
-    let (mut to, mut mac) = (None, None);
-    for attribute in &message.attributes {
-        match attribute {
-            NeighbourAttribute::Destination(NeighbourAddress::Inet(ip)) => to = Some((*ip).into()),
-            NeighbourAttribute::Destination(NeighbourAddress::Inet6(ip)) => {
-                to = Some((*ip).into());
-            }
-            NeighbourAttribute::LinkLayerAddress(bytes) => {
-                mac = <[u8; 6]>::try_from(bytes.as_slice()).ok();
-            }
-            _ => {}
-        }
-    }
+    let mac = message.attributes.iter().find_map(|a| match a {
+        NeighbourAttribute::LinkLayerAddress(bytes) => <[u8; 6]>::try_from(bytes.as_slice()).ok(),
+        _ => None,
+    });
     if !usable {
         return None;
     }
     Some(Neighbour {
         device: message.header.ifindex,
-        ip: to?,
+        ip: neighbour_address(message)?,
         mac: mac?,
     })
+}
+
+/// Whose message it is.
+fn neighbour_address(message: &NeighbourMessage) -> Option<IpAddr> {
+    message.attributes.iter().find_map(|a| match a {
+        NeighbourAttribute::Destination(NeighbourAddress::Inet(ip)) => Some((*ip).into()),
+        NeighbourAttribute::Destination(NeighbourAddress::Inet6(ip)) => Some((*ip).into()),
+        _ => None,
+    })
+}
+
+impl Tables {
+    /// Whether a neighbour that changed, or is `gone`, is another than we know. The kernel tells of every step of
+    /// a resolution and of every check that a neighbour is still there.
+    pub(crate) fn is_news(&self, message: &NeighbourMessage, gone: bool) -> bool {
+        let (device, ip) = (message.header.ifindex, neighbour_address(message));
+        let mut known = self.neighbours.iter();
+        let known = known.find(|n| n.device == device && Some(n.ip) == ip);
+        let now = neighbour(message).filter(|_| !gone);
+        known != now.as_ref()
+    }
 }
 
 #[cfg(test)]
@@ -283,5 +295,30 @@ mod tests {
             message.header.state = state;
             assert_eq!(neighbour(&message).is_some(), usable, "{state:?}");
         }
+    }
+
+    #[test]
+    fn a_step_of_a_resolution_is_no_news() {
+        let mut message = NeighbourMessage::default();
+        message.header.ifindex = 3;
+        message.attributes = vec![NeighbourAttribute::Destination(NeighbourAddress::Inet(
+            [192, 0, 2, 1].into(),
+        ))];
+        let mut tables = Tables::default();
+        let news = |tables: &Tables, message: &mut NeighbourMessage, state| {
+            message.header.state = state;
+            tables.is_news(message, false)
+        };
+        assert!(!news(&tables, &mut message, NeighbourState::Incomplete));
+        message
+            .attributes
+            .push(NeighbourAttribute::LinkLayerAddress(vec![2; 6]));
+        assert!(news(&tables, &mut message, NeighbourState::Reachable));
+        tables.neighbours.extend(neighbour(&message));
+        assert!(!news(&tables, &mut message, NeighbourState::Probe));
+        assert!(tables.is_news(&message, true));
+        assert!(news(&tables, &mut message, NeighbourState::Failed));
+        message.header.ifindex = 4;
+        assert!(news(&tables, &mut message, NeighbourState::Reachable));
     }
 }

@@ -7,6 +7,7 @@ use tandem_link::{CommandError, FlowId, FlowReport, FlowSpec, LegSpec};
 use super::{Relay, push_event};
 use crate::endpoint::Endpoint;
 use crate::flow::Flow;
+use crate::forwarding::NextHop;
 use crate::table::PortKey;
 
 /// How long the scan for timeouts takes at least to come round, in nanoseconds. A flow is looked at
@@ -54,10 +55,7 @@ impl Relay {
         match place {
             None => {
                 let flow = Flow::new(now, spec, locals);
-                self.table
-                    .insert(flow)
-                    .map(|_| ())
-                    .ok_or(CommandError::TableFull)
+                self.table.insert(flow).ok_or(CommandError::TableFull)?;
             }
             Some(place) => {
                 let window = self.learning_ns;
@@ -66,7 +64,20 @@ impl Relay {
                     .change(place, |flow| flow.update(now, window, spec, locals))
                     .ok_or(CommandError::NoSuchFlow)?;
                 self.counters.relearning += reopened;
-                Ok(())
+            }
+        }
+        self.prepare_hops(now, spec);
+        Ok(())
+    }
+
+    /// Asks for the next hops that the flow will need and that are not resolved, before its first packet is there.
+    fn prepare_hops(&mut self, now: u64, spec: &FlowSpec) {
+        for leg in [&spec.a, &spec.b] {
+            let Some(remote) = leg.remote else { continue };
+            // Gateways are kept resolved, so which one of several it would be does not matter.
+            let hop = self.forwarding.next_hop(leg.realm, remote.ip(), 0);
+            if let NextHop::Unresolved { neighbour } = hop {
+                self.hops.missing(now, leg.realm, neighbour);
             }
         }
     }

@@ -272,6 +272,33 @@ fn sip_is_sent_with_all_its_headers() {
 }
 
 #[test]
+fn sip_does_not_overtake_what_the_kernel_was_to_send() {
+    let mut lab = Lab::new();
+    let (ours, theirs) = ("192.0.2.1:5060", "192.0.2.11:5060");
+    assert_eq!(
+        send(&mut lab, 0, ours, theirs, OPTIONS).0,
+        SipSend::Unresolved
+    );
+    let mut builder = forwarding(2);
+    builder.neighbour(0, ip("192.0.2.11"), [6; 6]);
+    lab.relay.set_forwarding(Arc::new(builder.build()));
+    lab.now += 9_999_999;
+    // By this one the time is not extended.
+    assert_eq!(
+        send(&mut lab, 0, ours, theirs, OPTIONS).0,
+        SipSend::Unresolved
+    );
+    let other = "192.0.2.11:5062";
+    for to in [other, theirs] {
+        assert!(matches!(
+            send(&mut lab, 0, ours, to, OPTIONS).0,
+            SipSend::Transmit { .. }
+        ));
+        lab.now += 1;
+    }
+}
+
+#[test]
 fn sip_that_cannot_be_framed_says_why() {
     let mut lab = Lab::new();
     let (ours, theirs) = ("192.0.2.1:5060", "192.0.2.10:5060");

@@ -425,6 +425,19 @@ fn without_a_way_there_is_a_counter_and_the_next_hop_is_asked_for() {
 }
 
 #[test]
+fn a_next_hop_is_asked_for_before_the_first_packet() {
+    let mut lab = Lab::new();
+    let mut spec = spec();
+    spec.b.remote = Some(socket("10.0.0.11:5000"));
+    lab.put(&spec);
+    assert_eq!(lab.relay.needed_next_hop(), Some((1, ip("10.0.0.11"))));
+    spec.b.remote = Some(socket("10.0.0.12:5000"));
+    lab.put(&spec);
+    assert_eq!(lab.relay.needed_next_hop(), Some((1, ip("10.0.0.12"))));
+    assert_eq!(lab.relay.needed_next_hop(), None);
+}
+
+#[test]
 fn a_next_hop_in_use_is_asked_for_once_and_a_new_snapshot_is_followed() {
     let mut lab = Lab::with_flow();
     lab.relays(&Packet::to_a(&rtp(1)));

@@ -1,7 +1,7 @@
 //! SIP and the commands to the dataplane that it depends on: a peer on the same link would answer with media
-//! before its flow is there. A datagram that goes by the rings goes behind the command, by the ring of the flow's
-//! owner. One that goes by the kernel, or depends on flows of several owners, waits until they are installed, some
-//! ten microseconds to a millisecond, and never longer than [`PATIENCE`].
+//! before its flow is there. A datagram that goes by the ring of the flow's owner goes behind the command. One that goes
+//! by another ring or by the kernel waits until the flow is installed, some ten microseconds to a millisecond, and never
+//! longer than [`PATIENCE`]; and so does what comes after it, since peers expect a call's messages in their order.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -32,7 +32,8 @@ enum Behind {
 /// How a datagram would go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum By {
-    Rings,
+    /// By the ring of this worker of the dataplane.
+    Ring(u16),
     Kernel,
 }
 
@@ -79,16 +80,16 @@ impl<T> Held<T> {
         self.next_batch();
     }
 
-    /// A datagram is to be sent: back at once if nothing has to happen before, with the worker whose ring it
-    /// has to go by if that matters.
-    pub(super) fn hold(&mut self, now: Duration, by: By, datagram: T) -> Option<(T, Option<u16>)> {
-        match (by, self.behind) {
-            (By::Rings, Behind::Nobody) => return Some((datagram, None)),
-            (By::Rings, Behind::Worker(worker)) => return Some((datagram, Some(worker))),
-            (By::Kernel, _) if self.open.is_empty() && self.waiting.is_empty() => {
-                return Some((datagram, None));
-            }
-            (By::Rings, Behind::Several) | (By::Kernel, _) => {}
+    /// A datagram is to be sent: back at once if nothing has to happen before.
+    pub(super) fn hold(&mut self, now: Duration, by: By, datagram: T) -> Option<T> {
+        let follows = match (by, self.behind) {
+            (By::Ring(_), Behind::Nobody) => true,
+            (By::Ring(ring), Behind::Worker(worker)) => ring == worker,
+            (By::Ring(_), Behind::Several) => false,
+            (By::Kernel, _) => self.open.is_empty(),
+        };
+        if follows && self.waiting.is_empty() {
+            return Some(datagram);
         }
         let after = self.open.last().copied().unwrap_or(0);
         self.waiting.push_back(Waiting {
@@ -129,30 +130,41 @@ mod tests {
     #[test]
     fn without_an_open_command_nothing_waits() {
         let mut held = held();
-        assert_eq!(held.hold(NOW, By::Kernel, "a"), Some(("a", None)));
+        assert_eq!(held.hold(NOW, By::Kernel, "a"), Some("a"));
         held.asked(1, 0);
         held.answered(1);
-        assert_eq!(held.hold(NOW, By::Kernel, "b"), Some(("b", None)));
+        assert_eq!(held.hold(NOW, By::Kernel, "b"), Some("b"));
         assert_eq!(held.next_timeout(NOW), None);
     }
 
     #[test]
-    fn a_datagram_by_the_rings_follows_the_command_of_its_batch() {
+    fn a_datagram_by_the_owners_ring_follows_the_command() {
         let mut held = held();
-        assert_eq!(held.hold(NOW, By::Rings, "a"), Some(("a", None)));
+        assert_eq!(held.hold(NOW, By::Ring(0), "a"), Some("a"));
         held.asked(1, 3);
         held.asked(2, 3);
-        assert_eq!(held.hold(NOW, By::Rings, "b"), Some(("b", Some(3))));
+        assert_eq!(held.hold(NOW, By::Ring(3), "b"), Some("b"));
         held.next_batch();
-        assert_eq!(held.hold(NOW, By::Rings, "c"), Some(("c", None)));
-        held.asked(3, 0);
-        held.asked(4, 1);
-        assert_eq!(held.hold(NOW, By::Rings, "d"), None, "whose ring?");
-        for seq in 1..=4 {
-            assert_eq!(held.release(NOW), None);
-            held.answered(seq);
-        }
-        assert_eq!(held.release(NOW), Some("d"));
+        assert_eq!(held.hold(NOW, By::Ring(0), "c"), Some("c"));
+    }
+
+    #[test]
+    fn by_another_ring_it_waits_and_nothing_overtakes_it() {
+        let mut held = held();
+        assert_eq!(held.hold(NOW, By::Ring(0), "180"), Some("180"));
+        held.asked(1, 1);
+        assert_eq!(held.hold(NOW, By::Ring(0), "200"), None);
+        held.next_batch();
+        assert_eq!(held.hold(NOW, By::Ring(0), "BYE"), None, "behind the 200");
+        assert_eq!(held.release(NOW), None);
+        held.answered(1);
+        assert_eq!(
+            (held.release(NOW), held.release(NOW)),
+            (Some("200"), Some("BYE"))
+        );
+        held.asked(2, 0);
+        held.asked(3, 1);
+        assert_eq!(held.hold(NOW, By::Ring(1), "several owners"), None);
     }
 
     #[test]

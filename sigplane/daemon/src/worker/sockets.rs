@@ -89,14 +89,13 @@ impl Sockets {
     }
 
     /// Whether a datagram goes by the dataplane's rings or through the kernel.
-    pub(super) fn by(&self, way: &Way, length: usize) -> By {
+    pub(super) fn by(&self, way: &Way, length: usize, rings: Option<&Rings>) -> By {
         match way.path {
             Path::Realm(realm) => {
                 let frame = self.frames.get(usize::from(realm)).copied().unwrap_or(0);
-                if length <= frame {
-                    By::Rings
-                } else {
-                    By::Kernel
+                match rings.filter(|_| length <= frame) {
+                    Some(rings) => By::Ring(rings.worker_for(way.destination)),
+                    None => By::Kernel,
                 }
             }
             Path::Kernel(_) | Path::Stream(_) => By::Kernel,
@@ -104,13 +103,12 @@ impl Sockets {
     }
 
     /// Sends a datagram: to a realm through the rings, if it fits into a frame; else by the
-    /// kernel, which fragments. Behind a command to a worker of the dataplane it goes by that one's ring. An error that says something of the destination is returned;
+    /// kernel, which fragments. An error that says something of the destination is returned;
     /// anything else is counted, and retransmission makes it good.
     pub(super) fn send(
         &self,
         way: &Way,
         bytes: &[u8],
-        behind: Option<u16>,
         rings: Option<&mut Rings>,
         counters: &mut Counters,
     ) -> Option<SendError> {
@@ -121,9 +119,8 @@ impl Sockets {
                 counters.add(Count::SentWithoutDataplane);
                 return None;
             };
-            if self.by(way, bytes.len()) == By::Rings {
-                let ends = (way.local, way.destination);
-                match rings.send(realm, ends, SIP_DSCP, behind, bytes) {
+            if self.by(way, bytes.len(), Some(rings)) != By::Kernel {
+                match rings.send(realm, way.local, way.destination, SIP_DSCP, bytes) {
                     Ok(()) => {
                         counters.add(Count::SentByRing);
                         return None;

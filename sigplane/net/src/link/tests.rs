@@ -173,7 +173,7 @@ fn a_session_carries_commands_answers_and_datagrams() {
     assert!(rings.receive().unwrap().is_none());
 
     for n in 0..10u8 {
-        rings.send(1, (ours, theirs), 24, None, &[n]).unwrap();
+        rings.send(1, ours, theirs, 24, &[n]).unwrap();
     }
     rings.flush();
     let mut buffer = payload_buffer();
@@ -199,7 +199,8 @@ fn a_session_carries_commands_answers_and_datagrams() {
 fn a_command_goes_to_the_owner_and_the_datagram_behind_it_follows() {
     let (_connection, _shared, mut ends, _session, mut rings) = up();
     let rings = &mut rings[0];
-    let (ours, theirs) = (address("192.0.2.1:5060"), address("192.0.2.2:5062"));
+    let (ours, theirs) = (address("192.0.2.1:5060"), address("192.0.2.2:5061"));
+    assert_eq!(rings.worker_for(theirs), 1);
     let remove = |port| Command::RemoveFlow {
         flow: FlowId(9),
         port,
@@ -208,9 +209,7 @@ fn a_command_goes_to_the_owner_and_the_datagram_behind_it_follows() {
     assert_eq!(rings.command(1, remove(30_000)).unwrap(), 0);
     assert_eq!(rings.command(2, remove(30_002)).unwrap(), 1);
     assert_eq!((rings.unanswered(), rings.is_waiting()), (2, false));
-    rings
-        .send(1, (ours, theirs), 24, Some(1), b"behind")
-        .unwrap();
+    rings.send(1, ours, theirs, 24, b"behind").unwrap();
     rings.flush();
     let mut buffer = payload_buffer();
     let end = &mut ends[1][0];
@@ -243,6 +242,7 @@ fn commands_without_room_wait_in_their_order_and_not_without_end() {
     let (_connection, _shared, mut ends, _session, mut rings) = up();
     let rings = &mut rings[0];
     let (ours, theirs) = (address("192.0.2.1:5060"), address("192.0.2.2:5062"));
+    assert_eq!(rings.worker_for(theirs), 0);
     let remove = Command::RemoveFlow {
         flow: FlowId(9),
         port: 30_000,
@@ -252,7 +252,7 @@ fn commands_without_room_wait_in_their_order_and_not_without_end() {
         given += 1;
         assert_eq!(rings.command(given, remove.clone()).unwrap(), 0);
     }
-    let behind = rings.send(1, (ours, theirs), 24, Some(0), b"behind");
+    let behind = rings.send(1, ours, theirs, 24, b"behind");
     assert_eq!(behind, Err(PushError::Full), "it would overtake");
     let stalled = loop {
         match rings.command(given + 1, remove.clone()) {
@@ -274,9 +274,7 @@ fn commands_without_room_wait_in_their_order_and_not_without_end() {
         rings.flush();
     }
     assert!(!rings.is_waiting());
-    rings
-        .send(1, (ours, theirs), 24, Some(0), b"behind")
-        .unwrap();
+    rings.send(1, ours, theirs, 24, b"behind").unwrap();
 }
 
 #[test]
