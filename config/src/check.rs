@@ -318,6 +318,14 @@ fn registrars(draft: &Draft<'_>, report: &mut Report<'_>) {
             "write the set of the registrars inside; it may be the pool's",
         );
     }
+    if routing.conference_set == Some(routing.trunk_set) {
+        section.mistake(
+            report,
+            "conference_set",
+            format!("set {} is the trunk, outside", routing.trunk_set),
+            "write the set of the media servers that have the conferences",
+        );
+    }
 }
 
 fn probing(draft: &Draft<'_>, report: &mut Report<'_>) {

@@ -18,8 +18,8 @@ mod value;
 
 pub use mistake::Mistake;
 pub use model::{
-    Admin, Certificate, ClientCertificate, Config, Database, Dataplane, Defence, Dispatcher, Dns,
-    Hiding, Idle, KernelListen, Listen, Media, Nat, Network, Node, Overload, PathRule, Port, Realm,
-    Routing, Side, Sip, StreamTransport, Streams, Tls, TlsTrunk,
+    Admin, Algorithm, Certificate, ClientCertificate, Config, Database, Dataplane, Defence,
+    Dispatcher, DispatcherSet, Dns, Hiding, Idle, KernelListen, Listen, Media, Nat, Network, Node,
+    Overload, PathRule, Port, Realm, Routing, Side, Sip, StreamTransport, Streams, Tls, TlsTrunk,
 };
 pub use parse::parse;

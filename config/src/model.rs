@@ -376,6 +376,10 @@ pub struct Routing {
     /// from outside go there, and so does what registered user agents send. Default none: nobody may
     /// register.
     pub registrar_set: Option<u32>,
+    /// `conference_set`: dispatcher set of the media servers that have the conferences. Default none: the pool has them.
+    pub conference_set: Option<u32>,
+    /// `conference_prefix`: how the user part of a conference's Request-URI begins, in whatever case. Default `conf`.
+    pub conference_prefix: String,
     /// `follow_redirects`: whether the contacts of a 3xx are asked in its sender's stead (RFC 3261
     /// section 16.5); else the caller gets 480. Default false: a redirection decides where calls go, and
     /// who pays.
@@ -408,9 +412,13 @@ pub struct Nat {
     pub max_registering: u32,
 }
 
-/// `[dispatcher]`: probing and failover.
+/// `[dispatcher]`: sharing, probing and failover.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dispatcher {
+    /// `algorithm` and `expression`: how sets share their calls that are not described below. Default `call-id`.
+    pub algorithm: Algorithm,
+    /// `[[dispatcher.set]]`
+    pub sets: Vec<DispatcherSet>,
     /// `probe_interval` in seconds; 0 does not probe. Default 10.
     pub probe_interval: Duration,
     /// `probe_timeout` in seconds. Default 4; less than the interval.
@@ -422,6 +430,26 @@ pub struct Dispatcher {
     /// `first_response` in milliseconds: silence after which the next target is tried.
     /// Default 2,000.
     pub first_response: Duration,
+}
+
+/// How a set shares its calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Algorithm {
+    /// `algorithm`: its name; the file may have Kamailio's number instead.
+    pub name: &'static str,
+    /// `expression`: what is hashed, with the algorithm of that name; else empty.
+    pub expression: String,
+}
+
+/// `[[dispatcher.set]]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DispatcherSet {
+    /// `set`: its number.
+    pub set: u32,
+    /// `algorithm` and `expression`. Default `call-id`.
+    pub algorithm: Algorithm,
+    /// `fallback`: the set whose turn it is when none of its targets takes calls. Default none.
+    pub fallback: Option<u32>,
 }
 
 /// `[dns]`: how names are looked up.

@@ -2,6 +2,7 @@
 //! [`crate::Config`].
 
 mod defence;
+mod dispatcher;
 mod dns;
 mod hiding;
 mod streams;
@@ -123,7 +124,7 @@ impl<'d> Draft<'d> {
         let section = table(report, &mut root, "nat", "nat");
         let nat = nat(report, section);
         let section = table(report, &mut root, "dispatcher", "dispatcher");
-        let dispatcher = dispatcher(report, section);
+        let dispatcher = dispatcher::dispatcher(report, section);
         let section = table(report, &mut root, "dns", "dns");
         let dns = dns::dns(report, section);
         let section = table(report, &mut root, "database", "database");
@@ -498,7 +499,11 @@ fn routing<'d>(report: &mut Report<'_>, mut s: Section<'d>) -> Read<'d, Routing>
     let carrier_group = s.integer(report, "carrier_group", sets.clone(), 1);
     let registrar_set = s
         .value("registrar_set")
-        .and_then(|v| integer(report, v, "routing.registrar_set", sets));
+        .and_then(|v| integer(report, v, "routing.registrar_set", sets.clone()));
+    let conference_set = s
+        .value("conference_set")
+        .and_then(|v| integer(report, v, "routing.conference_set", sets));
+    let conference_prefix = s.string(report, "conference_prefix", "conf");
     let follow_redirects = s
         .value("follow_redirects")
         .and_then(|v| streams::boolean(report, v, "routing.follow_redirects"))
@@ -509,6 +514,8 @@ fn routing<'d>(report: &mut Report<'_>, mut s: Section<'d>) -> Read<'d, Routing>
             trunk_set,
             carrier_group,
             registrar_set,
+            conference_set,
+            conference_prefix,
             follow_redirects,
         },
         section: s.finish(report),
@@ -541,20 +548,6 @@ fn nat(report: &mut Report<'_>, mut s: Section<'_>) -> Nat {
     };
     s.finish(report);
     nat
-}
-
-fn dispatcher<'d>(report: &mut Report<'_>, mut s: Section<'d>) -> Read<'d, Dispatcher> {
-    let value = Dispatcher {
-        probe_interval: seconds(report, &mut s, "probe_interval", 0..=3_600, 10),
-        probe_timeout: seconds(report, &mut s, "probe_timeout", 1..=3_600, 4),
-        probe_failures: s.integer(report, "probe_failures", 1..=1_000, 3),
-        probe_successes: s.integer(report, "probe_successes", 1..=1_000, 3),
-        first_response: millis(report, &mut s, "first_response", 100..=32_000, 2_000),
-    };
-    Read {
-        value,
-        section: s.finish(report),
-    }
 }
 
 fn database<'d>(

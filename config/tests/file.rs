@@ -144,13 +144,16 @@ fn the_example_is_a_configuration_and_shows_the_defaults() {
     assert_eq!(full.media, config.media);
     assert_eq!(full.routing.registrar_set, Some(2));
     let mut routing = full.routing.clone();
-    routing.registrar_set = None;
+    assert_eq!(routing.conference_set, Some(3));
+    (routing.registrar_set, routing.conference_set) = (None, None);
     assert_eq!(routing, config.routing);
     assert_eq!(full.nat, config.nat);
     assert_eq!(full.hiding, config.hiding);
     assert_eq!(full.defence, config.defence);
     assert_eq!(full.overload, config.overload);
-    assert_eq!(full.dispatcher, config.dispatcher);
+    let mut dispatcher = full.dispatcher.clone();
+    assert_eq!(dispatcher.sets.pop().map(|set| set.set), Some(2));
+    assert_eq!(dispatcher, config.dispatcher);
     assert_eq!(full.dns, config.dns);
     assert_eq!(full.database, config.database);
     assert_eq!(full.admin, config.admin);
@@ -627,4 +630,62 @@ fn registrars_and_what_lies_before_user_agents() {
         assert_eq!(wrong.len(), 1, "{wrong:#?}");
         assert!(wrong[0].contains(needle), "{wrong:#?}");
     }
+}
+
+#[test]
+fn sets_have_their_algorithms_by_name_or_number() {
+    let with = |dispatcher: &str| format!("{SMALL}\n[dispatcher]\n{dispatcher}\n");
+    let config = parse(&with(
+        "algorithm = 4\n[[dispatcher.set]]\nset = 2\nalgorithm = \"expression\"\nexpression = \"$fd/$hdr(X-Account)\"\nfallback = 1",
+    ))
+    .unwrap();
+    assert_eq!(config.dispatcher.algorithm.name, "round-robin");
+    let set = &config.dispatcher.sets[0];
+    assert_eq!(
+        (set.set, set.algorithm.name, set.fallback),
+        (2, "expression", Some(1))
+    );
+    assert_eq!(small().dispatcher.algorithm.name, "call-id");
+    for (wrong, says) in [
+        ("algorithm = \"fair\"", "`fair` is not an algorithm"),
+        ("algorithm = 12", "0 to 11"),
+        ("algorithm = 7", "is the same for every call"),
+        (
+            "algorithm = 7\nexpression = \"x$zz\"",
+            "`$zz`, which begins with no variable",
+        ),
+        (
+            "algorithm = 7\nexpression = \"$hdr(a b)\"",
+            "begins with no variable",
+        ),
+        (
+            "algorithm = 7\nexpression = \"$(rU\"",
+            "begins with no variable",
+        ),
+        (
+            "expression = \"$rU\"",
+            "counts for nothing with the algorithm `call-id`",
+        ),
+        (
+            "[[dispatcher.set]]\nfallback = 2",
+            "`dispatcher.set.set`: is missing",
+        ),
+        (
+            "[[dispatcher.set]]\nset = 2\nfallback = 2",
+            "is the set itself",
+        ),
+        (
+            "[[dispatcher.set]]\nset = 2\n[[dispatcher.set]]\nset = 2",
+            "is described on line",
+        ),
+    ] {
+        let said = said(&with(wrong));
+        assert!(
+            said.len() == 1 && said[0].contains(says),
+            "{wrong}: {said:?}"
+        );
+    }
+    assert!(
+        said(&format!("{SMALL}\n[routing]\nconference_set = 100\n"))[0].contains("is the trunk")
+    );
 }

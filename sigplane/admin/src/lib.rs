@@ -11,5 +11,6 @@ mod types;
 pub use rpc::{ErrorCode, MAX_LINE, Notification, Request, Response, RpcError, decode_line};
 pub use types::{
     BlockParams, Blocked, Call, CaptureEnd, CaptureParams, CaptureStarted, CapturedPacket, Counter,
-    DirectionFigures, Flow, FlowLeg, Plane, Reloaded, SipWorker, Status, Target, method,
+    DirectionFigures, Flow, FlowLeg, Plane, Reloaded, SetStateParams, SipWorker, Status, Target,
+    method,
 };

@@ -12,6 +12,8 @@ pub mod method {
     pub const DISPATCHER_LIST: &str = "dispatcher.list";
     /// Reads the dispatcher and address tables again; returns [`super::Reloaded`].
     pub const DISPATCHER_RELOAD: &str = "dispatcher.reload";
+    /// Takes [`super::SetStateParams`], returns the [`super::Target`] as it is then.
+    pub const DISPATCHER_SET_STATE: &str = "dispatcher.set_state";
     /// Returns a list of [`super::Call`].
     pub const DLG_LIST: &str = "dlg.list";
     /// Returns a list of [`super::Flow`].
@@ -84,6 +86,8 @@ pub struct SipWorker {
 /// `dispatcher.list`: a target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
+    /// The row's id.
+    pub id: i64,
     /// The set.
     pub set: u32,
     /// Its SIP URI.
@@ -91,8 +95,16 @@ pub struct Target {
     /// The addresses and ports where that is now; empty for a name that DNS does not know.
     #[serde(default)]
     pub addresses: Vec<String>,
-    /// `active`, `inactive`, `disabled` or `probing`.
+    /// `active`, `inactive`, `disabled`, `draining` or `probing`.
     pub state: String,
+    /// How its set shares its calls.
+    pub algorithm: String,
+    /// `weight` of the row's `attrs`, or `rweight` where that is the algorithm.
+    pub weight: Option<u32>,
+    /// `maxload` of the row's `attrs`: the most calls that it gets at a time; 0 for no limit.
+    pub max_load: u64,
+    /// `duid` of the row's `attrs`.
+    pub duid: String,
     /// The row's priority.
     pub priority: i32,
     /// Calls that it has now.
@@ -109,6 +121,19 @@ pub struct Target {
     pub latency_max_us: Option<u64>,
     /// The row's description.
     pub description: String,
+}
+
+/// `dispatcher.set_state`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetStateParams {
+    /// The row's id, or the URI, or the `duid`.
+    pub target: String,
+    /// The set, where several have the target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set: Option<u32>,
+    /// `active`, `inactive` or `probing`: until probes say otherwise; `disabled` or `draining`: until another word.
+    pub state: String,
 }
 
 /// `dispatcher.reload`

@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use tandem_policy::Transport;
 use tandem_policy::defence::{EmergencyNumbers, Networks, OverloadConfig, Scanners};
 use tandem_policy::locate::Means;
+use tandem_policy::{Plan, Transport};
 
 use crate::core::Share;
 use crate::hiding::HidingConfig;
@@ -159,10 +159,12 @@ pub struct StreamConfig {
 }
 
 /// Who is routed where.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoutingConfig {
     /// The dispatcher set that serves carriers' calls.
     pub pool_set: u32,
+    /// Where calls to conferences go; none: where all others go.
+    pub conference: Option<Conference>,
     /// The dispatcher set that calls from pool members leave by.
     pub trunk_set: u32,
     /// The address group whose members may call in.
@@ -173,6 +175,15 @@ pub struct RoutingConfig {
     pub registrar_set: Option<u32>,
     /// Whether the contacts of a 3xx are asked in its sender's stead (RFC 3261 section 16.5).
     pub follow_redirects: bool,
+}
+
+/// Calls to conferences: all those to one of them should come to the same media server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conference {
+    /// The dispatcher set.
+    pub set: u32,
+    /// How the user part of their Request-URI begins, in whatever case.
+    pub prefix: String,
 }
 
 /// Registered user agents, and what lies between them and us.
@@ -204,9 +215,11 @@ impl Default for NatConfig {
     }
 }
 
-/// Probing and failover.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Sharing, probing and failover.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DispatcherConfig {
+    /// How sets share their calls.
+    pub plan: Plan,
     /// Between two probes of a target; zero does not probe.
     pub probe_interval: Duration,
     /// How long a probe waits for its answer.

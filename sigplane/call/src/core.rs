@@ -2,7 +2,7 @@
 //!
 //! The rooms of this module, each a part of [`Core`]'s behaviour: `request` and `response` sort
 //! what comes in, `source` knows who may, `edge` hides one side from the other, `guard` defends us; `invite`, `branch` and `answer` set a call up; `in_dialog` and `ack` serve
-//! it; `cancel`, `bye` and `end` end it; `dataplane` keeps the other plane in step; `passage` has what is no call, `standing` dialogs of such,
+//! it; `cancel`, `bye` and `end` end it; `choice` says which targets a request tries; `dataplane` keeps the other plane in step; `passage` has what is no call, `standing` dialogs of such,
 //! `register` what goes to the registrar, `flow` what comes from it to user agents, `bindings` who they are; `probe` watches the
 //! targets and `names` knows where they are; `own` makes requests of our own; `share` is what passes between cores.
 
@@ -12,6 +12,7 @@ mod bindings;
 mod branch;
 mod bye;
 mod cancel;
+mod choice;
 mod dataplane;
 mod dialog;
 mod edge;
@@ -58,6 +59,7 @@ use crate::media::{Ports, RealmMedia};
 use crate::record::Hop;
 use crate::token::Tokens;
 use bindings::Bindings;
+use choice::Choice;
 use dataplane::Link;
 use edge::Neighbours;
 use names::Names;
@@ -96,6 +98,7 @@ pub struct Core {
     bindings: Bindings,
     access: Access,
     dispatcher: Dispatcher,
+    choice: Choice,
     neighbours: Neighbours,
     bad_rows: Vec<BadRow>,
     /// Whether the tables were read yet. Before, nobody can be told from a stranger.
@@ -149,11 +152,12 @@ impl Core {
             })
             .collect();
         let ports = Ports::new(&realms, SlotTable::deal(&[]), tokens.number(), config.share);
-        let dispatcher = Dispatcher::new(Thresholds {
+        let thresholds = Thresholds {
             failures: config.dispatcher.probe_failures,
             successes: config.dispatcher.probe_successes,
             probing: !config.dispatcher.probe_interval.is_zero(),
-        });
+        };
+        let dispatcher = Dispatcher::new(thresholds, config.dispatcher.plan.clone());
         Self {
             counters: Counters::default(),
             blocks: Blocks::new(config.guard.sources, seed),
@@ -174,6 +178,7 @@ impl Core {
             bindings: Bindings::default(),
             access: Access::default(),
             dispatcher,
+            choice: Choice::default(),
             neighbours: Neighbours::default(),
             bad_rows: Vec::new(),
             has_tables: false,
@@ -282,7 +287,11 @@ impl Core {
     fn tables(&mut self, now: Now, tables: &Arc<Tables>) {
         let (access, mut bad) = Access::new(&tables.address);
         self.access = access;
+        let held = self.dispatcher.held().len();
         bad.extend(self.dispatcher.load(&tables.dispatcher));
+        if self.dispatcher.held().len() != held {
+            self.keep_held(now);
+        }
         self.note_neighbours();
         // Said by one of the workers.
         if self.config.share.worker == 0 {
@@ -291,8 +300,9 @@ impl Core {
         self.bad_rows = bad;
         self.has_tables = true;
         if std::mem::take(&mut self.uncounted) {
-            for target in self.calls.counted() {
-                self.dispatcher.call_begins(target);
+            let counted: Vec<i64> = self.calls.counted().collect();
+            for target in counted {
+                self.call_begins(now, target);
             }
         }
         self.pardon(now);

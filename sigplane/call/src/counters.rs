@@ -137,6 +137,8 @@ counters! {
     CallsEndedByCaller = "calls_ended_by_caller",
     /// Calls ended by a BYE of the callee.
     CallsEndedByCallee = "calls_ended_by_callee",
+    /// States of targets set by the administrator.
+    TargetsSet = "dispatcher_targets_set",
     /// Calls taken up from the journal.
     CallsRestored = "calls_restored",
     /// Calls from the journal that were not answered yet, and ended.

@@ -1,5 +1,7 @@
 //! Journal records: a version, then the state of a call, or of a registered user agent's flow, in postcard.
 
+use serde::{Deserialize, Serialize};
+
 use crate::core::Binding;
 use crate::record::Record;
 
@@ -14,6 +16,30 @@ pub(crate) fn encode_binding(binding: &Binding) -> Vec<u8> {
     let mut body = vec![BINDING];
     body.extend(postcard::to_allocvec(binding).unwrap_or_default());
     body
+}
+
+/// The same of an administrator's word on a target.
+const HELD: u8 = 0x82;
+
+/// A target that the administrator took out, by its place: row ids may change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct HeldTarget {
+    pub(crate) set: u32,
+    pub(crate) destination: String,
+    /// Else it is disabled.
+    pub(crate) draining: bool,
+}
+
+/// Encodes an administrator's word.
+pub(crate) fn encode_held(held: &HeldTarget) -> Vec<u8> {
+    let mut body = vec![HELD];
+    body.extend(postcard::to_allocvec(held).unwrap_or_default());
+    body
+}
+
+/// Decodes it, or says why it cannot; none when this is something else.
+pub(crate) fn decode_held(body: &[u8]) -> Option<Result<HeldTarget, String>> {
+    body.strip_prefix(&[HELD]).map(whole)
 }
 
 /// What most records need, in bytes.

@@ -24,8 +24,8 @@ mod token;
 mod views;
 
 pub use config::{
-    CoreConfig, DispatcherConfig, GuardConfig, KernelConfig, MediaConfig, MessageLimits, NatConfig,
-    RealmConfig, RoutingConfig, Side, StreamConfig,
+    Conference, CoreConfig, DispatcherConfig, GuardConfig, KernelConfig, MediaConfig,
+    MessageLimits, NatConfig, RealmConfig, RoutingConfig, Side, StreamConfig,
 };
 pub use core::{Core, News, RestoreError, Share, shard_of_key};
 pub use hiding::{Flow, HidingConfig, KeyFault, KeyId, KeyRing, Opened, OpenedFlow};

@@ -500,6 +500,28 @@ pub(crate) fn retarget(uri: &[u8], named: Option<&str>, target: SocketAddr) -> V
     out
 }
 
+/// The user name in a header of credentials (RFC 7616 section 3.4); none when there is none.
+pub(crate) fn auth_user(credentials: &[u8]) -> Option<Vec<u8>> {
+    let name = b"username=";
+    let at = credentials
+        .windows(name.len())
+        .position(|w| w.eq_ignore_ascii_case(name))?;
+    let value = credentials.get(at + name.len()..)?.trim_ascii_start();
+    let Some(quoted) = value.strip_prefix(b"\"") else {
+        let end = value.iter().position(|b| matches!(b, b',' | b' '));
+        return value.get(..end.unwrap_or(value.len())).map(<[u8]>::to_vec);
+    };
+    let (mut user, mut bytes) = (Vec::new(), quoted.iter());
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => return Some(user),
+            b'\\' => user.extend(bytes.next()),
+            _ => user.push(*byte),
+        }
+    }
+    None
+}
+
 /// Whether we know what a URI's scheme means (RFC 3261 section 16.3).
 pub(crate) fn is_known_scheme(uri: &[u8]) -> bool {
     Uri::parse(uri).is_some_and(|uri| uri.scheme != Scheme::Other)

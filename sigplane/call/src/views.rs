@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use tandem_link::FlowId;
+use tandem_policy::Attributes;
 
 /// Where a call stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +66,12 @@ pub struct TargetView {
     pub destination: String,
     /// Where that is now.
     pub addresses: Vec<SocketAddr>,
-    /// `active`, `inactive`, `disabled` or `probing`.
+    /// `active`, `inactive`, `disabled`, `draining` or `probing`.
     pub state: &'static str,
+    /// How its set shares its calls.
+    pub algorithm: String,
+    /// What its row says in `attrs`.
+    pub attributes: Attributes,
     /// The row's `priority`.
     pub priority: i32,
     /// Calls that it has now.

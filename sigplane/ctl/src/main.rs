@@ -5,6 +5,7 @@
 mod capture;
 mod check;
 mod client;
+mod dispatcher;
 mod pcap;
 mod show;
 mod table;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use tandem_admin::SetStateParams;
 
 use crate::client::{Client, Failure};
 
@@ -74,6 +76,48 @@ enum Dispatcher {
     List,
     /// Read the dispatcher and address tables again
     Reload,
+    /// Say what state a target has. Active, inactive and probing last until probes say otherwise, disabled and draining until
+    /// another word, also through restarts
+    SetState {
+        /// active, inactive, probing, disabled or draining
+        #[arg(value_parser = ["active", "inactive", "probing", "disabled", "draining"])]
+        state: String,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// No new calls for a target; those that it has end by themselves
+    Drain {
+        #[command(flatten)]
+        which: Which,
+        /// Wait until it has no calls, for so many seconds at most
+        #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "3600")]
+        wait: Option<u64>,
+    },
+    /// Calls for a target again
+    Enable {
+        #[command(flatten)]
+        which: Which,
+    },
+}
+
+/// A target.
+#[derive(Args)]
+struct Which {
+    /// Its id, URI or duid, as `tandemctl dispatcher list` has them
+    target: String,
+    /// Its set, where several have it
+    #[arg(long, value_name = "N")]
+    set: Option<u32>,
+}
+
+impl Which {
+    fn to(self, state: &str) -> SetStateParams {
+        SetStateParams {
+            target: self.target,
+            set: self.set,
+            state: state.to_owned(),
+        }
+    }
 }
 
 #[derive(Subcommand)]
@@ -153,12 +197,19 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let mut client = Client::connect(&socket(cli.socket, cli.config.as_deref())?)?;
     match cli.command {
         Command::Status => show::status(&mut client, cli.json),
-        Command::Dispatcher {
-            command: Dispatcher::List,
-        } => show::targets(&mut client, cli.json),
-        Command::Dispatcher {
-            command: Dispatcher::Reload,
-        } => show::reload(&mut client, cli.json),
+        Command::Dispatcher { command } => match command {
+            Dispatcher::List => dispatcher::list(&mut client, cli.json),
+            Dispatcher::Reload => dispatcher::reload(&mut client, cli.json),
+            Dispatcher::SetState { state, which } => {
+                dispatcher::set_state(&mut client, cli.json, &which.to(&state)).map(drop)
+            }
+            Dispatcher::Drain { which, wait } => {
+                dispatcher::drain(&mut client, cli.json, &which.to("draining"), wait)
+            }
+            Dispatcher::Enable { which } => {
+                dispatcher::set_state(&mut client, cli.json, &which.to("active")).map(drop)
+            }
+        },
         Command::Calls => show::calls(&mut client, cli.json),
         Command::Flows => show::flows(&mut client, cli.json),
         Command::Counters { filter, all } => {

@@ -7,8 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tandem_admin::{
-    BlockParams, Blocked, Call, Counter, DirectionFigures, Flow, Plane, Reloaded, SipWorker,
-    Status, Target, method,
+    BlockParams, Blocked, Call, Counter, DirectionFigures, Flow, Plane, SipWorker, Status, method,
 };
 
 use crate::client::{Client, Failure};
@@ -66,60 +65,6 @@ fn sip_workers(workers: &[SipWorker]) -> String {
         0 | 1 => "1".to_owned(),
         many => format!("{many}, with {} calls", calls.join(" + ")),
     }
-}
-
-/// `tandemctl dispatcher list`
-pub(crate) fn targets(client: &mut Client, json: bool) -> Result<(), Failure> {
-    let targets: Vec<Target> = ask(client, method::DISPATCHER_LIST)?;
-    print(json, &targets, |targets| {
-        let rows: Vec<Vec<String>> = targets
-            .iter()
-            .map(|t| {
-                vec![
-                    t.set.to_string(),
-                    t.uri.clone(),
-                    t.addresses.join(" "),
-                    t.state.clone(),
-                    t.priority.to_string(),
-                    t.calls.to_string(),
-                    t.failures.to_string(),
-                    t.timeouts.to_string(),
-                    milliseconds(t.latency_last_us),
-                    milliseconds(t.latency_mean_us),
-                    milliseconds(t.latency_max_us),
-                    t.description.clone(),
-                ]
-            })
-            .collect();
-        table(
-            &[
-                ">set",
-                "uri",
-                "addresses",
-                "state",
-                ">priority",
-                ">calls",
-                ">failures",
-                ">timeouts",
-                ">last ms",
-                ">mean ms",
-                ">max ms",
-                "description",
-            ],
-            &rows,
-        )
-    })
-}
-
-/// `tandemctl dispatcher reload`
-pub(crate) fn reload(client: &mut Client, json: bool) -> Result<(), Failure> {
-    let reloaded: Reloaded = ask(client, method::DISPATCHER_RELOAD)?;
-    print(json, &reloaded, |r| {
-        format!(
-            "{} rows of dispatcher and {} of address are in force\n",
-            r.dispatcher, r.address
-        )
-    })
 }
 
 /// `tandemctl calls`
@@ -289,12 +234,12 @@ fn params(address: IpAddr, seconds: Option<u32>) -> Result<Value, Failure> {
         .map_err(|e| Failure::Protocol(e.to_string()))
 }
 
-fn ask<T: DeserializeOwned>(client: &mut Client, method: &str) -> Result<T, Failure> {
+pub(crate) fn ask<T: DeserializeOwned>(client: &mut Client, method: &str) -> Result<T, Failure> {
     client.call(method, Value::Null)
 }
 
 /// Prints a result as JSON for programs or as text for people.
-fn print<T: Serialize>(
+pub(crate) fn print<T: Serialize>(
     json: bool,
     value: &T,
     text: impl FnOnce(&T) -> String,
@@ -316,7 +261,7 @@ pub(crate) fn write_out(text: &str) -> Result<(), Failure> {
     }
 }
 
-fn milliseconds(us: Option<u64>) -> String {
+pub(crate) fn milliseconds(us: Option<u64>) -> String {
     us.map_or("-".to_owned(), |us| {
         format!("{}.{:03}", us / 1_000, us % 1_000)
     })

@@ -11,6 +11,7 @@ use tandem_admin::{
 use tandem_call::{KeyRing, News, Path, Registered, Tables};
 use tandem_link::{Command, DataplaneHello, FlowId, FromDataplane};
 use tandem_net::{LinkError, Rings};
+use tandem_policy::TargetState;
 use tandem_policy::defence::{Sight, Source};
 use tandem_policy::locate::Finding;
 use tokio::sync::{mpsc, oneshot};
@@ -69,6 +70,12 @@ pub(crate) enum ToWorker {
 pub(crate) enum Ask {
     Status(Answer<WorkerStatus>),
     Targets(Answer<Vec<Target>>),
+    /// A target's state; the answer says whether there is such a target.
+    SetState {
+        id: i64,
+        state: TargetState,
+        answer: Answer<bool>,
+    },
     Calls(Answer<Vec<Call>>),
     Flows(Answer<Result<Vec<Flow>, Refusal>>),
     Statistics(Answer<Vec<Counter>>),

@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 
 use tandem_call::{
-    CoreConfig, DispatcherConfig, GuardConfig, HidingConfig, KernelConfig, MediaConfig,
+    Conference, CoreConfig, DispatcherConfig, GuardConfig, HidingConfig, KernelConfig, MediaConfig,
     MessageLimits, NatConfig, RealmConfig, RoutingConfig, Share, Side, StreamConfig,
 };
 use tandem_config::{Config, PathRule, StreamTransport};
-use tandem_policy::Transport;
 use tandem_policy::defence::{EmergencyNumbers, Networks, OverloadConfig, Scanners};
+use tandem_policy::{Algorithm, Plan, SetPlan, Transport};
 
 /// Calls that the node takes at a time. Memory is what bounds them: a call and its transactions
 /// need some 10 KB while it is set up.
@@ -79,9 +79,14 @@ pub(crate) fn core_config(
             trunk_set: config.routing.trunk_set,
             carrier_group: config.routing.carrier_group,
             registrar_set: config.routing.registrar_set,
+            conference: config.routing.conference_set.map(|set| Conference {
+                set,
+                prefix: config.routing.conference_prefix.clone(),
+            }),
             follow_redirects: config.routing.follow_redirects,
         },
         dispatcher: DispatcherConfig {
+            plan: plan(&config.dispatcher),
             probe_interval: config.dispatcher.probe_interval,
             probe_timeout: config.dispatcher.probe_timeout,
             probe_failures: config.dispatcher.probe_failures,
@@ -123,6 +128,26 @@ pub(crate) fn core_config(
     }
 }
 
+fn plan(dispatcher: &tandem_config::Dispatcher) -> Plan {
+    // The configuration has only what this reads: a test below compares the two.
+    let algorithm = |of: &tandem_config::Algorithm| {
+        Algorithm::parse(of.name, &of.expression).unwrap_or_default()
+    };
+    let set = |set: &tandem_config::DispatcherSet| {
+        let algorithm = algorithm(&set.algorithm);
+        let fallback = set.fallback;
+        let plan = SetPlan {
+            algorithm,
+            fallback,
+        };
+        (set.set, plan)
+    };
+    Plan {
+        algorithm: algorithm(&dispatcher.algorithm),
+        sets: dispatcher.sets.iter().map(set).collect(),
+    }
+}
+
 const fn side(side: tandem_config::Side) -> Side {
     match side {
         tandem_config::Side::External => Side::External,
@@ -140,5 +165,25 @@ mod tests {
         let config = tandem_config::parse(small).unwrap();
         let core = core_config(&config, Share::default(), &[], &[], HidingConfig::off());
         assert_eq!(core.guard, GuardConfig::default());
+        assert_eq!(core.dispatcher.plan, Plan::default());
+    }
+
+    #[test]
+    fn every_algorithm_and_variable_of_the_configuration_is_known() {
+        let small = include_str!("../../../config/tandem.example.toml");
+        let variables = "ci fu fU fd tu tU td ru rU rd au si ua hdr(X-Y) (rU)";
+        for number in 0..=11 {
+            for variable in variables.split(' ') {
+                let expression = match number {
+                    7 => format!("expression = \"a$$${variable}b\"\n"),
+                    _ => String::new(),
+                };
+                let of = format!("[dispatcher]\nalgorithm = {number}\n{expression}");
+                let config = tandem_config::parse(&small.replacen("[dispatcher]\n", &of, 1));
+                let algorithm = config.unwrap().dispatcher.algorithm;
+                let known = Algorithm::parse(algorithm.name, &algorithm.expression).unwrap();
+                assert_eq!(known.to_string(), algorithm.name, "{variable}");
+            }
+        }
     }
 }

@@ -257,7 +257,7 @@ impl Worker {
                 tables.address.len()
             );
             for row in self.core.bad_rows() {
-                tracing::warn!("{row}; the row is not used");
+                tracing::warn!("{row}");
             }
         }
         self.tables = Some(tables);

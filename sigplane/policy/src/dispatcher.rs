@@ -1,9 +1,13 @@
 //! Which target takes a call.
 //!
-//! The first target is the one with the highest random weight for the Call-ID (rendezvous
-//! hashing): a target that leaves takes only its own calls with it, and one that comes takes only
+//! Each set has its [`Algorithm`]; by default it is the hash of the Call-ID. A hash chooses the target with the highest
+//! random weight for it (rendezvous hashing): a target that leaves takes only its own calls with it, and one that comes takes only
 //! its share. The hash's key is fixed, so every node and every life of the process decides alike.
 
+mod algorithm;
+mod attributes;
+
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hasher;
 use std::net::IpAddr;
@@ -11,9 +15,15 @@ use std::time::Duration;
 
 use siphasher::sip::SipHasher13;
 
+pub use algorithm::{Algorithm, Expression, Field};
+pub use attributes::Attributes;
+
 use crate::locate::{Host, Located, NotLocated, Wanted};
 use crate::rows::{BadRow, DispatcherRow};
-use crate::target::{StateChange, Target};
+use crate::target::{StateChange, Target, TargetState};
+
+/// Sets that are asked one after the other, each the fallback of the one before.
+const FALLBACKS: usize = 8;
 
 /// The fixed key of the weights.
 const KEY: (u64, u64) = (0x7461_6e64_656d_2d31, 0x6469_7370_6174_6368);
@@ -29,73 +39,224 @@ pub struct Thresholds {
     pub probing: bool,
 }
 
+/// How sets share their calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Of sets that are not named.
+    pub algorithm: Algorithm,
+    /// Of those that are.
+    pub sets: BTreeMap<u32, SetPlan>,
+}
+
+/// How a set shares its calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SetPlan {
+    /// How.
+    pub algorithm: Algorithm,
+    /// The set whose turn it is when none of its targets takes calls.
+    pub fallback: Option<u32>,
+}
+
+/// What a choice is made for.
+#[derive(Clone, Copy, Debug)]
+pub struct Draw<'a> {
+    /// The Call-ID.
+    pub call_id: &'a [u8],
+    /// A number that nobody can predict.
+    pub random: u64,
+}
+
 /// All sets of targets, with what was learned about them.
 #[derive(Clone, Debug)]
 pub struct Dispatcher {
     thresholds: Thresholds,
+    plan: Plan,
     targets: BTreeMap<i64, Target>,
-    sets: HashMap<u32, Vec<i64>>,
+    sets: HashMap<u32, Members>,
+    /// What the administrator decided of targets, by set and destination.
+    held: BTreeMap<(u32, String), TargetState>,
+}
+
+/// The targets of a set.
+#[derive(Clone, Debug, Default)]
+struct Members {
+    /// Ascending.
+    ids: Vec<i64>,
+    /// Whose turn it was, in round robin.
+    last: i64,
 }
 
 impl Dispatcher {
     /// Without targets.
     #[must_use]
-    pub fn new(thresholds: Thresholds) -> Self {
+    pub fn new(thresholds: Thresholds, plan: Plan) -> Self {
         Self {
             thresholds,
+            plan,
             targets: BTreeMap::new(),
             sets: HashMap::new(),
+            held: BTreeMap::new(),
         }
     }
 
     /// Replaces the table. Targets that stay keep what was learned about them; rows that cannot be
-    /// used are skipped and named.
+    /// used are skipped and named, and so are attributes.
     pub fn load(&mut self, rows: &[DispatcherRow]) -> Vec<BadRow> {
         let mut earlier = std::mem::take(&mut self.targets);
-        self.sets.clear();
+        let turns = std::mem::take(&mut self.sets);
         let mut bad = Vec::new();
         for row in rows {
             let (id, set) = (row.id, row.setid);
-            let refused = |reason| BadRow {
+            let named = |reason| BadRow {
                 table: "dispatcher",
                 id,
                 reason,
             };
             if self.targets.contains_key(&id) {
-                bad.push(refused(
-                    "its id occurs twice: each row needs its own".into(),
+                bad.push(named(
+                    "its id occurs twice: each row needs its own; the row is not used".into(),
                 ));
                 continue;
             }
             match Target::new(row.clone()) {
-                Ok(mut target) => {
+                Ok((mut target, wrong)) => {
+                    bad.extend(wrong.into_iter().map(named));
+                    let place = (set, row.destination.clone());
                     if let Some(known) = earlier.remove(&id) {
+                        if known.row.flags != row.flags {
+                            // The table's word is the newer one.
+                            self.held.remove(&place);
+                        }
                         target.inherit(&known);
                     }
+                    if let Some(state) = self.held.get(&place) {
+                        target.set_state(*state);
+                    }
                     self.targets.insert(id, target);
-                    self.sets.entry(set).or_default().push(id);
+                    self.sets.entry(set).or_default().ids.push(id);
                 }
-                Err(reason) => bad.push(refused(reason)),
+                Err(reason) => bad.push(named(format!("{reason}; the row is not used"))),
             }
+        }
+        for (set, members) in &mut self.sets {
+            members.ids.sort_unstable();
+            members.last = turns.get(set).map_or(i64::MIN, |earlier| earlier.last);
         }
         bad
     }
 
-    /// The targets of `set` that take calls, in the order in which a call with this Call-ID tries
-    /// them: the heaviest first, then the others by priority, equals by weight.
+    /// The targets that a request for `set` tries, in their order: the first one by the set's algorithm, the others by
+    /// priority, equals by the hash of the Call-ID. Only those that take calls and are not full; if there is none, those of the
+    /// set's fallback. `field` says what the request says.
     #[must_use]
-    pub fn order(&self, set: u32, call_id: &[u8]) -> Vec<i64> {
-        let mut candidates: Vec<(u64, &Target)> = self
-            .members(set)
-            .filter(|t| t.state.takes_calls())
-            .map(|t| (weight(call_id, &t.wanted), t))
-            .collect();
-        candidates.sort_by_key(|(weight, target)| (std::cmp::Reverse(*weight), target.row.id));
-        if let Some((_, others)) = candidates.split_first_mut() {
-            // Stable: equals of priority stay in the order of their weights.
-            others.sort_by_key(|(_, t)| std::cmp::Reverse(t.row.priority));
+    pub fn order(
+        &mut self,
+        set: u32,
+        draw: Draw<'_>,
+        mut field: impl FnMut(&Field) -> Vec<u8>,
+    ) -> Vec<i64> {
+        let mut set = set;
+        for _ in 0..FALLBACKS {
+            let order = self.order_in(set, draw, &mut field);
+            let fallback = self.plan.sets.get(&set).and_then(|plan| plan.fallback);
+            match fallback {
+                Some(next) if order.is_empty() => set = next,
+                _ => return order,
+            }
         }
-        candidates.into_iter().map(|(_, t)| t.row.id).collect()
+        Vec::new()
+    }
+
+    fn order_in(
+        &mut self,
+        set: u32,
+        draw: Draw<'_>,
+        field: &mut impl FnMut(&Field) -> Vec<u8>,
+    ) -> Vec<i64> {
+        let mut candidates: Vec<&Target> = self
+            .members(set)
+            .filter(|t| t.state.takes_calls() && !t.is_full())
+            .collect();
+        candidates.sort_by_cached_key(|t| {
+            let weight = weight(draw.call_id, &t.wanted);
+            (Reverse(t.row.priority), Reverse(weight), t.row.id)
+        });
+        let algorithm = match self.plan.sets.get(&set) {
+            Some(plan) => &plan.algorithm,
+            None => &self.plan.algorithm,
+        };
+        let first = match algorithm {
+            Algorithm::Hash(expression) => {
+                let key = expression.evaluate(field);
+                if key.is_empty() {
+                    self.after_last(set, &candidates)
+                } else {
+                    heaviest(&candidates, &key)
+                }
+            }
+            Algorithm::RoundRobin => self.after_last(set, &candidates),
+            Algorithm::Random => (draw.random as usize)
+                .checked_rem(candidates.len())
+                .and_then(|n| candidates.get(n))
+                .map(|t| t.row.id),
+            Algorithm::Priority => candidates.first().map(|t| t.row.id),
+            // Of equals the hash decides, so that they share.
+            Algorithm::CallLoad => candidates
+                .iter()
+                .min_by_key(|t| (t.load(), Reverse(weight(draw.call_id, &t.wanted))))
+                .map(|t| t.row.id),
+            Algorithm::Weight => return self.weighted(&ids(&candidates), |a| a.weight),
+            Algorithm::RelativeWeight => {
+                return self.weighted(&ids(&candidates), |a| a.relative_weight);
+            }
+        };
+        let mut order = ids(&candidates);
+        if let Some(members) = self.sets.get_mut(&set)
+            && let Some(first) = first
+        {
+            members.last = first;
+            to_front(&mut order, first);
+        }
+        order
+    }
+
+    /// Who comes after the one whose turn it was.
+    fn after_last(&self, set: u32, candidates: &[&Target]) -> Option<i64> {
+        let last = self.sets.get(&set).map_or(i64::MIN, |m| m.last);
+        let ids = || candidates.iter().map(|t| t.row.id);
+        ids().filter(|id| *id > last).min().or_else(|| ids().min())
+    }
+
+    /// Smooth weighted round robin: in as many turns as the weights' sum everybody has had his share, and nobody has it in
+    /// one piece. Where nobody has a weight, all have the same.
+    fn weighted(&mut self, candidates: &[i64], of: fn(&Attributes) -> Option<u32>) -> Vec<i64> {
+        let mut order = candidates.to_vec();
+        let weights = candidates
+            .iter()
+            .filter_map(|id| self.targets.get(id))
+            .map(|t| of(&t.attributes).unwrap_or(0))
+            .map(i64::from);
+        let mut weights: Vec<i64> = weights.collect();
+        if weights.iter().all(|w| *w == 0) {
+            weights.fill(1);
+        }
+        let total: i64 = weights.iter().sum();
+        let mut best: Option<(i64, i64)> = None;
+        for (id, weight) in candidates.iter().zip(weights) {
+            if let Some(target) = self.targets.get_mut(id) {
+                target.credit += weight;
+                if weight > 0 && best.is_none_or(|(credit, _)| target.credit > credit) {
+                    best = Some((target.credit, *id));
+                }
+            }
+        }
+        if let Some((_, first)) = best {
+            if let Some(target) = self.targets.get_mut(&first) {
+                target.credit -= total;
+            }
+            to_front(&mut order, first);
+        }
+        order
     }
 
     /// Whether `ip` is the address of a target of `set`, in whatever state.
@@ -110,7 +271,7 @@ impl Dispatcher {
         self.sets
             .get(&set)
             .into_iter()
-            .flatten()
+            .flat_map(|members| &members.ids)
             .filter_map(|id| self.targets.get(id))
     }
 
@@ -146,6 +307,57 @@ impl Dispatcher {
         }
     }
 
+    /// Another worker has so many calls of the target's.
+    pub fn load_elsewhere(&mut self, id: i64, worker: u16, calls: u64) {
+        if let Some(target) = self.targets.get_mut(&id) {
+            target.load_elsewhere(worker, calls);
+        }
+    }
+
+    /// The administrator sets a target's state. Whether there is such a target.
+    pub fn set_state(&mut self, id: i64, state: TargetState) -> bool {
+        let Some(target) = self.targets.get_mut(&id) else {
+            return false;
+        };
+        target.set_state(state);
+        let place = (target.row.setid, target.row.destination.clone());
+        self.hold(place, state);
+        true
+    }
+
+    /// The same by set and destination, also before there is such a target.
+    pub fn hold(&mut self, place: (u32, String), state: TargetState) {
+        for target in self.targets.values_mut() {
+            if (target.row.setid, &target.row.destination) == (place.0, &place.1) {
+                target.set_state(state);
+            }
+        }
+        if state.is_held() {
+            self.held.insert(place, state);
+        } else {
+            self.held.remove(&place);
+        }
+    }
+
+    /// What the administrator decided, by set and destination.
+    #[must_use]
+    pub fn held(&self) -> &BTreeMap<(u32, String), TargetState> {
+        &self.held
+    }
+
+    /// The sets that calls for `set` may go to: itself, its fallback, and so on.
+    pub fn reachable(&self, set: u32) -> impl Iterator<Item = u32> + '_ {
+        let next = |set: &u32| self.plan.sets.get(set).and_then(|plan| plan.fallback);
+        std::iter::successors(Some(set), next).take(FALLBACKS)
+    }
+
+    /// How a set shares its calls.
+    #[must_use]
+    pub fn algorithm(&self, set: u32) -> &Algorithm {
+        let plan = self.plan.sets.get(&set);
+        plan.map_or(&self.plan.algorithm, |plan| &plan.algorithm)
+    }
+
     /// The target answered a probe after so long.
     pub fn succeeded(&mut self, id: i64, latency: Duration) -> Option<StateChange> {
         self.targets
@@ -159,11 +371,29 @@ impl Dispatcher {
     }
 }
 
-/// A target's weight for a call. Over its host and port, not its row id: the same pool written down
+fn ids(targets: &[&Target]) -> Vec<i64> {
+    targets.iter().map(|t| t.row.id).collect()
+}
+
+fn to_front(order: &mut Vec<i64>, first: i64) {
+    if let Some(place) = order.iter().position(|id| *id == first) {
+        order.remove(place);
+        order.insert(0, first);
+    }
+}
+
+fn heaviest(candidates: &[&Target], key: &[u8]) -> Option<i64> {
+    candidates
+        .iter()
+        .max_by_key(|t| (weight(key, &t.wanted), Reverse(t.row.id)))
+        .map(|t| t.row.id)
+}
+
+/// A target's weight for a key. Over its host and port, not its row id: the same pool written down
 /// anew decides the same, and so it does whatever DNS says.
-fn weight(call_id: &[u8], target: &Wanted) -> u64 {
+fn weight(key: &[u8], target: &Wanted) -> u64 {
     let mut hasher = SipHasher13::new_with_keys(KEY.0, KEY.1);
-    hasher.write(call_id);
+    hasher.write(key);
     match target.host() {
         Host::Address(IpAddr::V4(ip)) => hasher.write(&ip.octets()),
         Host::Address(IpAddr::V6(ip)) => hasher.write(&ip.octets()),
@@ -175,206 +405,4 @@ fn weight(call_id: &[u8], target: &Wanted) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::locate::Why;
-    use crate::target::TargetState;
-    use proptest::prelude::*;
-
-    const THRESHOLDS: Thresholds = Thresholds {
-        failures: 3,
-        successes: 2,
-        probing: true,
-    };
-
-    fn row(id: i64, setid: u32, destination: &str) -> DispatcherRow {
-        DispatcherRow {
-            id,
-            setid,
-            destination: destination.into(),
-            flags: 0,
-            priority: 0,
-            attrs: String::new(),
-            description: String::new(),
-        }
-    }
-
-    fn pool(n: i64) -> Vec<DispatcherRow> {
-        (1..=n)
-            .map(|i| row(i, 1, &format!("sip:10.0.0.{i}:5060")))
-            .collect()
-    }
-
-    fn dispatcher(rows: &[DispatcherRow]) -> Dispatcher {
-        let mut dispatcher = Dispatcher::new(THRESHOLDS);
-        assert_eq!(dispatcher.load(rows), []);
-        dispatcher
-    }
-
-    #[test]
-    fn bad_rows_are_named_and_skipped() {
-        let mut dispatcher = Dispatcher::new(THRESHOLDS);
-        let bad = dispatcher.load(&[
-            row(1, 1, "sip:fs1 example.net"),
-            row(2, 1, "sip:10.0.0.2"),
-            row(2, 1, "sip:10.0.0.3"),
-        ]);
-        assert_eq!(bad.iter().map(|b| b.id).collect::<Vec<_>>(), [1, 2]);
-        assert_eq!(dispatcher.order(1, b"x"), [2]);
-        assert_eq!(
-            bad[0].to_string().split(':').next(),
-            Some("table dispatcher, id 1")
-        );
-    }
-
-    #[test]
-    fn a_name_has_servers_when_it_was_looked_up() {
-        let mut d = dispatcher(&[row(1, 1, "sip:pool.example"), row(2, 1, "sip:10.0.0.2")]);
-        let ip = |last: u8| IpAddr::from([10, 0, 0, last]);
-        assert!(d.target(1).unwrap().servers(0).is_empty() && d.is_member(1, ip(2)));
-        let located = |last: u8| {
-            let host = Host::Address(ip(last));
-            let wanted = Wanted::new(false, host, None, None).unwrap();
-            Located::known(&wanted).unwrap()
-        };
-        let failure = |why| NotLocated {
-            why,
-            ttl: Duration::from_secs(1),
-        };
-        let has = |d: &Dispatcher, last: u8| d.is_member(1, ip(last));
-        d.locate(1, Ok(located(7)));
-        assert!(has(&d, 7) && d.target(1).unwrap().servers(0).len() == 1);
-        d.locate(1, Ok(located(8)));
-        assert!(has(&d, 8) && !has(&d, 7));
-        // A silent DNS takes nothing away, one that says so does; a reload keeps what is known.
-        d.locate(1, Err(failure(Why::Unanswered)));
-        d.load(&[row(1, 1, "sip:pool.example")]);
-        assert!(has(&d, 8) && !has(&d, 2));
-        d.locate(1, Err(failure(Why::NoAddress)));
-        assert!(!has(&d, 8));
-    }
-
-    #[test]
-    fn thresholds_take_a_target_out_and_bring_it_back() {
-        let mut d = dispatcher(&pool(2));
-        assert_eq!(d.failed(1, true), None);
-        assert_eq!(d.failed(1, true), None);
-        assert_eq!(d.failed(1, true), Some(StateChange::Deactivated));
-        assert_eq!(d.failed(1, true), None);
-        assert_eq!(d.order(1, b"any"), [2]);
-        let ms = Duration::from_millis;
-        assert_eq!(d.succeeded(1, ms(4)), None);
-        assert_eq!(
-            d.failed(1, false),
-            None,
-            "one failure starts the count anew"
-        );
-        assert_eq!(d.succeeded(1, ms(4)), None);
-        assert_eq!(d.succeeded(1, ms(6)), Some(StateChange::Activated));
-        assert_eq!(d.order(1, b"any").len(), 2);
-        let latency = d.target(1).unwrap().latency;
-        assert_eq!(
-            (latency.timeouts, latency.last, latency.max),
-            (4, Some(ms(6)), Some(ms(6)))
-        );
-    }
-
-    #[test]
-    fn without_probing_failures_never_take_a_target_out() {
-        let mut d = Dispatcher::new(Thresholds {
-            probing: false,
-            ..THRESHOLDS
-        });
-        d.load(&pool(1));
-        for _ in 0..10 {
-            assert_eq!(d.failed(1, true), None);
-        }
-        assert_eq!(d.order(1, b"x"), [1]);
-    }
-
-    #[test]
-    fn flags_are_kamailios() {
-        let mut rows = pool(4);
-        for (row, flags) in rows.iter_mut().zip([0, 1, 4, 8]) {
-            row.flags = flags;
-        }
-        let d = dispatcher(&rows);
-        let states: Vec<_> = d.targets().map(|t| t.state).collect();
-        use TargetState::{Active, Disabled, Inactive, Probing};
-        assert_eq!(states, [Active, Inactive, Disabled, Probing]);
-        let mut order = d.order(1, b"x");
-        order.sort_unstable();
-        assert_eq!(order, [1, 4]);
-        assert!(d.is_member(1, "10.0.0.3".parse().unwrap()));
-    }
-
-    #[test]
-    fn a_reload_keeps_what_was_learned_unless_the_flags_changed() {
-        let mut rows = pool(2);
-        let mut d = dispatcher(&rows);
-        for id in [1, 2] {
-            for _ in 0..3 {
-                d.failed(id, true);
-            }
-        }
-        d.call_begins(1);
-        rows[1].flags = 8;
-        assert_eq!(d.load(&rows), []);
-        assert_eq!(d.target(1).unwrap().state, TargetState::Inactive);
-        assert_eq!(d.target(1).unwrap().calls, 1);
-        assert_eq!(d.target(2).unwrap().state, TargetState::Probing);
-        d.call_ends(1);
-        d.call_ends(1);
-        assert_eq!(d.target(1).unwrap().calls, 0);
-    }
-
-    #[test]
-    fn failover_goes_by_priority_after_the_hash() {
-        let mut rows = pool(5);
-        for row in &mut rows {
-            row.priority = i32::try_from(row.id).unwrap();
-        }
-        let d = dispatcher(&rows);
-        let order = d.order(1, b"call");
-        assert!(order[1..].windows(2).all(|w| w[0] > w[1]), "{order:?}");
-    }
-
-    #[test]
-    fn calls_spread_evenly() {
-        let d = dispatcher(&pool(4));
-        let mut counts = [0_u32; 4];
-        for i in 0..4000 {
-            let first = d.order(1, format!("call-{i}@example").as_bytes())[0];
-            counts[usize::try_from(first).unwrap() - 1] += 1;
-        }
-        assert!(counts.iter().all(|c| (850..1150).contains(c)), "{counts:?}");
-    }
-
-    proptest! {
-        #[test]
-        fn only_a_leaving_targets_calls_move(
-            n in 2_i64..12, leaving in 1_i64..12, call_id in proptest::collection::vec(any::<u8>(), 1..40)
-        ) {
-            let leaving = (leaving - 1) % n + 1;
-            let all = dispatcher(&pool(n));
-            let mut rows = pool(n);
-            rows.retain(|r| r.id != leaving);
-            let fewer = dispatcher(&rows);
-            let before = all.order(1, &call_id);
-            let after = fewer.order(1, &call_id);
-            prop_assert_eq!(before.len(), after.len() + 1);
-            if before[0] == leaving {
-                prop_assert_eq!(before[1], after[0]);
-            } else {
-                prop_assert_eq!(before[0], after[0]);
-            }
-        }
-
-        #[test]
-        fn the_order_holds_each_target_once(n in 1_i64..12, call_id: Vec<u8>) {
-            let mut order = dispatcher(&pool(n)).order(1, &call_id);
-            order.sort_unstable();
-            prop_assert_eq!(order, (1..=n).collect::<Vec<_>>());
-        }
-    }
-}
+mod tests;

@@ -11,7 +11,9 @@ mod target;
 mod transport;
 
 pub use access::Access;
-pub use dispatcher::{Dispatcher, Thresholds};
+pub use dispatcher::{
+    Algorithm, Attributes, Dispatcher, Draw, Expression, Field, Plan, SetPlan, Thresholds,
+};
 pub use rows::{AddressRow, BadRow, Cdr, CdrMedia, DispatcherRow, EndCause};
 pub use target::{Latency, StateChange, Target, TargetState, parse_destination};
 pub use transport::Transport;

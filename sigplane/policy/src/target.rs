@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::dispatcher::Thresholds;
+use crate::dispatcher::{Attributes, Thresholds};
 use crate::locate::{Domain, Host, Located, NotLocated, Server, Unwanted, Wanted, Why};
 use crate::rows::DispatcherRow;
 use crate::transport::Transport;
@@ -26,6 +26,8 @@ pub enum TargetState {
     Inactive,
     /// Taken out by the administrator (flag 4): no calls, no probes.
     Disabled,
+    /// The administrator waits for its calls to end: no new ones, but it is probed.
+    Draining,
 }
 
 impl TargetState {
@@ -37,7 +39,28 @@ impl TargetState {
             Self::Probing => "probing",
             Self::Inactive => "inactive",
             Self::Disabled => "disabled",
+            Self::Draining => "draining",
         }
+    }
+
+    /// Reads a name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [
+            Self::Active,
+            Self::Probing,
+            Self::Inactive,
+            Self::Disabled,
+            Self::Draining,
+        ]
+        .into_iter()
+        .find(|state| state.as_str() == name)
+    }
+
+    /// Whether only the administrator ends it: neither probes nor a new life of the process do.
+    #[must_use]
+    pub const fn is_held(self) -> bool {
+        matches!(self, Self::Disabled | Self::Draining)
     }
 
     /// Whether new calls go there.
@@ -115,18 +138,29 @@ pub struct Target {
     pub failures: u32,
     /// Successes in a row.
     pub successes: u32,
-    /// Calls that it has now.
+    /// What its row says in `attrs`.
+    pub attributes: Attributes,
+    /// Calls of this worker's that it has now.
     pub calls: u64,
+    /// Those of other workers, as they last told.
+    elsewhere: Vec<(u16, u64)>,
+    /// What it has left of its share, in weighted round robin.
+    pub(crate) credit: i64,
     /// How quickly it answers.
     pub latency: Latency,
 }
 
 impl Target {
-    pub(crate) fn new(row: DispatcherRow) -> Result<Self, String> {
+    /// And what of its attributes counts for nothing.
+    pub(crate) fn new(row: DispatcherRow) -> Result<(Self, Vec<String>), String> {
         let wanted = parse_destination(&row.destination)?;
         let state = TargetState::of_flags(row.flags);
-        Ok(Self {
+        let (attributes, wrong) = Attributes::parse(&row.attrs);
+        let target = Self {
             row,
+            attributes,
+            elsewhere: Vec::new(),
+            credit: 0,
             located: Located::known(&wanted).map(Ok),
             wanted,
             state,
@@ -134,13 +168,44 @@ impl Target {
             successes: 0,
             calls: 0,
             latency: Latency::default(),
-        })
+        };
+        Ok((target, wrong))
+    }
+
+    /// Its calls, of all workers.
+    #[must_use]
+    pub fn load(&self) -> u64 {
+        let elsewhere = self.elsewhere.iter().map(|(_, calls)| calls);
+        self.calls + elsewhere.sum::<u64>()
+    }
+
+    /// Whether it has as many calls as it may.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        let most = self.attributes.max_load;
+        most > 0 && self.load() >= most
+    }
+
+    pub(crate) fn load_elsewhere(&mut self, worker: u16, calls: u64) {
+        self.elsewhere.retain(|(by, _)| *by != worker);
+        if calls > 0 {
+            self.elsewhere.push((worker, calls));
+        }
+    }
+
+    /// The administrator's word.
+    pub(crate) const fn set_state(&mut self, state: TargetState) {
+        self.state = state;
+        self.failures = 0;
+        self.successes = 0;
     }
 
     /// Takes over what an earlier state of the table had learned, unless the administrator
     /// changed the row's place or flags.
     pub(crate) fn inherit(&mut self, earlier: &Self) {
         self.calls = earlier.calls;
+        self.elsewhere.clone_from(&earlier.elsewhere);
+        self.credit = earlier.credit;
         if earlier.wanted == self.wanted {
             self.located.clone_from(&earlier.located);
             self.latency = earlier.latency;
@@ -218,7 +283,7 @@ impl Target {
                 self.state = TargetState::Active;
                 None
             }
-            TargetState::Active | TargetState::Disabled => None,
+            TargetState::Active | TargetState::Disabled | TargetState::Draining => None,
         }
     }
 

@@ -83,6 +83,7 @@ fn config(weather: &Weather) -> CoreConfig {
         max_calls: 10_000,
         limits: MessageLimits::default(),
         routing: RoutingConfig {
+            conference: None,
             pool_set: 1,
             trunk_set: 100,
             carrier_group: 1,
@@ -90,6 +91,7 @@ fn config(weather: &Weather) -> CoreConfig {
             follow_redirects: weather.follow_redirects,
         },
         dispatcher: DispatcherConfig {
+            plan: tandem_policy::Plan::default(),
             probe_interval: weather.probe_interval,
             probe_timeout: Duration::from_secs(4),
             probe_failures: 3,

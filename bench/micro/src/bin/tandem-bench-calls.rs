@@ -453,6 +453,7 @@ fn config() -> Result<CoreConfig, Box<dyn Error>> {
         max_calls: 1_000_000,
         limits: MessageLimits::default(),
         routing: RoutingConfig {
+            conference: None,
             pool_set: 1,
             trunk_set: 100,
             carrier_group: 1,
@@ -460,6 +461,7 @@ fn config() -> Result<CoreConfig, Box<dyn Error>> {
             follow_redirects: false,
         },
         dispatcher: DispatcherConfig {
+            plan: tandem_policy::Plan::default(),
             probe_interval: Duration::ZERO,
             probe_timeout: Duration::from_secs(4),
             probe_failures: 3,

@@ -146,7 +146,7 @@ impl Core {
         };
         // The call stays counted among the target's that answered.
         let counted = self.calls.get_mut(&key).and_then(|c| c.counted.take());
-        let answering = self.take_branch(key, client);
+        let answering = self.take_branch(now, key, client);
         self.give_up_branches(now, key);
         if let Some(call) = self.calls.get_mut(&key) {
             call.counted = counted;
@@ -200,7 +200,7 @@ impl Core {
         message: &Message<'_>,
         answer: &Answer,
     ) {
-        if self.take_branch(key, client).is_some() {
+        if self.take_branch(now, key, client).is_some() {
             let mut ended = Vec::new();
             self.end_answer(now, hop, message, &mut ended);
             self.clients.insert(client, ClientUse::Late);
@@ -269,7 +269,7 @@ impl Core {
     /// A failure: another target may do better, or the caller gets it.
     fn failed(&mut self, now: Now, key: u64, client: ClientId, hop: Hop, message: &Message<'_>) {
         let code = message.code();
-        let Some(branch) = self.take_branch(key, client) else {
+        let Some(branch) = self.take_branch(now, key, client) else {
             return;
         };
         let cancelled = self.setup(key).is_some_and(|s| s.cancelled);

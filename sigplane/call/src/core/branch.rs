@@ -1,8 +1,6 @@
 //! Whom a call is offered to: one set of candidates after the other, those of a set at the same time
 //! (RFC 3261 sections 16.6 and 16.7).
 
-use std::collections::VecDeque;
-
 use tandem_link::Cookie;
 use tandem_policy::{EndCause, StateChange};
 use tandem_transaction::{ClientId, InviteRequest, Method};
@@ -96,20 +94,6 @@ impl Core {
         };
         let hop = self.hop_of(candidate, side)?;
         Some((hop, self.config.media_realm(hop.path)?))
-    }
-
-    /// The servers of a set's targets, in the order in which a request with this Call-ID tries them.
-    pub(super) fn candidates(&mut self, now: Now, set: u32, call_id: &[u8]) -> VecDeque<Candidate> {
-        let mut candidates = VecDeque::new();
-        for id in self.dispatcher.order(set, call_id) {
-            let servers = self.servers_of(now, id, call_id);
-            if servers.is_empty() {
-                self.counters.add(Counter::TargetsUnlocated);
-            }
-            let candidate = |server| Candidate::Target { id, server };
-            candidates.extend(servers.into_iter().map(candidate));
-        }
-        candidates
     }
 
     /// The Request-URI of a request for a candidate: the target's host in the place of ours, by its
@@ -208,7 +192,7 @@ impl Core {
             None => String::from_utf8_lossy(&uri).into_owned(),
         };
         if let Some(target) = target {
-            self.dispatcher.call_begins(target);
+            self.call_begins(now, target);
         }
         if let Some(call) = self.calls.get_mut(&key) {
             call.record.target = target;
@@ -253,7 +237,7 @@ impl Core {
 
     /// The target did not answer, or is not there: the next one is tried.
     pub(super) fn branch_failed(&mut self, now: Now, key: u64, client: ClientId, failure: Failure) {
-        let Some(branch) = self.take_branch(key, client) else {
+        let Some(branch) = self.take_branch(now, key, client) else {
             return;
         };
         if matches!(branch.candidate, Candidate::Flow { .. }) {
@@ -323,12 +307,12 @@ impl Core {
     }
 
     /// Takes the call from one of its targets.
-    pub(super) fn take_branch(&mut self, key: u64, client: ClientId) -> Option<Branch> {
+    pub(super) fn take_branch(&mut self, now: Now, key: u64, client: ClientId) -> Option<Branch> {
         let branches = &mut self.setup_mut(key)?.branches;
         let at = branches.iter().position(|b| b.client == client)?;
         let branch = branches.remove(at);
         if branch.candidate.target().is_some() {
-            self.release_target(key);
+            self.release_target(now, key);
         }
         self.timers.clear(Timer::FirstResponse(key, client));
         self.timers.clear(Timer::C(key, client));
@@ -345,7 +329,7 @@ impl Core {
             .map(|s| s.branches.iter().map(|b| b.client).collect())
             .unwrap_or_default();
         for client in clients {
-            if let Some(branch) = self.take_branch(key, client) {
+            if let Some(branch) = self.take_branch(now, key, client) {
                 self.make_late(now, branch);
             }
         }
@@ -370,9 +354,9 @@ impl Core {
         }
     }
 
-    pub(super) fn release_target(&mut self, key: u64) {
+    pub(super) fn release_target(&mut self, now: Now, key: u64) {
         if let Some(target) = self.calls.get_mut(&key).and_then(|c| c.counted.take()) {
-            self.dispatcher.call_ends(target);
+            self.call_ends(now, target);
         }
     }
 

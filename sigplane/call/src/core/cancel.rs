@@ -104,7 +104,7 @@ impl Core {
     /// Timer C: a target has been ringing for too long. While others still do, they may answer.
     pub(super) fn rang_out(&mut self, now: Now, key: u64, client: ClientId) {
         if self.setup(key).is_some_and(|s| s.branches.len() > 1) {
-            if let Some(branch) = self.take_branch(key, client) {
+            if let Some(branch) = self.take_branch(now, key, client) {
                 self.make_late(now, branch);
             }
             return;

@@ -283,19 +283,18 @@ impl Core {
 
     /// Keeps who is where, as the tables and DNS say.
     pub(super) fn note_neighbours(&mut self) {
-        let routing = &self.config.routing;
-        let addresses = |set: u32| -> HashSet<IpAddr> {
+        let addresses = |set: u32| {
             let members = self.dispatcher.members(set);
             let all = members.flat_map(tandem_policy::Target::addresses);
-            all.map(|a| a.ip().to_canonical()).collect()
+            all.map(|a| a.ip().to_canonical())
         };
-        let mut pool: HashSet<IpAddr> = addresses(routing.pool_set);
-        pool.extend(routing.registrar_set.map(addresses).unwrap_or_default());
+        let pool: HashSet<IpAddr> = self.inner_sets().flat_map(addresses).collect();
+        let trunk = self.outer_sets().flat_map(addresses).collect();
         let ours = self.config.addresses(Side::Internal);
         self.neighbours = Neighbours {
             has_public: ours.chain(pool.iter().copied()).any(|ip| !is_private(ip)),
             pool,
-            trunk: addresses(routing.trunk_set),
+            trunk,
         };
     }
 

@@ -61,7 +61,7 @@ impl Core {
             EndCause::SessionExpired => Counter::CallsSessionExpired,
             EndCause::Local => Counter::CallsEndedLocally,
         });
-        self.release_target(key);
+        self.release_target(now, key);
         self.clear_timers(key);
         self.outlive_answer(key);
         self.with_media(key, Session::close);

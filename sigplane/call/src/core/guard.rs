@@ -72,7 +72,7 @@ impl Core {
         let routing = &self.config.routing;
         self.config.guard.trusted.contains(ip)
             || self.access.has(routing.carrier_group, ip)
-            || self.dispatcher.is_member(routing.trunk_set, ip)
+            || self.is_target(Side::External, ip)
     }
 
     pub(super) fn block(&mut self, now: Now, source: Source, left: Duration) {

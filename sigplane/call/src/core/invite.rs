@@ -54,7 +54,7 @@ impl Core {
         if !self.has_tables {
             return self.too_early(now, arrival, server_key);
         }
-        let Some(decision) = self.decide(now, arrival.hop) else {
+        let Some(decision) = self.decide(now, arrival) else {
             self.counters.add(Counter::Forbidden);
             self.saw(arrival.hop, Sight::Failure);
             return self.reply(arrival, &Answer::new(403, "Forbidden"));
@@ -134,7 +134,7 @@ impl Core {
         }
         let candidates = match agent {
             Some(agent) => VecDeque::from([agent]),
-            None => self.candidates(now, decision.set, message.call_id()),
+            None => self.candidates(now, decision.set, arrival),
         };
         if let Some(setup) = self.setup_mut(key) {
             setup.sets = candidates.into_iter().map(|c| vec![c]).collect();
@@ -143,7 +143,8 @@ impl Core {
     }
 
     /// What becomes of a call from there; none when its sender may not call.
-    pub(super) fn decide(&self, now: Now, hop: Hop) -> Option<Decision> {
+    pub(super) fn decide(&self, now: Now, arrival: Arrival<'_, '_>) -> Option<Decision> {
+        let hop = arrival.hop;
         let routing = &self.config.routing;
         let side = self.config.side(hop.path)?;
         if !self.may_call(side, hop) {
@@ -155,7 +156,10 @@ impl Core {
             });
         }
         let (direction, set) = match side {
-            Side::External => (Direction::Inbound, routing.pool_set),
+            Side::External => {
+                let set = self.inner_set_for(arrival.message.uri());
+                (Direction::Inbound, set)
+            }
             Side::Internal => (Direction::Outbound, routing.trunk_set),
         };
         Some(Decision {

@@ -44,7 +44,7 @@ impl Core {
         if !self.has_tables {
             return self.too_early(now, arrival, server_key);
         }
-        let Some(decision) = self.decide(now, arrival.hop) else {
+        let Some(decision) = self.decide(now, arrival) else {
             self.counters.add(Counter::Forbidden);
             self.saw(arrival.hop, Sight::Failure);
             return self.reply(arrival, &Answer::new(403, "Forbidden"));
@@ -55,7 +55,7 @@ impl Core {
         }
         let candidates = match self.flow_route(arrival) {
             Ok(Some(agent)) => VecDeque::from([agent]),
-            Ok(None) => self.candidates(now, decision.set, arrival.message.call_id()),
+            Ok(None) => self.candidates(now, decision.set, arrival),
             Err(answer) => return self.reply(arrival, &answer),
         };
         self.begin_passage(now, arrival, server_key, candidates);

@@ -51,19 +51,18 @@ impl Core {
 
     /// The targets that calls go to, with their side.
     pub(super) fn routed(&self) -> impl Iterator<Item = (&Target, Side)> + '_ {
-        let routing = &self.config.routing;
-        let registrars = routing
-            .registrar_set
-            .filter(|set| *set != routing.pool_set)
-            .map(|set| (set, Side::Internal));
-        let sides = [
-            (routing.pool_set, Side::Internal),
-            (routing.trunk_set, Side::External),
-        ];
-        sides
+        let side = |inner| {
+            if inner {
+                Side::Internal
+            } else {
+                Side::External
+            }
+        };
+        self.routed_sets()
             .into_iter()
-            .chain(registrars)
-            .flat_map(move |(set, side)| self.dispatcher.members(set).map(move |t| (t, side)))
+            .flat_map(move |(set, inner)| {
+                self.dispatcher.members(set).map(move |t| (t, side(inner)))
+            })
     }
 
     pub(super) fn probe(&mut self, now: Now, target: i64) {

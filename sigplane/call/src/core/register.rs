@@ -55,7 +55,7 @@ impl Core {
             flow: true,
             ..arrival.hop
         };
-        let candidates = self.candidates(now, set, arrival.message.call_id());
+        let candidates = self.candidates(now, set, arrival);
         self.begin_passage(now, Arrival { hop, ..arrival }, server_key, candidates);
     }
 

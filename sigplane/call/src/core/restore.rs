@@ -44,7 +44,7 @@ impl Core {
         self.keys.given_out(highest_key);
     }
 
-    /// Takes up a call, or a flow with a registered user agent, from the journal. Before the first input, and followed by draining
+    /// Takes up a call, a flow with a registered user agent, or the administrator's word on a target from the journal. Before the first input, and followed by draining
     /// [`Self::output`]: a call that was not answered yet ends here, with its CDR, and so does one
     /// whose ports are not to be had any more.
     ///
@@ -53,6 +53,12 @@ impl Core {
     pub fn restore(&mut self, now: Now, key: u64, body: &[u8]) -> Result<(), RestoreError> {
         self.keys.seen(key);
         let unreadable = |reason| RestoreError { key, reason };
+        if let Some(held) = journal::decode_held(body) {
+            let held = held.map_err(unreadable);
+            let held = held.inspect_err(|_| self.counters.add(Counter::JournalUnreadable))?;
+            self.restore_held(key, held);
+            return Ok(());
+        }
         let binding = journal::decode_binding(body).transpose();
         let record = match binding.map_err(unreadable) {
             Ok(Some(binding)) => {

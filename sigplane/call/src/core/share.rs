@@ -7,6 +7,7 @@
 //! - Each core has its part of the media ports. Another one may hold a port of it: that of a call from a
 //!   life with another number of cores.
 //! - The first core probes the targets; every core tells what failed.
+//! - Each tells every now and then how many calls its targets have.
 //! - Who has registered is told too (`bindings`, [`crate::Output::Registered`]).
 
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use tandem_sip::{SHARDS, ShardTable, shard};
 
 use super::Core;
 use crate::io::{Now, Output, Path};
+use crate::journal::HeldTarget;
 use crate::media::PortNews;
 
 /// A core's part of the node's work.
@@ -84,6 +86,14 @@ pub(super) enum Item {
         destination: SocketAddr,
         closed: bool,
     },
+    /// A worker has so many calls of a target's.
+    Load {
+        worker: u16,
+        target: i64,
+        calls: u64,
+    },
+    /// The administrator said so of a target.
+    Held(HeldTarget),
     /// Somebody holds a port of another's part, or gives it back.
     Port(PortNews),
 }
@@ -196,6 +206,12 @@ impl Core {
                     self.connection_closed(path, destination);
                 }
             }
+            Item::Load {
+                worker,
+                target,
+                calls,
+            } => self.dispatcher.load_elsewhere(target, worker, calls),
+            Item::Held(held) => self.hold(&held),
             Item::Port(news) => self.ports.told(news),
         }
     }

@@ -44,15 +44,13 @@ impl Core {
     /// Whether who sent this may set up calls: carriers and trunks on the external side, pool
     /// members on the internal one.
     pub(super) fn may_call(&self, side: Side, hop: Hop) -> bool {
-        let routing = &self.config.routing;
+        let is_target = self.is_target(side, hop.peer.ip());
         match side {
             Side::External => {
-                self.access.is_member(routing.carrier_group, hop.peer)
-                    || self.dispatcher.is_member(routing.trunk_set, hop.peer.ip())
+                let group = self.config.routing.carrier_group;
+                is_target || self.access.is_member(group, hop.peer)
             }
-            Side::Internal => std::iter::once(routing.pool_set)
-                .chain(routing.registrar_set)
-                .any(|set| self.dispatcher.is_member(set, hop.peer.ip())),
+            Side::Internal => is_target,
         }
     }
 

@@ -94,7 +94,7 @@ impl Core {
             self.too_early(now, arrival, *server_key);
             return true;
         }
-        let Some(decision) = self.decide(now, arrival.hop) else {
+        let Some(decision) = self.decide(now, arrival) else {
             self.saw(arrival.hop, Sight::Failure);
             self.counters.add(Counter::Forbidden);
             self.reply(arrival, &Answer::new(403, "Forbidden"));

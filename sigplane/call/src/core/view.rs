@@ -1,6 +1,6 @@
 //! What the management API may see.
 
-use tandem_policy::Target;
+use tandem_policy::{Algorithm, Target};
 
 use super::Core;
 use crate::call::Call;
@@ -22,7 +22,9 @@ impl Core {
 
     /// Every dispatcher target, by row id.
     pub fn dispatcher(&self) -> impl Iterator<Item = TargetView> + '_ {
-        self.dispatcher.targets().map(target_view)
+        self.dispatcher
+            .targets()
+            .map(|target| target_view(target, self.dispatcher.algorithm(target.row.setid)))
     }
 
     /// How much is alive.
@@ -97,7 +99,7 @@ fn call_view(key: u64, call: &Call) -> CallView {
     }
 }
 
-fn target_view(target: &Target) -> TargetView {
+fn target_view(target: &Target, algorithm: &Algorithm) -> TargetView {
     let micros = |d: std::time::Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
     TargetView {
         id: target.row.id,
@@ -105,6 +107,8 @@ fn target_view(target: &Target) -> TargetView {
         destination: target.row.destination.clone(),
         addresses: target.addresses(),
         state: target.state.as_str(),
+        algorithm: algorithm.to_string(),
+        attributes: target.attributes.clone(),
         priority: target.row.priority,
         calls: target.calls,
         failures: target.failures,

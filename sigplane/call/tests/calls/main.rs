@@ -21,6 +21,7 @@ mod rest;
 mod setup;
 mod streams;
 mod survival;
+mod targets;
 #[path = "../world/mod.rs"]
 mod world;
 
@@ -34,7 +35,10 @@ fn secs(n: u64) -> Duration {
 
 /// The caller hangs up, and the callee agrees.
 fn hang_up(world: &mut World, dialog: &Dialog) {
-    world.from(CARRIER, &dialog.by_caller("BYE", "bye", 20, "", ""));
+    world.from(
+        CARRIER,
+        &dialog.by_caller("BYE", &format!("bye-{}", dialog.call_id), 20, "", ""),
+    );
     let bye = world.sent_to(&dialog.pool).pop().unwrap();
     assert!(bye.starts_with("BYE"), "{bye}");
     world.from(

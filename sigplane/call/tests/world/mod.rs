@@ -59,6 +59,7 @@ pub fn config() -> CoreConfig {
         max_calls: 1000,
         limits: MessageLimits::default(),
         routing: RoutingConfig {
+            conference: None,
             pool_set: 1,
             trunk_set: 100,
             carrier_group: 1,
@@ -66,6 +67,7 @@ pub fn config() -> CoreConfig {
             follow_redirects: false,
         },
         dispatcher: DispatcherConfig {
+            plan: tandem_policy::Plan::default(),
             probe_interval: Duration::ZERO,
             probe_timeout: Duration::from_secs(4),
             probe_failures: 3,

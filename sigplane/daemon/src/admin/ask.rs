@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tandem_admin::{Call, Counter, ErrorCode, Plane, SipWorker, Status, Target};
+use tandem_policy::TargetState;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -109,12 +110,18 @@ pub(super) async fn targets(shared: &Shared) -> Result<Vec<Target>, Refusal> {
     for theirs in answers {
         // All have the same table, except for the moment in which it is replaced.
         for (target, theirs) in targets.iter_mut().zip(theirs) {
-            if (target.set, &target.uri) == (theirs.set, &theirs.uri) {
+            if target.id == theirs.id {
                 target.calls += theirs.calls;
             }
         }
     }
     Ok(targets)
+}
+
+/// Sets a target's state, of every worker.
+pub(super) async fn set_state(shared: &Shared, id: i64, state: TargetState) -> Result<(), Refusal> {
+    let question = |answer| Ask::SetState { id, state, answer };
+    each(shared, question).await.map(drop)
 }
 
 /// The workers' counters, summed; the first one brings the dataplane's.

@@ -5,9 +5,10 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 use tandem_admin::{
-    BlockParams, Blocked, CaptureParams, ErrorCode, MAX_LINE, Request, Response, decode_line,
-    method,
+    BlockParams, Blocked, CaptureParams, ErrorCode, MAX_LINE, Request, Response, SetStateParams,
+    Target, decode_line, method,
 };
+use tandem_policy::TargetState;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -102,6 +103,7 @@ async fn answer(request: Request, shared: &Shared) -> Response {
         method::STATUS => ask::status(shared).await.and_then(to_value),
         method::DISPATCHER_LIST => ask::targets(shared).await.and_then(to_value),
         method::DISPATCHER_RELOAD => reload(shared).await.and_then(to_value),
+        method::DISPATCHER_SET_STATE => set_state(shared, params).await.and_then(to_value),
         method::DLG_LIST => ask::calls(shared).await.and_then(to_value),
         method::FLOWS => ask::first(shared, Ask::Flows)
             .await
@@ -119,6 +121,43 @@ async fn answer(request: Request, shared: &Shared) -> Response {
     match result {
         Ok(result) => Response::success(id, result),
         Err(refusal) => Response::failure(id, refusal.code, refusal.message),
+    }
+}
+
+async fn set_state(shared: &Shared, params: Value) -> Result<Target, Refusal> {
+    let invalid = |problem: String| Refusal::new(ErrorCode::InvalidParams, problem);
+    let params: SetStateParams =
+        serde_json::from_value(object(params)).map_err(|e| invalid(e.to_string()))?;
+    let state = TargetState::parse(&params.state).ok_or_else(|| {
+        invalid(format!(
+            "{:?} is no state: active, inactive, probing, disabled and draining are",
+            params.state
+        ))
+    })?;
+    let targets = ask::targets(shared).await?;
+    let id = which(&targets, &params).map_err(invalid)?;
+    ask::set_state(shared, id, state).await?;
+    let target = ask::targets(shared).await?.into_iter().find(|t| t.id == id);
+    target.ok_or_else(|| invalid(format!("target {id} is not in the table any more")))
+}
+
+/// The one target that is meant.
+fn which(targets: &[Target], params: &SetStateParams) -> Result<i64, String> {
+    let wanted = params.target.as_str();
+    let is_it = |t: &&Target| {
+        let named = t.uri == wanted || t.duid == wanted || t.id.to_string() == wanted;
+        named && params.set.is_none_or(|set| set == t.set)
+    };
+    let mut found = targets.iter().filter(is_it);
+    match (found.next(), found.next()) {
+        (Some(target), None) => Ok(target.id),
+        (None, _) => Err(format!(
+            "there is no target {wanted:?}: `dispatcher list` has their ids, URIs and duids"
+        )),
+        (Some(one), Some(other)) => Err(format!(
+            "{wanted:?} may be target {} of set {} or target {} of set {}: write the id, or the set",
+            one.id, one.set, other.id, other.set
+        )),
     }
 }
 

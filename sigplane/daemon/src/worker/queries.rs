@@ -18,6 +18,12 @@ impl Worker {
         match ask {
             Ask::Status(answer) => drop(answer.send(self.status())),
             Ask::Targets(answer) => drop(answer.send(self.targets())),
+            Ask::SetState { id, state, answer } => {
+                let now = self.clock.now();
+                let done = self.core.set_target_state(now, id, state);
+                self.carry_out();
+                let _ = answer.send(done);
+            }
             Ask::Calls(answer) => drop(answer.send(self.core.calls().map(call).collect())),
             Ask::Statistics(answer) => {
                 let own = self.own_counters();
@@ -160,11 +166,21 @@ impl Worker {
 }
 
 fn target(view: TargetView, description: String) -> Target {
+    let attributes = view.attributes;
+    let weight = match view.algorithm.as_str() {
+        "relative-weight" => attributes.relative_weight,
+        _ => attributes.weight,
+    };
     Target {
+        id: view.id,
         set: view.set,
         uri: view.destination,
         addresses: view.addresses.iter().map(ToString::to_string).collect(),
         state: view.state.to_owned(),
+        algorithm: view.algorithm,
+        weight,
+        max_load: attributes.max_load,
+        duid: attributes.duid,
         priority: view.priority,
         calls: view.calls,
         failures: view.failures,

@@ -1,0 +1,140 @@
+//! `tandemctl dispatcher`: the targets, and what an administrator does with them.
+
+use std::time::{Duration, Instant};
+
+use tandem_admin::{Reloaded, SetStateParams, Target, method};
+
+use crate::client::{Client, Failure};
+use crate::show::{ask, milliseconds, print, write_out};
+use crate::table::table;
+
+/// How often a drain is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// `tandemctl dispatcher list`
+pub(crate) fn list(client: &mut Client, json: bool) -> Result<(), Failure> {
+    let targets: Vec<Target> = ask(client, method::DISPATCHER_LIST)?;
+    print(json, &targets, |targets| text(targets))
+}
+
+fn text(targets: &[Target]) -> String {
+    let rows: Vec<Vec<String>> = targets
+        .iter()
+        .map(|t| {
+            let calls = match t.max_load {
+                0 => t.calls.to_string(),
+                most => format!("{}/{most}", t.calls),
+            };
+            vec![
+                t.id.to_string(),
+                t.set.to_string(),
+                t.uri.clone(),
+                t.addresses.join(" "),
+                t.state.clone(),
+                t.algorithm.clone(),
+                t.weight.map_or("-".to_owned(), |w| w.to_string()),
+                t.priority.to_string(),
+                calls,
+                t.failures.to_string(),
+                t.timeouts.to_string(),
+                milliseconds(t.latency_last_us),
+                milliseconds(t.latency_mean_us),
+                milliseconds(t.latency_max_us),
+                t.duid.clone(),
+                t.description.clone(),
+            ]
+        })
+        .collect();
+    table(
+        &[
+            ">id",
+            ">set",
+            "uri",
+            "addresses",
+            "state",
+            "algorithm",
+            ">weight",
+            ">priority",
+            ">calls",
+            ">failures",
+            ">timeouts",
+            ">last ms",
+            ">mean ms",
+            ">max ms",
+            "duid",
+            "description",
+        ],
+        &rows,
+    )
+}
+
+/// `tandemctl dispatcher reload`
+pub(crate) fn reload(client: &mut Client, json: bool) -> Result<(), Failure> {
+    let reloaded: Reloaded = ask(client, method::DISPATCHER_RELOAD)?;
+    print(json, &reloaded, |r| {
+        format!(
+            "{} rows of dispatcher and {} of address are in force\n",
+            r.dispatcher, r.address
+        )
+    })
+}
+
+/// `tandemctl dispatcher set-state`
+pub(crate) fn set_state(
+    client: &mut Client,
+    json: bool,
+    params: &SetStateParams,
+) -> Result<Target, Failure> {
+    let value = serde_json::to_value(params).map_err(|e| Failure::Protocol(e.to_string()))?;
+    let target: Target = client.call(method::DISPATCHER_SET_STATE, value)?;
+    print(json, &target, |t| {
+        format!(
+            "{} of set {} is {}, with {} calls\n",
+            t.uri, t.set, t.state, t.calls
+        )
+    })?;
+    Ok(target)
+}
+
+/// `tandemctl dispatcher drain`: and waits until the target has no calls, if that is wanted.
+pub(crate) fn drain(
+    client: &mut Client,
+    json: bool,
+    params: &SetStateParams,
+    wait: Option<u64>,
+) -> Result<(), Failure> {
+    let mut target = set_state(client, json, params)?;
+    let Some(seconds) = wait else { return Ok(()) };
+    let end = Instant::now() + Duration::from_secs(seconds);
+    while target.calls > 0 {
+        if Instant::now() >= end {
+            return Err(Failure::Refused(format!(
+                "{} has {} calls yet after {seconds} s; it goes on draining",
+                target.uri, target.calls
+            )));
+        }
+        std::thread::sleep(LOOK);
+        let before = target.calls;
+        let targets: Vec<Target> = ask(client, method::DISPATCHER_LIST)?;
+        let Some(now) = targets.into_iter().find(|t| t.id == target.id) else {
+            return Err(Failure::Refused(format!(
+                "{} is not in the table any more",
+                target.uri
+            )));
+        };
+        if now.state != target.state {
+            return Err(Failure::Refused(format!(
+                "{} is {} by now: somebody else has set it",
+                now.uri, now.state
+            )));
+        }
+        target = now;
+        if target.calls != before {
+            print(json, &target, |t| format!("{} calls left\n", t.calls))?;
+        }
+    }
+    if !json {
+        write_out(&format!("{} has no calls\n", target.uri))?;
+    }
+    Ok(())
+}
