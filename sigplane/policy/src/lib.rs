@@ -4,6 +4,7 @@
 
 mod access;
 pub mod defence;
+pub mod digest;
 mod dispatcher;
 pub mod locate;
 mod rows;
