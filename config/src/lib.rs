@@ -20,6 +20,7 @@ pub use mistake::Mistake;
 pub use model::{
     Admin, Algorithm, Certificate, ClientCertificate, Config, Database, Dataplane, Defence,
     Dispatcher, DispatcherSet, Dns, Hiding, Idle, KernelListen, Listen, Media, Nat, Network, Node,
-    Overload, PathRule, Port, Realm, Routing, Side, Sip, StreamTransport, Streams, Tls, TlsTrunk,
+    Overload, PathRule, Port, Realm, Registrar, Routing, Side, Sip, StreamTransport, Streams, Tls,
+    TlsTrunk,
 };
 pub use parse::parse;

@@ -34,6 +34,8 @@ pub struct Config {
     pub routing: Routing,
     /// `[nat]`
     pub nat: Nat,
+    /// `[registrar]`
+    pub registrar: Registrar,
     /// `[dispatcher]`
     pub dispatcher: Dispatcher,
     /// `[dns]`
@@ -410,6 +412,30 @@ pub struct Nat {
     /// `max_registering`: while so many requests outside of calls are under way, a REGISTER gets 503. One is under
     /// way for half a minute over UDP. Default 50,000.
     pub max_registering: u32,
+}
+
+/// `[registrar]`: our own registrar, for the users in the database's `subscriber` table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registrar {
+    /// `domains`, in lower case: whose users register with us, and make calls with their passwords. Default none: no registrar.
+    pub domains: Vec<String>,
+    /// `default_expires` in seconds: for how long where nobody says. Default 300.
+    pub default_expires: u32,
+    /// `min_expires` in seconds: what is shorter gets 423. Default 60.
+    pub min_expires: u32,
+    /// `max_expires` in seconds: what is longer is shortened. Default 3,600.
+    pub max_expires: u32,
+    /// `max_contacts` of a user. Default 10.
+    pub max_contacts: u32,
+    /// `max_users` with contacts. Default 200,000.
+    pub max_users: u32,
+    /// `algorithms` of digest authentication, the most liked first. Default `["SHA-256", "MD5"]`; each user is offered those that
+    /// his row has something for.
+    pub algorithms: Vec<&'static str>,
+    /// `nonce_lifetime` in seconds. Default 300.
+    pub nonce_lifetime: Duration,
+    /// `without_qop`: whether responses as of RFC 2069 are taken, with MD5. Default false: they can be repeated by whoever sees them.
+    pub without_qop: bool,
 }
 
 /// `[dispatcher]`: sharing, probing and failover.

@@ -5,6 +5,7 @@ mod defence;
 mod dispatcher;
 mod dns;
 mod hiding;
+mod registrar;
 mod streams;
 
 use std::ops::RangeInclusive;
@@ -16,7 +17,8 @@ use crate::check;
 use crate::mistake::{Mistake, Report};
 use crate::model::{
     Admin, Config, Database, Dataplane, Defence, Dispatcher, Dns, Hiding, Idle, KernelListen,
-    Listen, Media, Nat, Node, Overload, PathRule, Port, Realm, Routing, Side, Sip, Streams, Tls,
+    Listen, Media, Nat, Node, Overload, PathRule, Port, Realm, Registrar, Routing, Side, Sip,
+    Streams, Tls,
 };
 use crate::section::{Section, integer, string, wrong_type};
 use crate::value;
@@ -78,6 +80,7 @@ pub(crate) struct Draft<'d> {
     pub(crate) overload: Read<'d, Overload>,
     pub(crate) routing: Read<'d, Routing>,
     pub(crate) nat: Nat,
+    pub(crate) registrar: Registrar,
     pub(crate) dispatcher: Read<'d, Dispatcher>,
     pub(crate) dns: Read<'d, Dns>,
     pub(crate) database: Read<'d, Database>,
@@ -123,6 +126,8 @@ impl<'d> Draft<'d> {
         let routing = routing(report, section);
         let section = table(report, &mut root, "nat", "nat");
         let nat = nat(report, section);
+        let section = table(report, &mut root, "registrar", "registrar");
+        let registrar = registrar::registrar(report, section);
         let section = table(report, &mut root, "dispatcher", "dispatcher");
         let dispatcher = dispatcher::dispatcher(report, section);
         let section = table(report, &mut root, "dns", "dns");
@@ -148,6 +153,7 @@ impl<'d> Draft<'d> {
             overload,
             routing,
             nat,
+            registrar,
             dispatcher,
             dns,
             database,
@@ -174,6 +180,7 @@ impl<'d> Draft<'d> {
             overload: self.overload.value,
             routing: self.routing.value,
             nat: self.nat,
+            registrar: self.registrar,
             dispatcher: self.dispatcher.value,
             dns: self.dns.value,
             database: self.database.value,

@@ -151,6 +151,10 @@ fn the_example_is_a_configuration_and_shows_the_defaults() {
     assert_eq!(full.hiding, config.hiding);
     assert_eq!(full.defence, config.defence);
     assert_eq!(full.overload, config.overload);
+    assert_eq!(full.registrar.domains, ["example.net"]);
+    let mut registrar = full.registrar.clone();
+    registrar.domains.clear();
+    assert_eq!(registrar, config.registrar);
     let mut dispatcher = full.dispatcher.clone();
     assert_eq!(dispatcher.sets.pop().map(|set| set.set), Some(2));
     assert_eq!(dispatcher, config.dispatcher);
@@ -688,4 +692,25 @@ fn sets_have_their_algorithms_by_name_or_number() {
     assert!(
         said(&format!("{SMALL}\n[routing]\nconference_set = 100\n"))[0].contains("is the trunk")
     );
+}
+
+#[test]
+fn a_registrar_has_domains_and_bounds() {
+    let with = |registrar: &str| format!("{SMALL}\n[registrar]\n{registrar}\n");
+    let config = parse(&with("domains = [\"Example.NET\"]\nalgorithms = [\"md5\"]")).unwrap();
+    assert_eq!(config.registrar.domains, ["example.net"]);
+    assert_eq!(config.registrar.algorithms, ["MD5"]);
+    for (wrong, says) in [
+        ("domains = [\"a b\"]", "`a b` is not a domain"),
+        ("algorithms = [\"SHA-1\"]", "`SHA-1` is not an algorithm"),
+        ("min_expires = 400", "is out of order"),
+        ("max_expires = 200", "is out of order"),
+        ("min_expires = 5000", "is out of order"),
+    ] {
+        let said = said(&with(wrong));
+        assert!(
+            said.len() == 1 && said[0].contains(says),
+            "{wrong}: {said:?}"
+        );
+    }
 }

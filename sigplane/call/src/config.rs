@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tandem_policy::defence::{EmergencyNumbers, Networks, OverloadConfig, Scanners};
 use tandem_policy::locate::Means;
-use tandem_policy::{Plan, Transport};
+use tandem_policy::{Plan, Transport, digest, registrar};
 
 use crate::core::Share;
 use crate::hiding::HidingConfig;
@@ -48,6 +48,8 @@ pub struct CoreConfig {
     pub guard: GuardConfig,
     /// Registered user agents.
     pub nat: NatConfig,
+    /// Our own registrar; none to have none.
+    pub registrar: Option<RegistrarConfig>,
 }
 
 /// Self-defence, as far as it is the core's.
@@ -175,6 +177,31 @@ pub struct RoutingConfig {
     pub registrar_set: Option<u32>,
     /// Whether the contacts of a 3xx are asked in its sender's stead (RFC 3261 section 16.5).
     pub follow_redirects: bool,
+}
+
+/// Our own registrar.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RegistrarConfig {
+    /// The domains whose users it has, in lower case. They are the realms of authentication, too.
+    pub domains: Vec<String>,
+    /// Bounds of registrations.
+    pub settings: registrar::Settings,
+    /// The most addresses of record with contacts.
+    pub max_records: usize,
+    /// How users are asked who they are.
+    pub digest: digest::Settings,
+    /// What signs nonces: the same for all workers of a node, unpredictable.
+    pub nonce_key: [u8; 32],
+    /// How long a nonce counts, in milliseconds.
+    pub nonce_lifetime_ms: u64,
+    /// How many nonces that were used are remembered.
+    pub max_nonces: usize,
+}
+
+impl std::fmt::Debug for RegistrarConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RegistrarConfig({:?})", self.domains)
+    }
 }
 
 /// Calls to conferences: all those to one of them should come to the same media server.

@@ -3,11 +3,12 @@
 //! The rooms of this module, each a part of [`Core`]'s behaviour: `request` and `response` sort
 //! what comes in, `source` knows who may, `edge` hides one side from the other, `guard` defends us; `invite`, `branch` and `answer` set a call up; `in_dialog` and `ack` serve
 //! it; `cancel`, `bye` and `end` end it; `choice` says which targets a request tries; `dataplane` keeps the other plane in step; `passage` has what is no call, `standing` dialogs of such,
-//! `register` what goes to the registrar, `flow` what comes from it to user agents, `bindings` who they are; `probe` watches the
+//! `register` what goes to registrars inside, `registrar` and `authenticate` our own, `flow` what comes from it to user agents, `bindings` who they are; `probe` watches the
 //! targets and `names` knows where they are; `own` makes requests of our own; `share` is what passes between cores.
 
 mod ack;
 mod answer;
+mod authenticate;
 mod bindings;
 mod branch;
 mod bye;
@@ -28,6 +29,7 @@ mod own;
 mod passage;
 mod probe;
 mod register;
+mod registrar;
 mod reply;
 mod request;
 mod response;
@@ -46,7 +48,8 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 use tandem_link::SlotTable;
 use tandem_policy::defence::{Blocks, Overload, Refused};
-use tandem_policy::{Access, BadRow, Dispatcher, Thresholds};
+use tandem_policy::digest::{Digest, Nonces};
+use tandem_policy::{Access, BadRow, Dispatcher, Subscribers, Thresholds};
 use tandem_transaction::{ClientId, Layer, Output as TransactionOutput, ServerId, Settings};
 use tandem_transaction::{TimerTable, take};
 
@@ -65,6 +68,7 @@ use edge::Neighbours;
 use names::Names;
 use passage::Passage;
 use probe::Probe;
+use registrar::Registrar;
 use share::{Item, Keys};
 use timer::Timer;
 
@@ -96,6 +100,10 @@ pub struct Core {
     late_relays: FxHashMap<ClientId, Box<LateRelay>>,
     passages: FxHashMap<ServerId, Passage>,
     bindings: Bindings,
+    registrar: Registrar,
+    /// Who is who; none without a registrar of our own.
+    digest: Option<Digest>,
+    subscribers: Arc<Subscribers>,
     access: Access,
     dispatcher: Dispatcher,
     choice: Choice,
@@ -176,6 +184,13 @@ impl Core {
             late_relays: FxHashMap::default(),
             passages: FxHashMap::default(),
             bindings: Bindings::default(),
+            registrar: Registrar::new(seed),
+            digest: config.registrar.as_ref().map(|r| {
+                let worker = config.share.worker;
+                let nonces = Nonces::new(&r.nonce_key, worker, r.nonce_lifetime_ms, r.max_nonces);
+                Digest::new(r.digest.clone(), nonces)
+            }),
+            subscribers: Arc::default(),
             access: Access::default(),
             dispatcher,
             choice: Choice::default(),
@@ -298,6 +313,7 @@ impl Core {
             self.counters.add_many(Counter::BadRows, bad.len() as u64);
         }
         self.bad_rows = bad;
+        self.subscribers = Arc::clone(&tables.subscribers);
         self.has_tables = true;
         if std::mem::take(&mut self.uncounted) {
             let counted: Vec<i64> = self.calls.counted().collect();

@@ -139,6 +139,50 @@ counters! {
     CallsEndedByCallee = "calls_ended_by_callee",
     /// States of targets set by the administrator.
     TargetsSet = "dispatcher_targets_set",
+    /// Requests that were challenged: without credentials for us, or with such that were not taken.
+    AuthChallenges = "auth_challenges",
+    /// Requests with good credentials.
+    AuthAccepted = "auth_accepted",
+    /// Credentials that cannot be read: 400.
+    AuthUnreadable = "auth_unreadable",
+    /// Credentials for another realm.
+    AuthRealm = "auth_wrong_realm",
+    /// Credentials by an algorithm that was not offered.
+    AuthAlgorithm = "auth_wrong_algorithm",
+    /// Credentials with `qop=auth-int`, which is not taken.
+    AuthInt = "auth_int",
+    /// Credentials with another `qop`, or without.
+    AuthQop = "auth_wrong_qop",
+    /// Credentials with a hashed user name, which was not offered.
+    AuthUserhash = "auth_userhash",
+    /// Credentials for another Request-URI: 400.
+    AuthUri = "auth_wrong_uri",
+    /// Credentials with a wrong `nc` or without `cnonce`: 400.
+    AuthCount = "auth_bad_count",
+    /// Good credentials with an old nonce.
+    AuthStale = "auth_stale",
+    /// Credentials with a nonce that we did not make.
+    AuthForged = "auth_forged_nonce",
+    /// Credentials of an unknown user, or with a wrong password.
+    AuthWrong = "auth_wrong_password",
+    /// Credentials that were used before.
+    AuthReplayed = "auth_replayed",
+    /// Good credentials of another user than the one in To or From: 403.
+    AuthOtherUser = "auth_other_user",
+    /// REGISTERs passed on to the worker that has their address of record.
+    RegistersPassedOn = "registers_passed_on",
+    /// Addresses of record of which bindings expired.
+    RegistrationsExpired = "registrations_expired",
+    /// Bindings taken up from the journal.
+    RegistrationsRestored = "registrations_restored",
+    /// Requests from the inside for users that are registered here.
+    ToUsers = "to_users",
+    /// Requests for users that are not registered: 480.
+    UsersNotThere = "users_not_there",
+    /// Requests for users that there are not: 404.
+    UsersUnknown = "users_unknown",
+    /// Requests dropped since too many waited for another worker's word; they come again.
+    LookupsLost = "lookups_lost",
     /// Calls taken up from the journal.
     CallsRestored = "calls_restored",
     /// Calls from the journal that were not answered yet, and ended.

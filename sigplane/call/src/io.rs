@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tandem_link::{Command, DataplaneHello, FromDataplane};
 use tandem_policy::defence::{Sight, Source};
 use tandem_policy::locate::{Errand, Finding};
-use tandem_policy::{AddressRow, DispatcherRow};
+use tandem_policy::{AddressRow, DispatcherRow, Subscribers};
 
 use crate::core::News;
 
@@ -122,6 +122,8 @@ pub struct Tables {
     pub dispatcher: Vec<DispatcherRow>,
     /// `address`
     pub address: Vec<AddressRow>,
+    /// `subscriber`
+    pub subscribers: Arc<Subscribers>,
 }
 
 /// One output.
@@ -182,7 +184,20 @@ pub enum Output {
     },
     /// A blocked source is trusted by now.
     Pardon(Source),
-    /// Give this to every other core of the node, as [`Input::Told`], in order. A core that has the whole
+    /// This message is another worker's: give it to that one, as [`Input::Message`] with what it came with.
+    PassOn {
+        /// Whose.
+        worker: u16,
+        /// How it came.
+        path: Path,
+        /// Who sent it.
+        source: SocketAddr,
+        /// The address of ours that it came to.
+        local: SocketAddr,
+        /// Its payload.
+        bytes: Vec<u8>,
+    },
+    /// Give this to every other core of the node, or to the one that it is [for](News::to), as [`Input::Told`], in order. A core that has the whole
     /// share of the work tells nothing.
     Tell(News),
 }

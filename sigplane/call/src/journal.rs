@@ -42,6 +42,22 @@ pub(crate) fn decode_held(body: &[u8]) -> Option<Result<HeldTarget, String>> {
     body.strip_prefix(&[HELD]).map(whole)
 }
 
+/// The same of an address of record.
+const LOCATION: u8 = 0x83;
+
+/// An address of record's bytes, as the journal has them.
+pub(crate) fn tag_location(bytes: &[u8]) -> Vec<u8> {
+    let mut body = Vec::with_capacity(bytes.len() + 1);
+    body.push(LOCATION);
+    body.extend_from_slice(bytes);
+    body
+}
+
+/// An address of record's bytes; none when this is something else.
+pub(crate) fn location_of(body: &[u8]) -> Option<&[u8]> {
+    body.strip_prefix(&[LOCATION])
+}
+
 /// What most records need, in bytes.
 const ROOM: usize = 640;
 

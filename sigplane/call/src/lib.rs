@@ -25,7 +25,7 @@ mod views;
 
 pub use config::{
     Conference, CoreConfig, DispatcherConfig, GuardConfig, KernelConfig, MediaConfig,
-    MessageLimits, NatConfig, RealmConfig, RoutingConfig, Side, StreamConfig,
+    MessageLimits, NatConfig, RealmConfig, RegistrarConfig, RoutingConfig, Side, StreamConfig,
 };
 pub use core::{Core, News, RestoreError, Share, shard_of_key};
 pub use hiding::{Flow, HidingConfig, KeyFault, KeyId, KeyRing, Opened, OpenedFlow};

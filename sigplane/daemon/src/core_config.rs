@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 
 use tandem_call::{
     Conference, CoreConfig, DispatcherConfig, GuardConfig, HidingConfig, KernelConfig, MediaConfig,
-    MessageLimits, NatConfig, RealmConfig, RoutingConfig, Share, Side, StreamConfig,
+    MessageLimits, NatConfig, RealmConfig, RegistrarConfig, RoutingConfig, Share, Side,
+    StreamConfig,
 };
 use tandem_config::{Config, PathRule, StreamTransport};
 use tandem_policy::defence::{EmergencyNumbers, Networks, OverloadConfig, Scanners};
+use tandem_policy::digest;
 use tandem_policy::{Algorithm, Plan, SetPlan, Transport};
 
 /// Calls that the node takes at a time. Memory is what bounds them: a call and its transactions
@@ -22,6 +24,7 @@ pub(crate) fn core_config(
     kernel: &[SocketAddr],
     streams: &[SocketAddr],
     hiding: HidingConfig,
+    nonce_key: [u8; 32],
 ) -> CoreConfig {
     let part = |limit: usize| limit.div_ceil(usize::from(share.shards.workers()));
     CoreConfig {
@@ -125,6 +128,36 @@ pub(crate) fn core_config(
             max_bindings: config.nat.max_bindings as usize,
             max_registering: part(config.nat.max_registering as usize),
         },
+        registrar: (!config.registrar.domains.is_empty())
+            .then(|| registrar(&config.registrar, nonce_key, part)),
+    }
+}
+
+fn registrar(
+    config: &tandem_config::Registrar,
+    nonce_key: [u8; 32],
+    part: impl Fn(usize) -> usize,
+) -> RegistrarConfig {
+    let algorithms = config.algorithms.iter();
+    let algorithms = algorithms.filter_map(|name| digest::Algorithm::parse(name.as_bytes()));
+    RegistrarConfig {
+        domains: config.domains.clone(),
+        settings: tandem_policy::registrar::Settings {
+            default_expires: config.default_expires,
+            min_expires: config.min_expires,
+            max_expires: config.max_expires,
+            max_contacts: config.max_contacts as usize,
+        },
+        max_records: part(config.max_users as usize),
+        digest: digest::Settings {
+            algorithms: algorithms.collect(),
+            without_qop: config.without_qop,
+            ..digest::Settings::default()
+        },
+        nonce_key,
+        nonce_lifetime_ms: u64::try_from(config.nonce_lifetime.as_millis()).unwrap_or(u64::MAX),
+        // Of each user that there may be, as many as are asked for in a while.
+        max_nonces: part(2 * config.max_users as usize),
     }
 }
 
@@ -163,7 +196,14 @@ mod tests {
     fn the_configurations_lists_are_those_of_the_policies() {
         let small = include_str!("../../../config/tandem.example.toml");
         let config = tandem_config::parse(small).unwrap();
-        let core = core_config(&config, Share::default(), &[], &[], HidingConfig::off());
+        let core = core_config(
+            &config,
+            Share::default(),
+            &[],
+            &[],
+            HidingConfig::off(),
+            [0; 32],
+        );
         assert_eq!(core.guard, GuardConfig::default());
         assert_eq!(core.dispatcher.plan, Plan::default());
     }

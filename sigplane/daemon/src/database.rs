@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tandem_admin::{ErrorCode, Reloaded};
 use tandem_call::Tables;
-use tandem_policy::BadRow;
+use tandem_policy::{BadRow, Subscribers};
 use tandem_store::{Database, DatabaseError, JournalTail, Marks};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -36,6 +36,8 @@ pub(crate) struct Settings {
     /// Zero: only on command.
     pub(crate) reload_interval: Duration,
     pub(crate) journal: PathBuf,
+    /// Whether there is a registrar.
+    pub(crate) subscribers: bool,
     pub(crate) marks: Arc<Marks>,
     /// Of every SIP worker.
     pub(crate) mailboxes: Vec<Mailbox>,
@@ -263,16 +265,18 @@ impl Keeper {
     }
 
     async fn tables(&mut self) -> Result<Arc<Tables>, Trouble> {
-        let rows = self.open().await?.database.tables().await?;
+        let wanted = self.settings.subscribers;
+        let mut rows = self.open().await?.database.tables(wanted).await?;
+        let (subscribers, bad) = Subscribers::new(std::mem::take(&mut rows.subscribers));
+        rows.bad.extend(bad);
         if rows.bad != self.bad {
-            rows.bad
-                .iter()
-                .for_each(|row| tracing::warn!("{row}; the row is not used"));
+            rows.bad.iter().for_each(|row| tracing::warn!("{row}"));
             self.bad = rows.bad;
         }
         Ok(Arc::new(Tables {
             dispatcher: rows.dispatcher,
             address: rows.address,
+            subscribers: Arc::new(subscribers),
         }))
     }
 

@@ -132,6 +132,7 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
         reload_interval: config.database.reload_interval,
         journal: directory,
         marks: journal.marks(),
+        subscribers: !config.registrar.domains.is_empty(),
         mailboxes: mailboxes.clone(),
     })?;
     let tables = match first {
@@ -157,12 +158,22 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
         signals,
         seed: seed()?,
     });
+    // Nonces of a life before are stale, which costs a user agent another round.
+    let mut nonce_key = [0; 32];
+    draw(&mut nonce_key)?;
     let mut streams = streams.into_iter();
     let mut workers = Vec::new();
     for (worker, inbox) in (0..).zip(inboxes) {
         let share = Share { worker, shards };
         let hiding = hiding.clone();
-        let core = core_config(&config, share, &listeners, &stream_listeners, hiding);
+        let core = core_config(
+            &config,
+            share,
+            &listeners,
+            &stream_listeners,
+            hiding,
+            nonce_key,
+        );
         workers.push(Worker::new(Parts {
             core: Core::new(core, seed()?),
             config: Arc::clone(&config),
@@ -213,8 +224,13 @@ impl Running {
 
 /// Unpredictable, and different in every life.
 fn seed() -> io::Result<[u8; 16]> {
-    use std::io::Read as _;
     let mut seed = [0; 16];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;
+    draw(&mut seed)?;
     Ok(seed)
+}
+
+/// Unpredictable bytes.
+fn draw(bytes: &mut [u8]) -> io::Result<()> {
+    use std::io::Read as _;
+    std::fs::File::open("/dev/urandom")?.read_exact(bytes)
 }

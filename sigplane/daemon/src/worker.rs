@@ -510,8 +510,30 @@ impl Worker {
                     Output::Registered(registered) => {
                         self.others.send_all(|| ToWorker::Registered(registered));
                     }
-                    Output::Tell(news) => {
-                        self.others.send_all(|| ToWorker::News(news.clone()));
+                    Output::Tell(news) => match news.to() {
+                        Some(worker) => self.others.send(worker, ToWorker::News(news)),
+                        None => self.others.send_all(|| ToWorker::News(news.clone())),
+                    },
+                    Output::PassOn {
+                        worker,
+                        path,
+                        source,
+                        local,
+                        bytes,
+                    } => {
+                        let letter = ToWorker::Message {
+                            path,
+                            source,
+                            local,
+                            read: std::time::Instant::now(),
+                            bytes,
+                        };
+                        // It comes again if there is no room.
+                        self.counters.add(if self.others.offer(worker, letter) {
+                            Count::PassedToWorker
+                        } else {
+                            Count::WorkerBoxFull
+                        });
                     }
                     Output::Sight { ip, sight } => self.saw(ip, sight),
                     Output::Pardon(source) => {

@@ -7,7 +7,9 @@ pub mod defence;
 pub mod digest;
 mod dispatcher;
 pub mod locate;
+pub mod registrar;
 mod rows;
+mod subscribers;
 mod target;
 mod transport;
 
@@ -16,5 +18,6 @@ pub use dispatcher::{
     Algorithm, Attributes, Dispatcher, Draw, Expression, Field, Plan, SetPlan, Thresholds,
 };
 pub use rows::{AddressRow, BadRow, Cdr, CdrMedia, DispatcherRow, EndCause};
+pub use subscribers::{SubscriberRow, Subscribers};
 pub use target::{Latency, StateChange, Target, TargetState, parse_destination};
 pub use transport::Transport;

@@ -105,6 +105,7 @@ fn config(weather: &Weather) -> CoreConfig {
             max_duration: weather.max_duration,
         },
         nat: NatConfig::default(),
+        registrar: None,
         hiding: if weather.hides {
             HidingConfig {
                 enabled: true,
@@ -134,6 +135,7 @@ fn tables(weather: &Weather) -> Tables {
         description: String::new(),
     };
     Tables {
+        subscribers: std::sync::Arc::default(),
         dispatcher: vec![
             target(1, 1, POOL[0]),
             target(2, 1, POOL[1]),
@@ -506,6 +508,10 @@ impl Proxy {
             Output::Tell(news) => {
                 let letter = Letter::News(news);
                 wishes.extend(others.map(|to| Wish::Letter(to, life, letter.clone())));
+            }
+            Output::PassOn { worker, .. } => {
+                self.faults
+                    .push(format!("a message was passed on to {worker}"));
             }
             // Nobody here has a name.
             Output::Sight { .. } => {}

@@ -300,6 +300,7 @@ impl Bench {
                 Output::Command { seq, command } => self.command(seq, command),
                 // The targets are addresses.
                 Output::Locate(_)
+                | Output::PassOn { .. }
                 | Output::Tell(_)
                 | Output::Registered(_)
                 | Output::Sight { .. }
@@ -415,6 +416,7 @@ fn tables() -> Tables {
         description: String::new(),
     };
     Tables {
+        subscribers: std::sync::Arc::default(),
         dispatcher: vec![target(1, 1, POOL), target(2, 100, CARRIER)],
         address: vec![AddressRow {
             id: 1,
@@ -476,6 +478,7 @@ fn config() -> Result<CoreConfig, Box<dyn Error>> {
         },
         // As the appliance does by default.
         nat: NatConfig::default(),
+        registrar: None,
         hiding: HidingConfig {
             enabled: true,
             keys: Some(KeyRing::generate([7; 35])),

@@ -174,7 +174,15 @@ impl Core {
         );
     }
 
-    fn bind(&mut self, now: Now, flow: Flow, user: u64, until_ms: u64, pings: bool, shard: u16) {
+    pub(super) fn bind(
+        &mut self,
+        now: Now,
+        flow: Flow,
+        user: u64,
+        until_ms: u64,
+        pings: bool,
+        shard: u16,
+    ) {
         if !self.bindings.by_flow.contains_key(&flow) {
             if self.bindings.len() >= self.config.nat.max_bindings {
                 return self.counters.add(Counter::BindingsOverLimit);
@@ -207,7 +215,7 @@ impl Core {
         self.keep_binding(now, key);
     }
 
-    fn unlearn(&mut self, now: Now, flow: Flow, user: u64) {
+    pub(super) fn unlearn(&mut self, now: Now, flow: Flow, user: u64) {
         let Some(binding) = self.bindings.by_flow.get_mut(&flow) else {
             return;
         };
@@ -368,7 +376,7 @@ impl Core {
     }
 }
 
-fn hash(text: &[u8]) -> u64 {
+pub(super) fn hash(text: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
     hasher.finish()

@@ -6,10 +6,12 @@ use tandem_sip::shard;
 use tandem_transaction::ServerKey;
 
 use super::Core;
+use super::authenticate::Asker;
 use super::dialog::{alias, foreign};
+use super::registrar::{Whereabouts, aor_of, host_of};
 use super::reply::{Answer, via_block};
 use super::request::Arrival;
-use crate::call::{Call, Exchange, Setup};
+use crate::call::{Call, Candidate, Exchange, Setup};
 use crate::config::Side;
 use crate::counters::Counter;
 use crate::io::Now;
@@ -26,6 +28,8 @@ pub(super) struct Decision {
     pub(super) set: u32,
     /// Whether the caller is a registered user agent.
     pub(super) registered: bool,
+    /// Whether it has to say who it is first.
+    pub(super) asked: bool,
 }
 
 impl Decision {
@@ -60,11 +64,12 @@ impl Core {
             return self.reply(arrival, &Answer::new(403, "Forbidden"));
         };
         let arrival = decision.arrival(arrival);
-        if decision.registered {
-            self.counters.add(Counter::FromRegistered);
+        if let Err(answer) = self.admit_user(now, arrival, decision) {
+            return self.reply(arrival, &answer);
         }
-        let agent = match self.flow_route(arrival) {
-            Ok(agent) => agent,
+        let agents = match self.agents(now, arrival) {
+            Ok(Some(agents)) => agents,
+            Ok(None) => return,
             Err(answer) => return self.reply(arrival, &answer),
         };
         if self.is_merged(arrival) {
@@ -132,12 +137,14 @@ impl Core {
             let answer = Answer::unavailable().with("Retry-After", b"5");
             return self.reject(now, key, &answer, EndCause::Local);
         }
-        let candidates = match agent {
-            Some(agent) => VecDeque::from([agent]),
-            None => self.candidates(now, decision.set, arrival),
+        let sets = if agents.is_empty() {
+            let candidates = self.candidates(now, decision.set, arrival);
+            candidates.into_iter().map(|c| vec![c]).collect()
+        } else {
+            agents.into()
         };
         if let Some(setup) = self.setup_mut(key) {
-            setup.sets = candidates.into_iter().map(|c| vec![c]).collect();
+            setup.sets = sets;
         }
         self.next_set_for(now, key, message);
     }
@@ -148,11 +155,22 @@ impl Core {
         let routing = &self.config.routing;
         let side = self.config.side(hop.path)?;
         if !self.may_call(side, hop) {
+            let message = arrival.message;
+            let from = self.own_domain(message.uri_of_from());
+            if side == Side::External && from.is_some() {
+                return Some(Decision {
+                    direction: Direction::Inbound,
+                    set: self.inner_set_for(message.uri()),
+                    registered: true,
+                    asked: true,
+                });
+            }
             let set = routing.registrar_set?;
             return self.is_registered(now, hop).then_some(Decision {
                 direction: Direction::Inbound,
                 set,
                 registered: true,
+                asked: false,
             });
         }
         let (direction, set) = match side {
@@ -166,7 +184,59 @@ impl Core {
             direction,
             set,
             registered: false,
+            asked: false,
         })
+    }
+
+    /// Whether a user agent that has to say who it is has done so, and is who it says in From.
+    ///
+    /// # Errors
+    /// What it is answered with.
+    pub(super) fn admit_user(
+        &mut self,
+        now: Now,
+        arrival: Arrival<'_, '_>,
+        decision: Decision,
+    ) -> Result<(), Answer> {
+        if decision.asked {
+            let from = arrival.message.uri_of_from();
+            let realm = host_of(from).unwrap_or_default();
+            let user = self.authenticate(now, arrival, &realm, Asker::Proxy)?;
+            if aor_of(from) != Some([user.as_slice(), b"@", &realm].concat()) {
+                self.counters.add(Counter::AuthOtherUser);
+                self.saw(arrival.hop, Sight::Failure);
+                return Err(Answer::new(403, "From Is Another User"));
+            }
+        }
+        if decision.registered {
+            self.counters.add(Counter::FromRegistered);
+        }
+        Ok(())
+    }
+
+    /// The user agents that a request from the inside is for, in sets; none of them, if it is for no user agent. Nothing if
+    /// that is not known yet: the request comes again.
+    ///
+    /// # Errors
+    /// What it is answered with.
+    pub(super) fn agents(
+        &mut self,
+        now: Now,
+        arrival: Arrival<'_, '_>,
+    ) -> Result<Option<Vec<Vec<Candidate>>>, Answer> {
+        if let Some(agent) = self.flow_route(arrival)? {
+            return Ok(Some(vec![vec![agent]]));
+        }
+        match self.whereabouts(now, arrival) {
+            None => Ok(Some(Vec::new())),
+            Some(Whereabouts::Here(sets)) => {
+                self.counters.add(Counter::ToUsers);
+                Ok(Some(sets))
+            }
+            Some(Whereabouts::Asked) => Ok(None),
+            Some(Whereabouts::Nowhere) => Err(self.not_there(true)),
+            Some(Whereabouts::Unknown) => Err(self.not_there(false)),
+        }
     }
 
     /// Whether this very request is being served already, but came on another way (RFC 3261

@@ -50,12 +50,14 @@ impl Core {
             return self.reply(arrival, &Answer::new(403, "Forbidden"));
         };
         let arrival = decision.arrival(arrival);
-        if decision.registered {
-            self.counters.add(Counter::FromRegistered);
+        if let Err(answer) = self.admit_user(now, arrival, decision) {
+            return self.reply(arrival, &answer);
         }
-        let candidates = match self.flow_route(arrival) {
-            Ok(Some(agent)) => VecDeque::from([agent]),
-            Ok(None) => self.candidates(now, decision.set, arrival),
+        let candidates = match self.agents(now, arrival) {
+            Ok(Some(agents)) if agents.is_empty() => self.candidates(now, decision.set, arrival),
+            // A request that is no INVITE is not forked: the first one that there is has it.
+            Ok(Some(agents)) => agents.into_iter().flatten().take(1).collect(),
+            Ok(None) => return,
             Err(answer) => return self.reply(arrival, &answer),
         };
         self.begin_passage(now, arrival, server_key, candidates);

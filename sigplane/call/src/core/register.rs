@@ -32,6 +32,9 @@ impl Core {
         arrival: Arrival<'_, '_>,
         server_key: ServerKey<'_>,
     ) {
+        if let Some(domain) = self.own_domain(arrival.message.uri()) {
+            return self.register_here(now, arrival, server_key, &domain);
+        }
         let from_outside = self.config.side(arrival.hop.path) == Some(Side::External);
         let set = self.config.routing.registrar_set;
         let set = set.filter(|_| from_outside && self.config.hiding.keys.is_some());

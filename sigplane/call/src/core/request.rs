@@ -207,7 +207,7 @@ impl Core {
     }
 
     /// We support no extension that a proxy would have to.
-    fn bad_extension(&mut self, arrival: Arrival<'_, '_>, unknown: &[&[u8]]) {
+    pub(super) fn bad_extension(&mut self, arrival: Arrival<'_, '_>, unknown: &[&[u8]]) {
         self.counters.add(Counter::BadExtension);
         let answer =
             Answer::new(420, "Bad Extension").with("Unsupported", &unknown.join(&b", "[..]));

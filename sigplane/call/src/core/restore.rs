@@ -53,6 +53,10 @@ impl Core {
     pub fn restore(&mut self, now: Now, key: u64, body: &[u8]) -> Result<(), RestoreError> {
         self.keys.seen(key);
         let unreadable = |reason| RestoreError { key, reason };
+        if let Some(bytes) = journal::location_of(body) {
+            let restored = self.restore_location(now, bytes).map_err(unreadable);
+            return restored.inspect_err(|_| self.counters.add(Counter::JournalUnreadable));
+        }
         if let Some(held) = journal::decode_held(body) {
             let held = held.map_err(unreadable);
             let held = held.inspect_err(|_| self.counters.add(Counter::JournalUnreadable))?;

@@ -8,6 +8,7 @@
 //!   life with another number of cores.
 //! - The first core probes the targets; every core tells what failed.
 //! - Each tells every now and then how many calls its targets have.
+//! - Which core has a user's registrations is said by the shard of his address of record; the others ask it (`registrar`).
 //! - Who has registered is told too (`bindings`, [`crate::Output::Registered`]).
 
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use tandem_policy::StateChange;
 use tandem_sip::{SHARDS, ShardTable, shard};
 
 use super::Core;
+use super::registrar::Place;
 use crate::io::{Now, Output, Path};
 use crate::journal::HeldTarget;
 use crate::media::PortNews;
@@ -61,9 +63,21 @@ pub const fn shard_of_key(key: u64) -> u16 {
     (key % SHARDS as u64) as u16
 }
 
-/// What one core tells the others. Opaque to the shell, which brings it to all of them, in order.
+/// What one core tells the others. Opaque to the shell, which brings it to [whom it is for](Self::to), in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct News(pub(super) Item);
+
+impl News {
+    /// Whom it is for; none for all others.
+    #[must_use]
+    pub const fn to(&self) -> Option<u16> {
+        match &self.0 {
+            Item::WhereIs { owner, .. } => Some(*owner),
+            Item::Found { worker, .. } => Some(*worker),
+            _ => None,
+        }
+    }
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Item {
@@ -91,6 +105,21 @@ pub(super) enum Item {
         worker: u16,
         target: i64,
         calls: u64,
+    },
+    /// Where is this user of yours?
+    WhereIs {
+        owner: u16,
+        worker: u16,
+        id: u64,
+        aor: Vec<u8>,
+        method: Vec<u8>,
+    },
+    /// There.
+    Found {
+        worker: u16,
+        id: u64,
+        aor: Vec<u8>,
+        places: Vec<Vec<Place>>,
     },
     /// The administrator said so of a target.
     Held(HeldTarget),
@@ -211,6 +240,16 @@ impl Core {
                 target,
                 calls,
             } => self.dispatcher.load_elsewhere(target, worker, calls),
+            Item::WhereIs {
+                worker,
+                id,
+                aor,
+                method,
+                ..
+            } => self.where_is(now, worker, id, aor, &method),
+            Item::Found {
+                id, aor, places, ..
+            } => self.found(now, id, aor, places),
             Item::Held(held) => self.hold(&held),
             Item::Port(news) => self.ports.told(news),
         }

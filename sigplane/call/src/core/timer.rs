@@ -34,6 +34,8 @@ pub(super) enum Timer {
     Probe(i64),
     /// A target's name is to be looked up.
     Locate(i64),
+    /// Registrations may be over.
+    Location,
     /// The other workers are to be told the targets' loads.
     Loads,
     /// A request has waited for a name for too long.
@@ -67,6 +69,7 @@ impl Core {
                 Timer::Keepalive(key) => self.keepalive(now, key),
                 Timer::Probe(target) => self.probe(now, target),
                 Timer::Locate(target) => self.locate_target(now, target),
+                Timer::Location => self.location_due(now),
                 Timer::Loads => self.tell_loads(),
                 Timer::Held => self.held_too_long(now),
                 Timer::ProbeTimeout(target) => self.probe_silent(now, target),

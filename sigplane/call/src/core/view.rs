@@ -59,6 +59,11 @@ impl Core {
         let gauges = [
             ("calls_now", self.calls.len() as u64),
             ("bindings_now", self.bindings.len() as u64),
+            ("registered_users_now", self.registrar.location.len() as u64),
+            (
+                "registered_contacts_now",
+                self.registrar.location.contacts() as u64,
+            ),
             ("transactions_client_now", clients as u64),
             ("transactions_server_now", servers as u64),
             ("media_port_pairs_used", used),

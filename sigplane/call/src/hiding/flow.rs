@@ -34,6 +34,21 @@ pub struct Flow {
     pub peer: SocketAddr,
 }
 
+impl Flow {
+    /// In bytes, for what keeps it.
+    #[must_use]
+    pub fn to_bytes(self) -> Vec<u8> {
+        // postcard fails only on types without a known length, which a flow does not have.
+        postcard::to_allocvec(&self).unwrap_or_default()
+    }
+
+    /// From these bytes; none if they are no flow's.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        postcard::from_bytes(bytes).ok()
+    }
+}
+
 /// What is behind the user part of a Route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenedFlow {

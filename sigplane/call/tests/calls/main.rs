@@ -22,6 +22,7 @@ mod setup;
 mod streams;
 mod survival;
 mod targets;
+mod users;
 #[path = "../world/mod.rs"]
 mod world;
 

@@ -83,6 +83,7 @@ pub fn config() -> CoreConfig {
         hiding: HidingConfig::off(),
         guard: GuardConfig::default(),
         nat: NatConfig::default(),
+        registrar: None,
     }
 }
 
@@ -97,6 +98,7 @@ pub fn tables() -> Tables {
         description: String::new(),
     };
     Tables {
+        subscribers: std::sync::Arc::default(),
         dispatcher: vec![
             target(1, 1, POOL[0]),
             target(2, 1, POOL[1]),
@@ -148,6 +150,8 @@ pub struct World {
     pub sights: Vec<(IpAddr, Sight)>,
     pub pardons: Vec<Source>,
     pub news: Vec<tandem_call::News>,
+    /// What is another worker's.
+    pub passed_on: Vec<(u16, String)>,
     boot: u64,
 }
 
@@ -204,6 +208,7 @@ impl World {
             sights: Vec::new(),
             pardons: Vec::new(),
             news: Vec::new(),
+            passed_on: Vec::new(),
             boot: 1,
         }
     }
@@ -305,6 +310,10 @@ impl World {
                 Output::Sight { ip, sight } => self.sights.push((ip, sight)),
                 Output::Pardon(source) => self.pardons.push(source),
                 Output::Tell(news) => self.news.push(news),
+                Output::PassOn { worker, bytes, .. } => {
+                    let text = String::from_utf8_lossy(&bytes).into_owned();
+                    self.passed_on.push((worker, text));
+                }
             }
         }
     }

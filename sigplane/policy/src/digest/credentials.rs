@@ -73,6 +73,9 @@ const NAMES: [&str; 10] = [
     "userhash",
 ];
 
+/// A parameter's name and value, and what follows it.
+type Parameter<'a> = (&'a [u8], Cow<'a, [u8]>, &'a [u8]);
+
 type Parameters<'a> = [Option<Cow<'a, [u8]>>; NAMES.len()];
 
 impl<'a> Credentials<'a> {
@@ -136,7 +139,7 @@ impl<'a> Credentials<'a> {
 }
 
 /// Reads `name=value` and the comma behind it; gives name, value, and what follows.
-fn parameter(text: &[u8]) -> Option<(&[u8], Cow<'_, [u8]>, &[u8])> {
+fn parameter(text: &[u8]) -> Option<Parameter<'_>> {
     let equals = text.iter().position(|b| *b == b'=')?;
     let (name, rest) = text.split_at_checked(equals)?;
     let name = name.trim_ascii();

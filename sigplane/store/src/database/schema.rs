@@ -8,7 +8,7 @@ use super::{DatabaseError, classify};
 
 /// A table, its version in Kamailio's `version` table, and how it is made. Kamailio's definitions
 /// are those of its SQLite schema, so that its own tools work on them.
-const TABLES: [(&str, i64, &str); 4] = [
+const TABLES: [(&str, i64, &str); 5] = [
     (
         "dispatcher",
         4,
@@ -32,6 +32,19 @@ const TABLES: [(&str, i64, &str); 4] = [
             mask INTEGER DEFAULT 32 NOT NULL,
             port SMALLINT DEFAULT 0 NOT NULL,
             tag VARCHAR(64)
+        )",
+    ),
+    (
+        "subscriber",
+        7,
+        "CREATE TABLE IF NOT EXISTS subscriber (
+            id INTEGER PRIMARY KEY NOT NULL,
+            username VARCHAR(64) DEFAULT '' NOT NULL,
+            domain VARCHAR(64) DEFAULT '' NOT NULL,
+            password VARCHAR(64) DEFAULT '' NOT NULL,
+            ha1 VARCHAR(128) DEFAULT '' NOT NULL,
+            ha1b VARCHAR(128) DEFAULT '' NOT NULL,
+            CONSTRAINT subscriber_account_idx UNIQUE (username, domain)
         )",
     ),
     (

@@ -2,7 +2,7 @@
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Connection as _, Row as _};
-use tandem_policy::{AddressRow, BadRow, DispatcherRow};
+use tandem_policy::{AddressRow, BadRow, DispatcherRow, SubscriberRow};
 
 use super::{Database, DatabaseError};
 
@@ -13,18 +13,20 @@ pub struct TableRows {
     pub dispatcher: Vec<DispatcherRow>,
     /// `address`
     pub address: Vec<AddressRow>,
+    /// `subscriber`, if it was asked for.
+    pub subscribers: Vec<SubscriberRow>,
     /// Rows with a value that its column cannot have. What a value means is policy's to judge.
     pub bad: Vec<BadRow>,
 }
 
 impl Database {
-    /// Reads `dispatcher` and `address` as they are at one moment.
+    /// Reads `dispatcher`, `address`, and if `subscribers` are wanted `subscriber`, as they are at one moment.
     ///
     /// # Errors
     /// Names the file and what is wrong.
-    pub async fn tables(&mut self) -> Result<TableRows, DatabaseError> {
+    pub async fn tables(&mut self, subscribers: bool) -> Result<TableRows, DatabaseError> {
         self.check_identity()?;
-        let failed = self.failed("read the dispatcher and address tables");
+        let failed = self.failed("read the dispatcher, address and subscriber tables");
         let mut transaction = self.connection.begin().await.map_err(&failed)?;
         let dispatcher = sqlx::query(
             "SELECT id, setid, destination, flags, priority, attrs, description
@@ -38,16 +40,28 @@ impl Database {
                 .fetch_all(&mut *transaction)
                 .await
                 .map_err(&failed)?;
+        let users = if subscribers {
+            sqlx::query(
+                "SELECT id, username, domain, password, ha1, ha1b FROM subscriber ORDER BY id",
+            )
+            .fetch_all(&mut *transaction)
+            .await
+            .map_err(&failed)?
+        } else {
+            Vec::new()
+        };
         transaction.rollback().await.map_err(&failed)?;
 
         let mut rows = TableRows::default();
         let TableRows {
             dispatcher: targets,
             address: addresses,
+            subscribers,
             bad,
         } = &mut rows;
         collect("dispatcher", &dispatcher, dispatcher_row, targets, bad);
         collect("address", &address, address_row, addresses, bad);
+        collect("subscriber", &users, subscriber_row, subscribers, bad);
         Ok(rows)
     }
 }
@@ -90,6 +104,17 @@ fn address_row(row: &SqliteRow) -> Result<AddressRow, String> {
         mask: number(row, "mask")?,
         port: number(row, "port")?,
         tag: text(row, "tag")?,
+    })
+}
+
+fn subscriber_row(row: &SqliteRow) -> Result<SubscriberRow, String> {
+    Ok(SubscriberRow {
+        id: number(row, "id")?,
+        username: text(row, "username")?,
+        domain: text(row, "domain")?,
+        password: text(row, "password")?,
+        ha1: text(row, "ha1")?,
+        ha1b: text(row, "ha1b")?,
     })
 }
 

@@ -82,7 +82,7 @@ fn rows_that_the_plain_tool_wrote_are_read_and_bad_ones_named() {
              insert into address (ip_addr) values ('192.0.2.1');
              insert into address (ip_addr, mask) values ('192.0.2.1', 300);",
         );
-        let rows = database.tables().await.unwrap();
+        let rows = database.tables(true).await.unwrap();
         assert_eq!(rows.dispatcher.len(), 1);
         assert_eq!(rows.dispatcher[0].destination, "sip:10.0.0.1:5060");
         assert_eq!(rows.address.len(), 1);
@@ -120,7 +120,7 @@ fn a_database_that_kamailio_made_works_and_other_versions_are_refused() {
     );
     block_on(async {
         let mut database = Database::open(&path, BUSY).await.unwrap();
-        assert_eq!(database.tables().await.unwrap().dispatcher.len(), 1);
+        assert_eq!(database.tables(true).await.unwrap().dispatcher.len(), 1);
         database.close().await;
         sqlite3(
             &path,
@@ -179,7 +179,7 @@ fn a_locked_database_is_a_temporary_trouble() {
         let error = database.write_cdrs(1, &[(1, cdr("a"))]).await.unwrap_err();
         assert!(error.is_temporary(), "{error:?}");
         assert!(
-            database.tables().await.is_ok(),
+            database.tables(true).await.is_ok(),
             "reading does not wait for a writer"
         );
         lock.rollback().await.unwrap();
