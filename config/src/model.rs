@@ -429,8 +429,8 @@ pub struct Registrar {
     pub max_contacts: u32,
     /// `max_users` with contacts. Default 200,000.
     pub max_users: u32,
-    /// `algorithms` of digest authentication, the most liked first. Default `["SHA-256", "MD5"]`; each user is offered those that
-    /// his row has something for.
+    /// `algorithms` of digest authentication, the most liked first; each user is offered those that his row has something for.
+    /// Default `["MD5"]`: user agents that know no other do not even answer a challenge that has another beside it.
     pub algorithms: Vec<&'static str>,
     /// `nonce_lifetime` in seconds. Default 300.
     pub nonce_lifetime: Duration,

@@ -49,7 +49,7 @@ pub(super) fn registrar(report: &mut Report<'_>, mut s: Section<'_>) -> Registra
         max_expires: s.integer(report, "max_expires", 1..=7 * DAY, 3_600),
         max_contacts: s.integer(report, "max_contacts", 1..=1_000, 10),
         max_users: s.integer(report, "max_users", 1..=10_000_000, 200_000),
-        algorithms: algorithms.unwrap_or_else(|| vec!["SHA-256", "MD5"]),
+        algorithms: algorithms.unwrap_or_else(|| vec!["MD5"]),
         nonce_lifetime: seconds(report, &mut s, "nonce_lifetime", 5..=DAY, 300),
         without_qop: without_qop.unwrap_or(false),
     };
