@@ -147,9 +147,10 @@ impl Core {
             Ok(user) => user,
             Err(answer) => return self.reply(arrival, &answer),
         };
-        // Who registers, and whom (RFC 3261 section 10.3, step 3).
+        // Who registers, and whom (RFC 3261 section 10.3, step 3): nobody does for others.
         let asked = aor.split(|b| *b == b'@').next().unwrap_or_default();
-        if user != asked {
+        let from = aor_of(message.uri_of_from());
+        if user != asked || from.as_deref() != Some(aor.as_slice()) {
             self.counters.add(Counter::AuthOtherUser);
             return self.reply(arrival, &Answer::new(403, "Credentials Of Another User"));
         }

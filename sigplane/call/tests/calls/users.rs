@@ -303,6 +303,19 @@ fn who_is_not_who_he_says_gets_nowhere() {
     let fresh = answer_to(&challenge, "1001", "pw1", of, 5);
     let old = ask(&mut world, &mut phone, &fresh);
     assert!(old.contains("stale=true"), "{old}");
+    // For somebody else.
+    let again = answer_to(&old, "1001", "pw1", of, 1);
+    let text = phone
+        .register(&again)
+        .replace("From: <sip:1001@", "From: <sip:1002@");
+    world.from(PHONE, &text);
+    assert!(
+        world
+            .sent_to(PHONE)
+            .pop()
+            .unwrap()
+            .contains("403 Credentials Of Another User")
+    );
     // A REGISTER for a user of another domain is nobody's.
     let text = phone
         .register("")
