@@ -101,6 +101,8 @@ pub struct Core {
     passages: FxHashMap<ServerId, Passage>,
     bindings: Bindings,
     registrar: Registrar,
+    /// Whether what is sent now promises what was journaled.
+    durable: bool,
     /// Who is who; none without a registrar of our own.
     digest: Option<Digest>,
     subscribers: Arc<Subscribers>,
@@ -185,6 +187,7 @@ impl Core {
             passages: FxHashMap::default(),
             bindings: Bindings::default(),
             registrar: Registrar::new(seed),
+            durable: false,
             digest: config.registrar.as_ref().map(|r| {
                 let worker = config.share.worker;
                 let nonces = Nonces::new(&r.nonce_key, worker, r.nonce_lifetime_ms, r.max_nonces);
@@ -367,6 +370,7 @@ impl Core {
             connect: hop.connect,
             existing: hop.flow,
             server_name: self.server_name(hop),
+            durable: self.durable,
             bytes,
         });
     }

@@ -160,6 +160,8 @@ pub enum Output {
         /// Over TLS: whose certificate a server there must show, if a name led to it; none for the
         /// address itself.
         server_name: Option<Arc<str>>,
+        /// Only when what was journaled before it is on the disk: it promises that.
+        durable: bool,
         /// The payload.
         bytes: Vec<u8>,
     },

@@ -62,6 +62,8 @@ pub(crate) enum ToWorker {
     Unblocked(Source),
     /// From the first: other keys hide Call-IDs.
     Keys(Box<KeyRing>),
+    /// The journal was brought to the disk.
+    Synced,
     /// From the first: end.
     Stop,
 }

@@ -1,10 +1,14 @@
-//! The thread that brings the journal to the disk, about once a second.
+//! The thread that brings the journal to the disk, about once a second, and sooner when somebody waits for it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
 use tandem_store::{Journal, SyncJob};
 
+use crate::ask::ToWorker;
+use crate::mailbox::Mailbox;
 use crate::shared::Shared;
 
 /// Between two synchronisations: what a power cut costs at most.
@@ -14,12 +18,17 @@ const INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(crate) struct Disk {
     jobs: Sender<SyncJob>,
+    /// A synchronisation is under way: what is written now is for the next one.
+    busy: Arc<AtomicBool>,
     next: Option<Duration>,
 }
 
 impl Disk {
-    pub(crate) fn start() -> std::io::Result<Self> {
+    /// `mailboxes` are told of every synchronisation.
+    pub(crate) fn start(mailboxes: Vec<Mailbox>) -> std::io::Result<Self> {
         let (jobs, receiver) = bounded::<SyncJob>(1);
+        let busy = Arc::new(AtomicBool::new(false));
+        let under_way = Arc::clone(&busy);
         std::thread::Builder::new()
             .name("journal-sync".into())
             .spawn(move || {
@@ -41,9 +50,16 @@ impl Disk {
                         }
                         Ok(()) => {}
                     }
+                    // Before it is told, or who hears of it would find it under way.
+                    under_way.store(false, Ordering::Release);
+                    // Who has no room looks at it anyway before long.
+                    for mailbox in &mailboxes {
+                        let _ = mailbox.send(ToWorker::Synced);
+                    }
                 }
             })?;
-        Ok(Self { jobs, next: None })
+        let next = None;
+        Ok(Self { jobs, busy, next })
     }
 
     /// When [`Self::tick`] wants to be called; none while there is nothing to do.
@@ -57,19 +73,26 @@ impl Disk {
     }
 
     /// Hands over what was written, if it is time. A disk that is slower than the interval gets
-    /// the next job when it is done with the last. The journal's lock keeps two workers from handing over at a
-    /// time.
+    /// the next job when it is done with the last.
     pub(crate) fn tick(&mut self, now: Duration, journal: &Shared<Journal>) {
         if self.next.is_none_or(|next| now < next) {
             return;
         }
-        self.next = None;
+        self.next = (!self.hand_over(journal)).then_some(now + INTERVAL);
+    }
+
+    /// Hands over what was written now, because somebody waits for it; false while one is under way: ask again when that is done.
+    pub(crate) fn hand_over(&self, journal: &Shared<Journal>) -> bool {
+        // The journal's lock keeps two workers from handing over at a time.
         let mut journal = journal.lock();
-        if self.jobs.is_full() {
-            self.next = Some(now + INTERVAL);
-        } else if let Some(job) = journal.sync_job() {
-            // Not full, and its thread lives as long as this end.
+        if self.busy.load(Ordering::Acquire) {
+            return false;
+        }
+        if let Some(job) = journal.sync_job() {
+            self.busy.store(true, Ordering::Release);
+            // There is room, and its thread lives as long as this end.
             let _ = self.jobs.try_send(job);
         }
+        true
     }
 }

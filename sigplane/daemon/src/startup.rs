@@ -153,7 +153,7 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
     let (streams, stream_listeners) = streams::start(&config, shards)?;
     let hiding = hiding::settings(&config)?;
     let journal = Shared::new(journal);
-    let disk = Disk::start()?;
+    let disk = Disk::start(mailboxes.clone())?;
     let mut head = Some(HeadParts {
         signals,
         seed: seed()?,

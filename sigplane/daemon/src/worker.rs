@@ -8,6 +8,7 @@
 
 mod arrivals;
 mod counters;
+mod durable;
 mod guard;
 mod head;
 mod journal;
@@ -45,6 +46,7 @@ use crate::resolver;
 use crate::shared::Shared;
 use crate::streams;
 use counters::{Count, Counters};
+use durable::{Durable, Ready as Promise};
 use head::Head;
 use order::Held;
 use others::Others;
@@ -101,6 +103,7 @@ pub(crate) struct Worker {
     /// Of the session with the dataplane, and its epoch.
     session: Option<(u32, Box<Rings>)>,
     held: Held<(Way, Vec<u8>)>,
+    durable: Durable<(Way, Vec<u8>)>,
     counters: Counters,
     inbox: Inbox,
     others: Others,
@@ -187,11 +190,13 @@ impl Worker {
             head,
         } = parts;
         let share = core.config().share;
+        let marks = journal.lock().marks();
         let head = head.map(|parts| Box::new(Head::new(&config, parts, share.shards)));
         Self {
             clock: Clock::start(),
             share,
             held: Held::new(),
+            durable: Durable::new(marks),
             tables: None,
             journal_retry: None,
             session: None,
@@ -339,6 +344,7 @@ impl Worker {
             self.core.next_timeout(),
             self.head.as_ref().and_then(|head| head.link.next_timeout()),
             self.held.next_timeout(now),
+            self.durable.next_timeout(),
             self.answers_due(now),
             self.disk.next(),
             self.journal_retry,
@@ -488,6 +494,7 @@ impl Worker {
                         connect,
                         existing,
                         server_name,
+                        durable,
                         bytes,
                     } => {
                         let way = Way {
@@ -498,6 +505,12 @@ impl Worker {
                             existing,
                             server_name,
                         };
+                        if durable {
+                            let sequence = self.journal.lock().last_sequence();
+                            let now = self.clock.mono();
+                            self.durable.hold(now, sequence, (way, bytes));
+                            continue;
+                        }
                         let rings = self.session.as_ref().map(|(_, rings)| &**rings);
                         let by = self.sockets.by(&way, bytes.len(), rings);
                         let now = self.clock.mono();
@@ -549,6 +562,7 @@ impl Worker {
         while let Some(it) = self.held.release(now) {
             self.send(it);
         }
+        self.keep_promises(now);
         if let Some(streams) = &mut self.streams {
             streams.flush();
         }
@@ -556,6 +570,27 @@ impl Worker {
             rings.flush();
         }
         self.others.flush();
+    }
+
+    /// Sends what was kept until the journal is on the disk.
+    fn keep_promises(&mut self, now: Duration) {
+        if self.durable.is_empty() {
+            return;
+        }
+        while let Some(ready) = self.durable.release(now) {
+            let it = match ready {
+                Promise::Kept(it) => it,
+                Promise::Late(it) => {
+                    self.counters.add(Count::PromisesLate);
+                    it
+                }
+            };
+            self.send(it);
+        }
+        if !self.durable.is_empty() {
+            // When one is under way, its end is told.
+            self.disk.hand_over(&self.journal);
+        }
     }
 
     /// Has a name looked up.

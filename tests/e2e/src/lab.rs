@@ -187,6 +187,25 @@ impl Lab {
         self.sigplane.take().iter_mut().for_each(Process::kill);
     }
 
+    /// Has each `fdatasync` of the signaling plane that runs take so much longer, as long as the tracer lives.
+    ///
+    /// # Errors
+    /// When it cannot be traced.
+    pub fn slow_disk(&self, delay: Duration) -> Result<Process> {
+        let pid = self.sigplane.as_ref().map_or(0, Process::pid);
+        let mut command = Command::new("strace");
+        command.args(["-f", "-e", "trace=fdatasync", "-e"]);
+        command.arg(format!(
+            "inject=fdatasync:delay_enter={}",
+            delay.as_micros()
+        ));
+        command.args(["-p", &pid.to_string()]);
+        let log = self.dir.join(format!("strace-{}.log", delay.as_micros()));
+        let mut strace = Process::start("strace", command, log)?;
+        strace.wait_for_words("attached", 1, Duration::from_secs(20))?;
+        Ok(strace)
+    }
+
     /// Gives the signaling plane that runs so many percent of one processor.
     ///
     /// # Errors

@@ -8,7 +8,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tandem_e2e::baresip::Baresip;
 use tandem_e2e::kamailio::{DOMAIN, PASSWORD};
@@ -344,4 +344,42 @@ fn registrations_end_when_they_are_not_refreshed() {
     let gone = || (counter(&lab, "registered_users_now") == 0).then_some(());
     wait::until("the end of the registration", Duration::from_secs(75), gone).unwrap();
     assert_eq!(call_from_the_pool(&lab, "alice", 5_071).code(), 480);
+}
+
+/// The disk is slowed down by a tracer: it is the system call that the answer waits for.
+#[test]
+fn a_registration_is_on_the_disk_before_it_is_confirmed() {
+    let (lab, _server) = world(1, "MD5");
+    let hand = Hand::new(&lab, 5_400);
+    let challenge = hand.ask("alice", "");
+    let mut last = 0;
+    let mut register = |slow: Duration, times: usize| {
+        let mut strace = lab.slow_disk(slow).unwrap();
+        let start = Instant::now();
+        for _ in 0..times {
+            last += 1;
+            let lines = credentials("md5sum", &challenge, "alice", last);
+            let text = hand.text("alice", &lines);
+            hand.phone.send(text.as_bytes()).unwrap();
+        }
+        for _ in 0..times {
+            let answer = |m: &Message| m.code() >= 200;
+            let answer = hand.phone.expect("an answer", SOON, answer).unwrap();
+            assert_eq!(answer.code(), 200, "{}", answer.text);
+        }
+        strace.kill();
+        start.elapsed()
+    };
+    let slow = Duration::from_millis(700);
+    let one = register(slow, 1);
+    assert!(one >= slow, "{one:?}");
+    // One call serves many: the one under way, and the next for all that came meanwhile.
+    let many = register(slow, 20);
+    assert!((slow..5 * slow).contains(&many), "{many:?}");
+    assert_eq!(counter(&lab, "journal_promises_late"), 0);
+    // And one that hangs is not waited for for ever.
+    let hung = register(Duration::from_secs(6), 1);
+    let patience = Duration::from_secs(2)..Duration::from_secs(5);
+    assert!(patience.contains(&hung), "{hung:?}");
+    assert_eq!(counter(&lab, "journal_promises_late"), 1);
 }

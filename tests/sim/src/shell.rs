@@ -485,6 +485,7 @@ impl Proxy {
                 connect,
                 existing: _,
                 server_name: _,
+                durable: _,
                 bytes,
             } => wishes.push(Wish::Send {
                 stream: matches!(path, Path::Stream(_)),

@@ -168,7 +168,9 @@ impl Core {
         // A repeated request must not find its credentials used up.
         let server = self.layer.accept(server_key, back);
         let vias = via_block(&vias, arrival.hop.peer);
+        self.durable = answer.code == 200;
         self.respond(now, server, &vias, message, &answer);
+        self.durable = false;
     }
 
     /// Changes the bindings as the REGISTER says.

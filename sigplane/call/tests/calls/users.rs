@@ -337,6 +337,8 @@ fn a_lost_200_is_sent_again() {
     let credentials = answer_to(&challenge, "1001", "pw1", ("REGISTER", &uri), 1);
     let text = phone.register(&credentials);
     world.from(PHONE, &text);
+    // It promises that the registration is kept.
+    assert!(world.sent.iter().all(|p| p.durable));
     let first = world.one_to(PHONE);
     world.from(PHONE, &text);
     assert_eq!(world.one_to(PHONE), first);

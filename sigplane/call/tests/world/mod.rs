@@ -123,6 +123,7 @@ pub struct Packet {
     pub connect: Option<SocketAddr>,
     pub existing: bool,
     pub server_name: Option<Arc<str>>,
+    pub durable: bool,
     pub text: String,
 }
 
@@ -284,6 +285,7 @@ impl World {
                     connect,
                     existing,
                     server_name,
+                    durable,
                     bytes,
                     local: _,
                 } => {
@@ -294,6 +296,7 @@ impl World {
                         connect,
                         existing,
                         server_name,
+                        durable,
                         text,
                     });
                 }

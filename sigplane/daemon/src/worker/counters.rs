@@ -27,6 +27,8 @@ counters! {
     WorkerBoxFull = "net_worker_box_full",
     /// Commands of a session with the dataplane that has ended meanwhile: dropped.
     CommandsOfOldSession = "link_commands_of_old_session",
+    /// Answers to REGISTER that left although the disk had not answered yet: what they promise may not outlive a power cut.
+    PromisesLate = "journal_promises_late",
     /// SIP messages given to connections.
     SentByStream = "net_sent_by_stream",
     /// Datagrams in a ring that name a realm or an address that the configuration does not have.

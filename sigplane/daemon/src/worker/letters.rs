@@ -55,6 +55,8 @@ impl Worker {
             ToWorker::Blocked { source, left } => self.input(Input::Block { source, left }),
             ToWorker::Unblocked(source) => self.input(Input::Unblock(source)),
             ToWorker::Keys(keys) => self.core.hiding_keys(*keys),
+            // What waits for it is looked at in every turn.
+            ToWorker::Synced => self.carry_out(),
             ToWorker::Stop => self.stopping = true,
             ToWorker::Command {
                 worker,

@@ -64,7 +64,7 @@ fn made_at_first_and_read_by_the_plain_tool() {
             &path,
             "select table_name, table_version from version order by 1"
         ),
-        "address|6\ncdr|1\ndispatcher|4\ntandem_spool|1\n"
+        "address|6\ncdr|1\ndispatcher|4\nsubscriber|7\ntandem_spool|1\n"
     );
 }
 

@@ -40,7 +40,9 @@ impl Marks {
         self.applied.load(Ordering::Acquire)
     }
 
-    pub(super) fn synced(&self) -> u64 {
+    /// Every record up to this sequence number is on the disk.
+    #[must_use]
+    pub fn synced(&self) -> u64 {
         self.synced.load(Ordering::Acquire)
     }
 
