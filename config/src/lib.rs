@@ -10,12 +10,14 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod database;
 mod mistake;
 mod model;
 mod parse;
 mod section;
 mod value;
 
+pub use database::{DatabaseHost, DatabaseUrl, MariaDbUrl, Password};
 pub use mistake::Mistake;
 pub use model::{
     Admin, Algorithm, Certificate, ClientCertificate, Config, Database, Dataplane, Defence,

@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::database::DatabaseUrl;
+
 /// The whole appliance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -495,8 +497,18 @@ pub struct Dns {
 /// `[database]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Database {
-    /// `url`: `sqlite:PATH`. Default `sqlite:<state_dir>/tandem.db`.
-    pub url: String,
+    /// `url`: `sqlite:PATH` or `mysql://USER@HOST,HOST/DATABASE`. Default
+    /// `sqlite:<state_dir>/tandem.db`.
+    pub url: DatabaseUrl,
+    /// `password_file`: its first line is the password; MariaDB only.
+    pub password_file: Option<PathBuf>,
+    /// `tls`: whether the connection to MariaDB is encrypted and the server's certificate verified.
+    /// Default false.
+    pub tls: bool,
+    /// `ca`: a file of authorities for `tls`, in PEM; none are the system's.
+    pub ca: Option<PathBuf>,
+    /// `timeout` in milliseconds: how long a transaction in MariaDB may take. Default 5,000.
+    pub timeout: Duration,
     /// `reload_interval` in seconds: how often the dispatcher and address tables are read again; 0
     /// only on command. Default 30.
     pub reload_interval: Duration,

@@ -1,6 +1,7 @@
 //! The file's sections, one function each. Keys, defaults and ranges are documented in
 //! [`crate::Config`].
 
+mod database;
 mod defence;
 mod dispatcher;
 mod dns;
@@ -133,7 +134,7 @@ impl<'d> Draft<'d> {
         let section = table(report, &mut root, "dns", "dns");
         let dns = dns::dns(report, section);
         let section = table(report, &mut root, "database", "database");
-        let database = database(report, section, &node);
+        let database = database::database(report, section, &node);
         let section = table(report, &mut root, "admin", "admin");
         let admin = admin(report, section, &node);
         root.finish(report);
@@ -555,38 +556,6 @@ fn nat(report: &mut Report<'_>, mut s: Section<'_>) -> Nat {
     };
     s.finish(report);
     nat
-}
-
-fn database<'d>(
-    report: &mut Report<'_>,
-    mut s: Section<'d>,
-    node: &Read<'_, Node>,
-) -> Read<'d, Database> {
-    let default = format!(
-        "sqlite:{}",
-        node.value.state_dir.join("tandem.db").display()
-    );
-    let url = s.string(report, "url", &default);
-    if !url
-        .strip_prefix("sqlite:")
-        .is_some_and(|path| path.starts_with('/'))
-    {
-        let problem = format!("`{url}` is not a database that can be opened");
-        s.mistake(
-            report,
-            "url",
-            problem,
-            format!("write `sqlite:` and a path: \"{default}\""),
-        );
-    }
-    let reload_interval = seconds(report, &mut s, "reload_interval", 0..=DAY, 30);
-    Read {
-        value: Database {
-            url,
-            reload_interval,
-        },
-        section: s.finish(report),
-    }
 }
 
 fn admin<'d>(

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tandem_config::{Config, Idle, KernelListen, Side, parse};
+use tandem_config::{Config, DatabaseUrl, Idle, KernelListen, Side, parse};
 
 /// The least that is a configuration.
 const SMALL: &str = r#"
@@ -119,7 +119,10 @@ fn every_default_is_as_documented() {
     assert!(c.dns.servers.is_empty());
     assert_eq!(c.dns.timeout, Duration::from_millis(2_000));
     assert_eq!(c.dns.stale, Duration::from_secs(86_400));
-    assert_eq!(c.database.url, "sqlite:/var/lib/tandem/tandem.db");
+    let file = DatabaseUrl::Sqlite("/var/lib/tandem/tandem.db".into());
+    assert_eq!(c.database.url, file);
+    assert_eq!((c.database.tls, &c.database.password_file), (false, &None));
+    assert_eq!(c.database.timeout, Duration::from_secs(5));
     assert_eq!(c.database.reload_interval, Duration::from_secs(30));
     assert_eq!(c.admin.socket.to_str(), Some("/run/tandem/admin.sock"));
 }
@@ -159,7 +162,12 @@ fn the_example_is_a_configuration_and_shows_the_defaults() {
     assert_eq!(dispatcher.sets.pop().map(|set| set.set), Some(2));
     assert_eq!(dispatcher, config.dispatcher);
     assert_eq!(full.dns, config.dns);
-    assert_eq!(full.database, config.database);
+    let mut database = full.database.clone();
+    assert!(matches!(&database.url, DatabaseUrl::MariaDb(url) if url.hosts.len() == 3));
+    assert!(database.password_file.is_some() && database.tls && database.ca.is_some());
+    database.url = config.database.url.clone();
+    (database.password_file, database.tls, database.ca) = (None, false, None);
+    assert_eq!(database, config.database);
     assert_eq!(full.admin, config.admin);
     assert_eq!(full.node, config.node);
     assert_eq!(full.ports[1], config.ports[1]);
@@ -414,6 +422,14 @@ fn each_cross_check_is_said_once() {
         (
             "[database]\nurl = \"mysql://x\"\n",
             "write `sqlite:` and a path",
+        ),
+        (
+            "[database]\nurl = \"mysql://u:p@h/d\"\npassword_file = \"/p\"\n",
+            "`database.password_file`: is a second password",
+        ),
+        (
+            "[database]\nurl = \"mysql://u@h/d\"\nca = \"/ca.pem\"\n",
+            "`database.ca`: is of no use without TLS",
         ),
         (
             "[[sip.kernel]]\nlisten = \"10.0.0.1:5060\"\nside = \"internal\"\n",

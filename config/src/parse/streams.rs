@@ -254,7 +254,7 @@ fn text(report: &mut Report<'_>, value: &Value<'_>, key: &str) -> Option<String>
     string(report, value, key).map(str::to_owned)
 }
 
-fn path(report: &mut Report<'_>, value: &Value<'_>, key: &str) -> Option<PathBuf> {
+pub(super) fn path(report: &mut Report<'_>, value: &Value<'_>, key: &str) -> Option<PathBuf> {
     let text = string(report, value, key)?;
     if !text.starts_with('/') {
         let problem = format!("`{text}` depends on where the daemon is started");

@@ -3,6 +3,8 @@
 //! Whatever the database does, calls go on: the journal keeps the CDRs, and this thread tries again
 //! with growing pauses.
 
+mod place;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,15 +13,15 @@ use std::time::Duration;
 use tandem_admin::{ErrorCode, Reloaded};
 use tandem_call::Tables;
 use tandem_policy::{BadRow, Subscribers};
-use tandem_store::{Database, DatabaseError, JournalTail, Marks};
+use tandem_store::{Database, DatabaseError, DatabasePlace, JournalTail, Marks};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::ask::{Answer, Refusal, ToWorker};
 use crate::mailbox::Mailbox;
 
-/// How long a lock of another process is waited for.
-const BUSY: Duration = Duration::from_secs(2);
+pub(crate) use place::place;
+
 /// The first pause after a failure, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// CDRs per transaction.
@@ -31,7 +33,7 @@ const FAREWELL: Duration = Duration::from_secs(3);
 
 /// What the thread needs to know.
 pub(crate) struct Settings {
-    pub(crate) path: PathBuf,
+    pub(crate) place: DatabasePlace,
     pub(crate) node: u16,
     /// Zero: only on command.
     pub(crate) reload_interval: Duration,
@@ -230,7 +232,9 @@ impl Keeper {
 
     fn succeeded(&mut self) {
         if !self.shared.up.swap(true, Ordering::Relaxed) {
-            tracing::info!("database {} is in use", self.settings.path.display());
+            let place = self.open.as_ref().map(|open| open.database.place());
+            let place = place.unwrap_or_else(|| self.settings.place.to_string());
+            tracing::info!("database {place} is in use");
         }
         self.pause = PAUSES.0;
     }
@@ -240,20 +244,23 @@ impl Keeper {
         if self.shared.up.swap(false, Ordering::Relaxed) || self.pause == PAUSES.0 {
             tracing::error!("{trouble}; calls go on, CDRs wait in the journal");
         }
-        self.open = None;
+        if self.open.take().is_some() {
+            // In a cluster the next host may do better. One that was only tried was passed over already.
+            self.settings.place.move_on();
+        }
         self.pause = (self.pause * 2).min(PAUSES.1);
     }
 
     async fn open(&mut self) -> Result<&mut Open, Trouble> {
         if self.open.is_none() {
             let Settings {
-                path,
+                place,
                 node,
                 journal,
                 marks,
                 ..
-            } = &self.settings;
-            let mut database = Database::open(path, BUSY).await?;
+            } = &mut self.settings;
+            let mut database = Database::open(place).await?;
             let last = database.last_sequence(*node).await?;
             marks.set_applied(last);
             self.open = Some(Open {

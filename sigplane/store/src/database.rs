@@ -1,26 +1,55 @@
-//! The database: SQLite, with Kamailio's tables where Kamailio has them.
+//! The database: SQLite or MariaDB, with Kamailio's tables where Kamailio has them.
 
-mod cdr;
-mod schema;
-mod tables;
+mod mariadb;
+mod rows;
+mod sqlite;
 
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+use tandem_policy::{Cdr, SubscriberRow};
 use thiserror::Error;
 
-pub use cdr::WrittenCdrs;
-pub use tables::TableRows;
+pub use mariadb::{MariaDb, MariaDbError, MariaDbHost, MariaDbOptions, MariaDbTls};
+pub use rows::{TableRows, WrittenCdrs};
+pub use sqlite::SqliteDatabase;
+
+/// Where the database is.
+#[derive(Clone, Debug)]
+pub enum DatabasePlace {
+    /// An embedded one.
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// How long a lock of another process is waited for.
+        busy: Duration,
+    },
+    /// A server, or a cluster of them.
+    MariaDb(MariaDbOptions),
+}
+
+impl DatabasePlace {
+    /// After a failure: the host that was used last becomes the last to be tried.
+    pub fn move_on(&mut self) {
+        if let Self::MariaDb(options) = self {
+            options.move_on();
+        }
+    }
+}
+
+/// The file, or user, hosts and database; never a password.
+impl std::fmt::Display for DatabasePlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sqlite { path, .. } => path.display().fmt(f),
+            Self::MariaDb(options) => options.fmt(f),
+        }
+    }
+}
 
 /// Why the database did not do what was asked.
 #[derive(Debug, Error)]
 pub enum DatabaseError {
-    /// The URL is of another kind.
-    #[error("database url \"{0}\": only sqlite:PATH is supported")]
-    Url(String),
     /// Another process holds it, or is changing it. Try again.
     #[error("{}: {reason}: another program holds the database locked; its turn must end first", path.display())]
     Locked {
@@ -53,12 +82,12 @@ pub enum DatabaseError {
     },
     /// A table is of another version.
     #[error(
-        "{}: table {table} has version {found}, this software needs {wanted}: migrate it with the \
-         tool that made it", path.display()
+        "{place}: table {table} has version {found}, this software needs {wanted}: migrate it with \
+         the tool that made it"
     )]
     Version {
-        /// The file.
-        path: PathBuf,
+        /// The file, or server and database.
+        place: String,
         /// The table.
         table: &'static str,
         /// Its version.
@@ -82,134 +111,147 @@ pub enum DatabaseError {
         /// What SQLite said.
         reason: String,
     },
+    /// The password cannot be read.
+    #[error("database.password_file {}: {source}: it must be readable for tandem-sigplane", path.display())]
+    Password {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Something about MariaDB.
+    #[error(transparent)]
+    MariaDb(#[from] MariaDbError),
 }
 
 impl DatabaseError {
     /// Whether it may go away by itself: worth waiting for at the start. While running,
     /// everything is tried again.
     #[must_use]
-    pub const fn is_temporary(&self) -> bool {
-        matches!(self, Self::Locked { .. } | Self::Replaced { .. })
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Locked { .. } | Self::Replaced { .. } => true,
+            Self::MariaDb(error) => error.is_temporary(),
+            _ => false,
+        }
     }
 }
 
-/// The path in a `sqlite:PATH` URL.
+/// The first line of a file with a password.
 ///
 /// # Errors
-/// When it is another kind of URL.
-pub fn sqlite_path(url: &str) -> Result<PathBuf, DatabaseError> {
-    let path = url
-        .strip_prefix("sqlite:")
-        .map(|rest| rest.strip_prefix("//").unwrap_or(rest));
-    match path {
-        Some(path) if !path.is_empty() && !path.starts_with(':') => Ok(PathBuf::from(path)),
-        _ => Err(DatabaseError::Url(url.to_owned())),
-    }
+/// Names the file.
+pub fn read_password(path: &std::path::Path) -> Result<String, DatabaseError> {
+    let text = std::fs::read_to_string(path).map_err(|source| DatabaseError::Password {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
 /// An open database: one connection, on one thread.
 #[derive(Debug)]
-pub struct Database {
-    path: PathBuf,
-    /// Device and inode of the file that was opened.
-    identity: (u64, u64),
-    connection: SqliteConnection,
+pub enum Database {
+    /// Embedded.
+    Sqlite(SqliteDatabase),
+    /// On a server.
+    MariaDb(Box<MariaDb>),
 }
 
 impl Database {
-    /// Opens the database, and makes the file and the tables that are missing. A lock of another
-    /// process is waited for up to `busy`, here and in every later call.
+    /// Opens the database, and makes the tables that are missing: in SQLite the file too. Of a
+    /// cluster the first host that is fit for it is used, beginning with the one that was used last.
     ///
     /// # Errors
-    /// Names the file, what is wrong and the remedy.
-    pub async fn open(path: &Path, busy: Duration) -> Result<Self, DatabaseError> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            // A CDR that is noted as applied leaves the journal: it must be on the disk.
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(busy)
-            .disable_statement_logging();
-        let failed = |e| classify(path, "open", &e);
-        let mut connection = SqliteConnection::connect_with(&options)
-            .await
-            .map_err(failed)?;
-        let identity = identity(path).ok_or_else(|| DatabaseError::Replaced {
-            path: path.to_owned(),
-        })?;
-        schema::prepare(path, &mut connection).await?;
-        Ok(Self {
-            path: path.to_owned(),
-            identity,
-            connection,
-        })
+    /// Names the place, what is wrong and the remedy.
+    pub async fn open(place: &mut DatabasePlace) -> Result<Self, DatabaseError> {
+        match place {
+            DatabasePlace::Sqlite { path, busy } => {
+                SqliteDatabase::open(path, *busy).await.map(Self::Sqlite)
+            }
+            DatabasePlace::MariaDb(options) => {
+                let database = MariaDb::open(options).await?;
+                Ok(Self::MariaDb(Box::new(database)))
+            }
+        }
     }
 
-    /// The file.
+    /// The file, or the host that is used.
     #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
+    pub fn place(&self) -> String {
+        match self {
+            Self::Sqlite(database) => database.path().display().to_string(),
+            Self::MariaDb(database) => database.place().to_owned(),
+        }
     }
 
-    /// Closes it, so that its write-ahead log is folded into the file.
+    /// Reads `dispatcher`, `address`, and if `subscribers` are wanted `subscriber`, as they are at one moment.
+    ///
+    /// # Errors
+    /// Names the place and what is wrong.
+    pub async fn tables(&mut self, subscribers: bool) -> Result<TableRows, DatabaseError> {
+        match self {
+            Self::Sqlite(database) => database.tables(subscribers).await,
+            Self::MariaDb(database) => Ok(database.tables(subscribers).await?),
+        }
+    }
+
+    /// The journal sequence number up to which the database has the CDRs of `node`; 0 for none.
+    ///
+    /// # Errors
+    /// Names the place and what is wrong.
+    pub async fn last_sequence(&mut self, node: u16) -> Result<u64, DatabaseError> {
+        match self {
+            Self::Sqlite(database) => database.last_sequence(node).await,
+            Self::MariaDb(database) => Ok(database.last_sequence(node).await?),
+        }
+    }
+
+    /// Inserts CDRs of `node`, given with their journal sequence numbers in ascending order, and
+    /// notes the last number, in one transaction. CDRs that were inserted before are left out, so
+    /// the same batch may be given again after any failure.
+    ///
+    /// # Errors
+    /// Names the place and what is wrong. Nothing of the batch is inserted then, or all of it, when
+    /// a server was lost before it could say so.
+    pub async fn write_cdrs(
+        &mut self,
+        node: u16,
+        batch: &[(u64, Cdr)],
+    ) -> Result<WrittenCdrs, DatabaseError> {
+        match self {
+            Self::Sqlite(database) => database.write_cdrs(node, batch).await,
+            Self::MariaDb(database) => Ok(database.write_cdrs(node, batch).await?),
+        }
+    }
+
+    /// The rows of `subscriber` with this user name and with this domain or none. A caller in a hurry may give up at any time.
+    ///
+    /// # Errors
+    /// Names the place and what is wrong.
+    pub async fn subscriber(
+        &mut self,
+        username: &str,
+        domain: &str,
+    ) -> Result<Vec<SubscriberRow>, DatabaseError> {
+        match self {
+            Self::Sqlite(database) => database.subscriber(username, domain).await,
+            Self::MariaDb(database) => Ok(database.subscriber(username, domain).await?),
+        }
+    }
+
+    /// Closes it in order.
     pub async fn close(self) {
-        // Whatever fails here is made good by the next open.
-        let _ = self.connection.close().await;
-    }
-
-    /// A file that was removed would still be written happily, and lost.
-    fn check_identity(&self) -> Result<(), DatabaseError> {
-        if identity(&self.path) == Some(self.identity) {
-            Ok(())
-        } else {
-            Err(DatabaseError::Replaced {
-                path: self.path.clone(),
-            })
+        match self {
+            Self::Sqlite(database) => database.close().await,
+            Self::MariaDb(database) => database.close().await,
         }
     }
-
-    fn failed(&self, what: &'static str) -> impl Fn(sqlx::Error) -> DatabaseError + use<> {
-        let path = self.path.clone();
-        move |e| classify(&path, what, &e)
-    }
 }
 
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino()))
-}
-
-/// SQLite's primary result codes that say more than "it failed".
-mod code {
-    pub(super) const PERM: u32 = 3;
-    pub(super) const BUSY: u32 = 5;
-    pub(super) const LOCKED: u32 = 6;
-    pub(super) const READONLY: u32 = 8;
-    pub(super) const IOERR: u32 = 10;
-    pub(super) const CORRUPT: u32 = 11;
-    pub(super) const FULL: u32 = 13;
-    pub(super) const CANTOPEN: u32 = 14;
-    pub(super) const NOTADB: u32 = 26;
-}
-
-fn classify(path: &Path, what: &'static str, error: &sqlx::Error) -> DatabaseError {
-    let path = path.to_owned();
-    let reason = match error.as_database_error() {
-        Some(database) => database.message().to_owned(),
-        None => error.to_string(),
-    };
-    let number = error
-        .as_database_error()
-        .and_then(|database| database.code()?.parse::<u32>().ok())
-        .map(|extended| extended & 0xff);
-    match number {
-        Some(code::BUSY | code::LOCKED) => DatabaseError::Locked { path, reason },
-        Some(code::CORRUPT | code::NOTADB) => DatabaseError::Broken { path, reason },
-        Some(code::PERM | code::READONLY | code::IOERR | code::FULL | code::CANTOPEN) => {
-            DatabaseError::Unreachable { path, reason }
-        }
-        _ => DatabaseError::Statement { path, what, reason },
-    }
+/// Numbers are signed in both; ours never come near the difference.
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 //! everybody else.
 //!
 //! The [`Journal`] is written by the SIP thread, one `write` a batch, before anything that follows
-//! from the batch leaves the machine. The [`Database`] holds Kamailio's `dispatcher` and `address`
-//! tables and our `cdr` table. CDRs reach it by way of the journal: a [`JournalTail`] reads them
+//! from the batch leaves the machine. The [`Database`], SQLite or MariaDB, holds Kamailio's
+//! `dispatcher`, `address`, `subscriber` and `location` tables and our `cdr` table. CDRs reach it by way of the journal: a [`JournalTail`] reads them
 //! back, and [`Database::write_cdrs`] notes the last journal sequence number in the transaction that
 //! inserts them, so each lands exactly once whatever crashes when. A database that is slow, locked
 //! or broken never holds up a call.
@@ -13,7 +13,10 @@ mod database;
 mod journal;
 mod lock;
 
-pub use database::{Database, DatabaseError, TableRows, WrittenCdrs, sqlite_path};
+pub use database::{
+    Database, DatabaseError, DatabasePlace, MariaDb, MariaDbError, MariaDbHost, MariaDbOptions,
+    MariaDbTls, SqliteDatabase, TableRows, WrittenCdrs, read_password,
+};
 pub use journal::{
     Cut, Entry, Journal, JournalError, JournalOptions, JournalTail, LiveCall, Marks, Replay,
     SyncJob,

@@ -1,6 +1,11 @@
+mod mariadb;
+mod server;
+
 use super::*;
 use crate::journal::tests::cdr;
 use crate::{Entry, Journal, JournalOptions, JournalTail};
+use sqlx::Connection as _;
+use std::path::Path;
 use std::process::Command;
 
 const BUSY: Duration = Duration::from_millis(50);
@@ -11,6 +16,25 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
         .build()
         .unwrap()
         .block_on(future)
+}
+
+fn sqlite(path: &Path) -> DatabasePlace {
+    DatabasePlace::Sqlite {
+        path: path.to_owned(),
+        busy: BUSY,
+    }
+}
+
+async fn open(path: &Path) -> Result<Database, DatabaseError> {
+    Database::open(&mut sqlite(path)).await
+}
+
+/// What is behind it, for a test that meddles.
+fn inside(database: &mut Database) -> &mut SqliteDatabase {
+    match database {
+        Database::Sqlite(database) => database,
+        Database::MariaDb(_) => panic!("not SQLite"),
+    }
 }
 
 /// Asks the database with the plain tool that an administrator has.
@@ -33,7 +57,7 @@ fn made_at_first_and_read_by_the_plain_tool() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("tandem.db");
     block_on(async {
-        let mut database = Database::open(&path, BUSY).await.unwrap();
+        let mut database = open(&path).await.unwrap();
         assert_eq!(database.last_sequence(1).await.unwrap(), 0);
         let written = database
             .write_cdrs(1, &[(5, cdr("a")), (9, cdr("b"))])
@@ -64,7 +88,7 @@ fn made_at_first_and_read_by_the_plain_tool() {
             &path,
             "select table_name, table_version from version order by 1"
         ),
-        "address|6\ncdr|1\ndispatcher|4\nsubscriber|7\ntandem_spool|1\n"
+        "address|6\ncdr|1\ndispatcher|4\nlocation|9\nsubscriber|7\ntandem_spool|1\n"
     );
 }
 
@@ -73,7 +97,7 @@ fn rows_that_the_plain_tool_wrote_are_read_and_bad_ones_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("tandem.db");
     block_on(async {
-        let mut database = Database::open(&path, BUSY).await.unwrap();
+        let mut database = open(&path).await.unwrap();
         sqlite3(
             &path,
             "insert into dispatcher (setid, destination) values (1, 'sip:10.0.0.1:5060');
@@ -119,14 +143,14 @@ fn a_database_that_kamailio_made_works_and_other_versions_are_refused() {
              port smallint default 0 not null, tag varchar(64));",
     );
     block_on(async {
-        let mut database = Database::open(&path, BUSY).await.unwrap();
+        let mut database = open(&path).await.unwrap();
         assert_eq!(database.tables(true).await.unwrap().dispatcher.len(), 1);
         database.close().await;
         sqlite3(
             &path,
             "update version set table_version = 3 where table_name = 'dispatcher'",
         );
-        let error = Database::open(&path, BUSY).await.unwrap_err();
+        let error = open(&path).await.unwrap_err();
         assert!(!error.is_temporary());
         let text = error.to_string();
         assert!(
@@ -140,7 +164,7 @@ fn a_database_that_kamailio_made_works_and_other_versions_are_refused() {
 fn errors_name_the_file_and_the_remedy() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("no/such/dir/tandem.db");
-    let error = block_on(Database::open(&path, BUSY)).unwrap_err();
+    let error = block_on(open(&path)).unwrap_err();
     assert!(
         matches!(error, DatabaseError::Unreachable { .. }),
         "{error:?}"
@@ -152,16 +176,9 @@ fn errors_name_the_file_and_the_remedy() {
 
     let path = dir.path().join("broken.db");
     std::fs::write(&path, [b'x'; 8192]).unwrap();
-    let error = block_on(Database::open(&path, BUSY)).unwrap_err();
+    let error = block_on(open(&path)).unwrap_err();
     assert!(matches!(error, DatabaseError::Broken { .. }), "{error:?}");
     assert!(error.to_string().contains("restore the file"), "{error}");
-
-    assert!(sqlite_path("mysql://x").is_err());
-    assert_eq!(sqlite_path("sqlite:/a/b.db").unwrap(), Path::new("/a/b.db"));
-    assert_eq!(
-        sqlite_path("sqlite:///a/b.db").unwrap(),
-        Path::new("/a/b.db")
-    );
 }
 
 #[test]
@@ -169,9 +186,9 @@ fn a_locked_database_is_a_temporary_trouble() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("tandem.db");
     block_on(async {
-        let mut database = Database::open(&path, BUSY).await.unwrap();
-        let mut other = Database::open(&path, BUSY).await.unwrap();
-        let lock = other
+        let mut database = open(&path).await.unwrap();
+        let mut other = open(&path).await.unwrap();
+        let lock = inside(&mut other)
             .connection
             .begin_with("BEGIN IMMEDIATE")
             .await
@@ -192,7 +209,7 @@ fn a_removed_file_is_noticed_before_cdrs_vanish_in_it() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("tandem.db");
     block_on(async {
-        let mut database = Database::open(&path, BUSY).await.unwrap();
+        let mut database = open(&path).await.unwrap();
         std::fs::remove_file(&path).unwrap();
         let error = database.write_cdrs(1, &[(1, cdr("a"))]).await.unwrap_err();
         assert!(matches!(error, DatabaseError::Replaced { .. }), "{error:?}");
@@ -253,14 +270,14 @@ fn each_cdr_lands_once_wherever_the_process_dies() {
             if death == Death::BeforeRead {
                 continue;
             }
-            let mut database = Database::open(&path, BUSY).await.unwrap();
+            let mut database = open(&path).await.unwrap();
             let mut tail = JournalTail::new(&log, database.last_sequence(1).await.unwrap());
             loop {
                 let batch = tail.next(4).unwrap();
                 let Some((last, _)) = batch.last() else { break };
                 if death == Death::BeforeCommit {
                     // What SQLite does with a transaction whose process is gone.
-                    let mut half = database.connection.begin().await.unwrap();
+                    let mut half = inside(&mut database).connection.begin().await.unwrap();
                     sqlx::query("DELETE FROM tandem_spool")
                         .execute(&mut *half)
                         .await
@@ -286,7 +303,7 @@ fn a_batch_given_again_and_a_call_given_twice_insert_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("tandem.db");
     block_on(async {
-        let mut database = Database::open(&path, BUSY).await.unwrap();
+        let mut database = open(&path).await.unwrap();
         let batch = [(1, cdr("a")), (2, cdr("b"))];
         database.write_cdrs(7, &batch).await.unwrap();
         let again = database.write_cdrs(7, &batch).await.unwrap();
@@ -309,5 +326,92 @@ fn a_batch_given_again_and_a_call_given_twice_insert_nothing() {
             }
         );
         assert_eq!(database.last_sequence(7).await.unwrap(), 4);
+    });
+}
+
+/// The rows that both kinds of database are asked about.
+const SUBSCRIBERS: &str = "insert into subscriber (username, domain, password, ha1, ha1b) values
+    ('alice', 'example.com', 'geheim', 'aaa', 'bbb'),
+    ('bob', 'example.com', '', 'ccc', ''),
+    ('alice', 'example.net', 'anders', '', '')";
+
+/// Looks subscribers up, those whose names would harm a careless program too.
+async fn look_up(database: &mut Database) {
+    let mut rows = database.subscriber("alice", "EXAMPLE.com").await.unwrap();
+    assert_eq!(rows.len(), 1);
+    let alice = rows.remove(0);
+    assert_eq!(
+        (alice.password.as_str(), alice.ha1.as_str()),
+        ("geheim", "aaa")
+    );
+    assert_eq!(
+        (alice.domain.as_str(), alice.ha1b.as_str()),
+        ("example.com", "bbb")
+    );
+    let shown = format!("{alice:?}");
+    assert!(shown.contains("alice"), "{shown}");
+    assert!(
+        !["geheim", "aaa", "bbb"].iter().any(|s| shown.contains(s)),
+        "{shown}"
+    );
+    let long = "x".repeat(10_240);
+    for name in [
+        "ALICE",
+        "alice ",
+        "",
+        "' or '1'='1",
+        "alice'; drop table subscriber; --",
+        "al%",
+        "al_ce",
+        "\\",
+        "\u{1f600}",
+        "\0",
+        "alice\0",
+        &long,
+    ] {
+        assert_eq!(
+            database.subscriber(name, "example.com").await.unwrap(),
+            [],
+            "{name}"
+        );
+        assert_eq!(
+            database.subscriber("alice", name).await.unwrap(),
+            [],
+            "{name}"
+        );
+    }
+    assert_eq!(database.tables(true).await.unwrap().subscribers.len(), 3);
+    assert!(database.tables(false).await.unwrap().subscribers.is_empty());
+}
+
+#[test]
+fn subscribers_are_found_and_their_secrets_not_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tandem.db");
+    block_on(async {
+        let mut database = open(&path).await.unwrap();
+        sqlite3(&path, SUBSCRIBERS);
+        look_up(&mut database).await;
+    });
+}
+
+#[test]
+fn tables_of_debians_kamailio_are_read_as_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("kamailio.sqlite");
+    for name in server::SCHEMAS {
+        let file = format!("/usr/share/kamailio/db_sqlite/{name}-create.sql");
+        sqlite3(&path, &std::fs::read_to_string(file).unwrap());
+    }
+    sqlite3(
+        &path,
+        "alter table dispatcher add column note text; alter table address add x int",
+    );
+    sqlite3(&path, server::ROWS);
+    sqlite3(&path, SUBSCRIBERS);
+    block_on(async {
+        let mut database = open(&path).await.unwrap();
+        server::check_rows(&database.tables(false).await.unwrap());
+        look_up(&mut database).await;
     });
 }

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use sqlx::{Connection as _, SqliteConnection};
 
-use super::{DatabaseError, classify};
+use super::classify;
+use crate::database::DatabaseError;
 
 /// A table, its version in Kamailio's `version` table, and how it is made. Kamailio's definitions
 /// are those of its SQLite schema, so that its own tools work on them.
-const TABLES: [(&str, i64, &str); 5] = [
+const TABLES: [(&str, i64, &str); 6] = [
     (
         "dispatcher",
         4,
@@ -45,6 +46,36 @@ const TABLES: [(&str, i64, &str); 5] = [
             ha1 VARCHAR(128) DEFAULT '' NOT NULL,
             ha1b VARCHAR(128) DEFAULT '' NOT NULL,
             CONSTRAINT subscriber_account_idx UNIQUE (username, domain)
+        )",
+    ),
+    (
+        "location",
+        9,
+        "CREATE TABLE IF NOT EXISTS location (
+            id INTEGER PRIMARY KEY NOT NULL,
+            ruid VARCHAR(64) DEFAULT '' NOT NULL,
+            username VARCHAR(64) DEFAULT '' NOT NULL,
+            domain VARCHAR(64) DEFAULT NULL,
+            contact VARCHAR(512) DEFAULT '' NOT NULL,
+            received VARCHAR(128) DEFAULT NULL,
+            path VARCHAR(512) DEFAULT NULL,
+            expires TIMESTAMP WITHOUT TIME ZONE DEFAULT '2030-05-28 21:32:15' NOT NULL,
+            q REAL DEFAULT 1.0 NOT NULL,
+            callid VARCHAR(255) DEFAULT 'Default-Call-ID' NOT NULL,
+            cseq INTEGER DEFAULT 1 NOT NULL,
+            last_modified TIMESTAMP WITHOUT TIME ZONE DEFAULT '2000-01-01 00:00:01' NOT NULL,
+            flags INTEGER DEFAULT 0 NOT NULL,
+            cflags INTEGER DEFAULT 0 NOT NULL,
+            user_agent VARCHAR(255) DEFAULT '' NOT NULL,
+            socket VARCHAR(64) DEFAULT NULL,
+            methods INTEGER DEFAULT NULL,
+            instance VARCHAR(255) DEFAULT NULL,
+            reg_id INTEGER DEFAULT 0 NOT NULL,
+            server_id INTEGER DEFAULT 0 NOT NULL,
+            connection_id INTEGER DEFAULT 0 NOT NULL,
+            keepalive INTEGER DEFAULT 0 NOT NULL,
+            partition INTEGER DEFAULT 0 NOT NULL,
+            CONSTRAINT location_ruid_idx UNIQUE (ruid)
         )",
     ),
     (
@@ -98,8 +129,14 @@ const VERSION: &str = "CREATE TABLE IF NOT EXISTS version (
     CONSTRAINT version_table_name_idx UNIQUE (table_name)
 )";
 
-/// CDRs are looked for by Call-ID and by time.
-const INDICES: [&str; 2] = [
+/// CDRs are looked for by Call-ID and by time. Those of Kamailio's tables have Kamailio's names.
+const INDICES: [&str; 7] = [
+    "CREATE INDEX IF NOT EXISTS subscriber_username_idx ON subscriber (username)",
+    "CREATE INDEX IF NOT EXISTS location_account_contact_idx
+         ON location (username, domain, contact)",
+    "CREATE INDEX IF NOT EXISTS location_expires_idx ON location (expires)",
+    "CREATE INDEX IF NOT EXISTS location_tcpcon_idx ON location (connection_id)",
+    "CREATE INDEX IF NOT EXISTS location_connection_idx ON location (server_id, connection_id)",
     "CREATE INDEX IF NOT EXISTS cdr_callid_idx ON cdr (callid)",
     "CREATE INDEX IF NOT EXISTS cdr_start_idx ON cdr (start_ms)",
 ];
@@ -153,9 +190,9 @@ pub(super) async fn prepare(
             .find(|(name, _)| name == table)
             .map_or(0, |(_, v)| *v);
         if version != wanted {
-            let path = path.to_owned();
+            let place = path.display().to_string();
             return Err(DatabaseError::Version {
-                path,
+                place,
                 table,
                 found: version,
                 wanted,

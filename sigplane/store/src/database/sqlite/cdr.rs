@@ -3,26 +3,21 @@
 use sqlx::{Connection as _, QueryBuilder, Sqlite, SqliteConnection};
 use tandem_policy::Cdr;
 
-use super::{Database, DatabaseError};
+use super::SqliteDatabase;
+use crate::database::{DatabaseError, WrittenCdrs, signed};
 
 /// Rows in one statement: 26 values each, of which SQLite takes 32,766.
 const ROWS: usize = 256;
 
-/// What [`Database::write_cdrs`] did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WrittenCdrs {
-    /// CDRs inserted.
-    pub inserted: u64,
-    /// CDRs left out: the database has their sequence number, or their call.
-    pub known: u64,
-}
-
-impl Database {
+impl SqliteDatabase {
     /// The journal sequence number up to which the database has the CDRs of `node`; 0 for none.
     ///
     /// # Errors
     /// Names the file and what is wrong.
-    pub async fn last_sequence(&mut self, node: u16) -> Result<u64, DatabaseError> {
+    pub(in crate::database) async fn last_sequence(
+        &mut self,
+        node: u16,
+    ) -> Result<u64, DatabaseError> {
         self.check_identity()?;
         let failed = self.failed("read tandem_spool");
         last_sequence(&mut self.connection, node)
@@ -36,7 +31,7 @@ impl Database {
     ///
     /// # Errors
     /// Names the file and what is wrong; nothing of the batch is inserted then.
-    pub async fn write_cdrs(
+    pub(in crate::database) async fn write_cdrs(
         &mut self,
         node: u16,
         batch: &[(u64, Cdr)],
@@ -127,9 +122,4 @@ async fn insert(
     query.push(" ON CONFLICT (call_uuid) DO NOTHING");
     let done = query.build().persistent(false).execute(connection).await?;
     Ok(done.rows_affected())
-}
-
-/// SQLite has signed numbers only; ours never come near the difference.
-fn signed(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
 }

@@ -4,27 +4,18 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Connection as _, Row as _};
 use tandem_policy::{AddressRow, BadRow, DispatcherRow, SubscriberRow};
 
-use super::{Database, DatabaseError};
+use super::SqliteDatabase;
+use crate::database::{DatabaseError, TableRows};
 
-/// The tables' rows, in the order of their ids.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TableRows {
-    /// `dispatcher`
-    pub dispatcher: Vec<DispatcherRow>,
-    /// `address`
-    pub address: Vec<AddressRow>,
-    /// `subscriber`, if it was asked for.
-    pub subscribers: Vec<SubscriberRow>,
-    /// Rows with a value that its column cannot have. What a value means is policy's to judge.
-    pub bad: Vec<BadRow>,
-}
-
-impl Database {
+impl SqliteDatabase {
     /// Reads `dispatcher`, `address`, and if `subscribers` are wanted `subscriber`, as they are at one moment.
     ///
     /// # Errors
     /// Names the file and what is wrong.
-    pub async fn tables(&mut self, subscribers: bool) -> Result<TableRows, DatabaseError> {
+    pub(in crate::database) async fn tables(
+        &mut self,
+        subscribers: bool,
+    ) -> Result<TableRows, DatabaseError> {
         self.check_identity()?;
         let failed = self.failed("read the dispatcher, address and subscriber tables");
         let mut transaction = self.connection.begin().await.map_err(&failed)?;
@@ -63,6 +54,30 @@ impl Database {
         collect("address", &address, address_row, addresses, bad);
         collect("subscriber", &users, subscriber_row, subscribers, bad);
         Ok(rows)
+    }
+
+    /// The rows of one user, in its domain and in every domain.
+    pub(in crate::database) async fn subscriber(
+        &mut self,
+        username: &str,
+        domain: &str,
+    ) -> Result<Vec<SubscriberRow>, DatabaseError> {
+        self.check_identity()?;
+        let failed = self.failed("read the subscriber table");
+        let rows = sqlx::query(
+            "SELECT id, username, domain, password, ha1, ha1b FROM subscriber
+             WHERE username = ?1 AND domain COLLATE NOCASE IN (?2, '')",
+        )
+        .bind(username)
+        .bind(domain)
+        .fetch_all(&mut self.connection)
+        .await
+        .map_err(failed)?;
+        // A value of another kind is no secret that anybody could know; reading all of them names it.
+        Ok(rows
+            .iter()
+            .filter_map(|row| subscriber_row(row).ok())
+            .collect())
     }
 }
 

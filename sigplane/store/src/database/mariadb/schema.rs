@@ -1,0 +1,225 @@
+//! The tables: made when missing, checked when there.
+
+use sqlx::mysql::MySqlRow;
+use sqlx::{AssertSqlSafe, MySqlConnection, Row as _};
+
+use super::partitions::{self, Partitions};
+use super::{MariaDb, MariaDbError};
+use crate::database::DatabaseError;
+
+/// A table, its version in Kamailio's `version` table, and how it is made. Kamailio's definitions
+/// are those of its MySQL schema, so that its own tools work on them. Each has a primary key, as
+/// Galera needs.
+const TABLES: [(&str, i64, &str); 6] = [
+    (
+        "dispatcher",
+        4,
+        "id INT(10) UNSIGNED AUTO_INCREMENT PRIMARY KEY NOT NULL,
+         setid INT DEFAULT 0 NOT NULL,
+         destination VARCHAR(192) DEFAULT '' NOT NULL,
+         flags INT DEFAULT 0 NOT NULL,
+         priority INT DEFAULT 0 NOT NULL,
+         attrs VARCHAR(128) DEFAULT '' NOT NULL,
+         description VARCHAR(64) DEFAULT '' NOT NULL",
+    ),
+    (
+        "address",
+        6,
+        "id INT(10) UNSIGNED AUTO_INCREMENT PRIMARY KEY NOT NULL,
+         grp INT(11) UNSIGNED DEFAULT 1 NOT NULL,
+         ip_addr VARCHAR(50) NOT NULL,
+         mask INT DEFAULT 32 NOT NULL,
+         port SMALLINT(5) UNSIGNED DEFAULT 0 NOT NULL,
+         tag VARCHAR(64)",
+    ),
+    (
+        "subscriber",
+        7,
+        "id INT(10) UNSIGNED AUTO_INCREMENT PRIMARY KEY NOT NULL,
+         username VARCHAR(64) DEFAULT '' NOT NULL,
+         domain VARCHAR(64) DEFAULT '' NOT NULL,
+         password VARCHAR(64) DEFAULT '' NOT NULL,
+         ha1 VARCHAR(128) DEFAULT '' NOT NULL,
+         ha1b VARCHAR(128) DEFAULT '' NOT NULL,
+         CONSTRAINT account_idx UNIQUE (username, domain),
+         INDEX username_idx (username)",
+    ),
+    (
+        "location",
+        9,
+        "id INT(10) UNSIGNED AUTO_INCREMENT PRIMARY KEY NOT NULL,
+         ruid VARCHAR(64) DEFAULT '' NOT NULL,
+         username VARCHAR(64) DEFAULT '' NOT NULL,
+         domain VARCHAR(64) DEFAULT NULL,
+         contact VARCHAR(512) DEFAULT '' NOT NULL,
+         received VARCHAR(128) DEFAULT NULL,
+         path VARCHAR(512) DEFAULT NULL,
+         expires DATETIME DEFAULT '2030-05-28 21:32:15' NOT NULL,
+         q FLOAT(10,2) DEFAULT 1.0 NOT NULL,
+         callid VARCHAR(255) DEFAULT 'Default-Call-ID' NOT NULL,
+         cseq INT(11) DEFAULT 1 NOT NULL,
+         last_modified DATETIME DEFAULT '2000-01-01 00:00:01' NOT NULL,
+         flags INT(11) DEFAULT 0 NOT NULL,
+         cflags INT(11) DEFAULT 0 NOT NULL,
+         user_agent VARCHAR(255) DEFAULT '' NOT NULL,
+         socket VARCHAR(64) DEFAULT NULL,
+         methods INT(11) DEFAULT NULL,
+         instance VARCHAR(255) DEFAULT NULL,
+         reg_id INT(11) DEFAULT 0 NOT NULL,
+         server_id INT(11) DEFAULT 0 NOT NULL,
+         connection_id INT(11) DEFAULT 0 NOT NULL,
+         keepalive INT(11) DEFAULT 0 NOT NULL,
+         `partition` INT(11) DEFAULT 0 NOT NULL,
+         CONSTRAINT ruid_idx UNIQUE (ruid),
+         INDEX account_contact_idx (username, domain, contact),
+         INDEX expires_idx (expires),
+         INDEX tcpcon_idx (connection_id),
+         INDEX connection_idx (server_id, connection_id)",
+    ),
+    (
+        // A unique key must have the column of the partitions in it. It is `tandem_spool` that
+        // keeps a CDR from landing twice; this key keeps a call from being there twice.
+        "cdr",
+        1,
+        "id BIGINT UNSIGNED AUTO_INCREMENT NOT NULL,
+         node SMALLINT UNSIGNED NOT NULL,
+         sequence BIGINT NOT NULL,
+         call_uuid VARCHAR(64) NOT NULL,
+         callid VARCHAR(255) NOT NULL,
+         from_tag VARCHAR(128) NOT NULL,
+         to_tag VARCHAR(128) NOT NULL,
+         direction VARCHAR(16) NOT NULL,
+         from_uri VARCHAR(255) NOT NULL,
+         to_uri VARCHAR(255) NOT NULL,
+         request_uri VARCHAR(255) NOT NULL,
+         source VARCHAR(64) NOT NULL,
+         destination VARCHAR(255) NOT NULL,
+         start_ms BIGINT NOT NULL,
+         answer_ms BIGINT,
+         end_ms BIGINT NOT NULL,
+         sip_code SMALLINT UNSIGNED NOT NULL,
+         sip_reason VARCHAR(128) NOT NULL,
+         cause VARCHAR(16) NOT NULL,
+         caller_packets BIGINT NOT NULL,
+         caller_bytes BIGINT NOT NULL,
+         caller_lost BIGINT NOT NULL,
+         caller_jitter INT UNSIGNED NOT NULL,
+         callee_packets BIGINT NOT NULL,
+         callee_bytes BIGINT NOT NULL,
+         callee_lost BIGINT NOT NULL,
+         callee_jitter INT UNSIGNED NOT NULL,
+         PRIMARY KEY (id, start_ms),
+         CONSTRAINT cdr_call_uuid_idx UNIQUE (call_uuid, start_ms),
+         INDEX cdr_callid_idx (callid),
+         INDEX cdr_start_idx (start_ms)",
+    ),
+    (
+        "tandem_spool",
+        1,
+        "node SMALLINT UNSIGNED PRIMARY KEY NOT NULL,
+         sequence BIGINT NOT NULL",
+    ),
+];
+
+const VERSION: &str = "CREATE TABLE IF NOT EXISTS version (
+    id INT(10) UNSIGNED AUTO_INCREMENT PRIMARY KEY NOT NULL,
+    table_name VARCHAR(32) NOT NULL,
+    table_version INT UNSIGNED DEFAULT 0 NOT NULL,
+    CONSTRAINT table_name_idx UNIQUE (table_name)
+) ENGINE=InnoDB";
+
+impl MariaDb {
+    /// Makes what is missing and checks what is there.
+    pub(super) async fn prepare(&mut self, now: i64) -> Result<(), DatabaseError> {
+        let there = self.run("look for the tables", tables).await?;
+        let is_there = |table: &str| there.iter().any(|name| name == table);
+        if !is_there("version") {
+            self.make(VERSION.to_owned()).await?;
+        }
+        for (table, version, columns) in TABLES {
+            if is_there(table) {
+                continue;
+            }
+            // First its version: a table without one would be somebody else's. Statements that make
+            // tables are no part of a transaction.
+            self.run("note a table's version", async |c| {
+                note(c, table, version).await
+            })
+            .await?;
+            self.make(create(table, columns, now)).await?;
+        }
+        let found = self.run("read the version table", versions).await?;
+        for (table, wanted, _) in TABLES {
+            let version = found.iter().find(|(name, _)| name == table);
+            let found = version.map_or(0, |(_, version)| *version);
+            if found != wanted {
+                return Err(DatabaseError::Version {
+                    place: self.place.clone(),
+                    table,
+                    found,
+                    wanted,
+                });
+            }
+        }
+        let partitions = self
+            .run("read the partitions of cdr", Partitions::read)
+            .await?;
+        self.covered = partitions.map(|p| p.covered);
+        Ok(self.make_partitions(now).await?)
+    }
+
+    async fn make(&mut self, statement: String) -> Result<(), MariaDbError> {
+        self.run("make the tables", async |c| {
+            sqlx::raw_sql(AssertSqlSafe(statement)).execute(c).await
+        })
+        .await
+        .map(drop)
+    }
+}
+
+fn create(table: &str, columns: &str, now: i64) -> String {
+    let more = match table {
+        // Call-IDs and tags differ in case.
+        "cdr" => format!(
+            " DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin {}",
+            partitions::initial(now)
+        ),
+        _ => String::new(),
+    };
+    format!("CREATE TABLE IF NOT EXISTS {table} ({columns}) ENGINE=InnoDB{more}")
+}
+
+async fn note(
+    connection: &mut MySqlConnection,
+    table: &str,
+    version: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO version (table_name, table_version) VALUES (?, ?)
+         ON DUPLICATE KEY UPDATE table_version = version.table_version",
+    )
+    .bind(table)
+    .bind(version)
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+async fn tables(connection: &mut MySqlConnection) -> Result<Vec<String>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT CAST(table_name AS CHAR) FROM information_schema.tables
+         WHERE table_schema = DATABASE()",
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
+}
+
+async fn versions(connection: &mut MySqlConnection) -> Result<Vec<(String, i64)>, sqlx::Error> {
+    let rows =
+        sqlx::query("SELECT CAST(table_name AS CHAR), CAST(table_version AS SIGNED) FROM version")
+            .fetch_all(connection)
+            .await?;
+    let read = |row: &MySqlRow| Ok((row.try_get(0)?, row.try_get(1)?));
+    rows.iter().map(read).collect()
+}
