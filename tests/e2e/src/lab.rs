@@ -11,7 +11,9 @@ use nix::sys::signal::Signal;
 
 use crate::cgroup::{self, CpuShare};
 use crate::ctl::Ctl;
+use crate::mariadb::MariaDb;
 use crate::namespace::run;
+use crate::options::Database;
 use crate::topology::CARRIER_LINK;
 use crate::trunk::Trunk;
 use crate::{Failure, Namespace, Options, Process, Result, topology, wait};
@@ -37,6 +39,7 @@ pub struct Lab {
     pub core: Namespace,
     dir: PathBuf,
     options: Options,
+    mariadb: Option<MariaDb>,
     dataplane: Option<Process>,
     sigplane: Option<Process>,
     // Behind the process that is in it.
@@ -99,6 +102,7 @@ impl Lab {
             core,
             dir,
             options,
+            mariadb: None,
             dataplane: None,
             sigplane: None,
             share: None,
@@ -173,8 +177,16 @@ impl Lab {
     /// # Errors
     /// With the end of its log.
     pub fn start_sigplane(&mut self) -> Result<()> {
+        if self.options.database == Database::MariaDb && self.mariadb.is_none() {
+            self.mariadb = Some(MariaDb::install(&self.appliance, &self.dir)?);
+        }
         self.sigplane = Some(self.daemon("tandem-sigplane")?);
         Ok(())
+    }
+
+    /// The database server, for who means to harm it.
+    pub fn mariadb(&mut self) -> Option<&mut MariaDb> {
+        self.mariadb.as_mut()
     }
 
     /// SIGKILL to the dataplane.
@@ -300,8 +312,11 @@ impl Lab {
     /// Asks the database. Columns come separated by `|`, rows by lines.
     ///
     /// # Errors
-    /// With what SQLite said.
+    /// With what the database said.
     pub fn sql(&self, statement: &str) -> Result<String> {
+        if let Some(server) = &self.mariadb {
+            return server.sql(statement);
+        }
         let mut command = Command::new("sqlite3");
         command
             .args(["-cmd", ".timeout 5000"])

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::mariadb::MariaDb;
 use crate::topology::{
     CARRIER_PORT, CARRIER_TAP, CORE_PORT, CORE_TAP, INSIDE, INSIDE6, OUTSIDE, OUTSIDE6, sip,
 };
@@ -31,12 +32,31 @@ pub struct Options {
     pub carriers: Vec<std::net::IpAddr>,
     /// The registrars inside: set 2, which `more` may name.
     pub registrars: Vec<std::net::SocketAddr>,
+    /// Which database, and with it `[database]`.
+    pub database: Database,
     /// `sip.workers`.
     pub sip_workers: u16,
     /// More of `[sip]`.
     pub sip: String,
     /// More of the configuration file.
     pub more: String,
+}
+
+/// Which database the appliance uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Database {
+    /// The embedded one.
+    Sqlite,
+    /// A server beside it.
+    MariaDb,
+}
+
+/// SQLite, unless the tests shall be run with the other.
+fn database() -> Database {
+    match std::env::var("TANDEM_DATABASE").as_deref() {
+        Ok("mariadb") => Database::MariaDb,
+        _ => Database::Sqlite,
+    }
 }
 
 impl Default for Options {
@@ -54,6 +74,7 @@ impl Default for Options {
             trunk: Some(sip(TRUNK)),
             carriers: vec![CALLER, CALLER6],
             registrars: vec![],
+            database: database(),
             sip_workers: sip_workers(),
             sip: String::new(),
             more: String::new(),
@@ -71,6 +92,10 @@ impl Options {
     /// The configuration file, with everything under `dir`.
     #[must_use]
     pub fn config(&self, dir: &Path) -> String {
+        let database = match self.database {
+            Database::Sqlite => String::new(),
+            Database::MariaDb => MariaDb::config(dir),
+        };
         let dir = dir.display();
         let Self {
             workers,
@@ -139,6 +164,7 @@ timeout = {media_timeout}
 [dispatcher]
 probe_interval = {probe_interval}
 {probing}
+{database}
 [sip]
 workers = {sip_workers}
 {}
