@@ -212,6 +212,19 @@ pub enum StreamTransport {
     Wss,
 }
 
+impl StreamTransport {
+    /// As the configuration, Via and URIs name it, in lower case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
+        }
+    }
+}
+
 /// Whether a TLS listener asks for the client's certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientCertificate {
@@ -431,6 +444,8 @@ pub struct Registrar {
     pub max_contacts: u32,
     /// `max_users` with contacts. Default 200,000.
     pub max_users: u32,
+    /// `location_table`: whether the database's `location` follows what is registered. Default true.
+    pub location_table: bool,
     /// `algorithms` of digest authentication, the most liked first; each user is offered those that his row has something for.
     /// Default `["MD5"]`: user agents that know no other do not even answer a challenge that has another beside it.
     pub algorithms: Vec<&'static str>,

@@ -42,6 +42,9 @@ pub(super) fn registrar(report: &mut Report<'_>, mut s: Section<'_>) -> Registra
     let without_qop = s
         .value("without_qop")
         .and_then(|v| boolean(report, v, "registrar.without_qop"));
+    let location_table = s
+        .value("location_table")
+        .and_then(|v| boolean(report, v, "registrar.location_table"));
     let registrar = Registrar {
         domains: domains.unwrap_or_default(),
         default_expires: s.integer(report, "default_expires", 1..=7 * DAY, 300),
@@ -49,6 +52,7 @@ pub(super) fn registrar(report: &mut Report<'_>, mut s: Section<'_>) -> Registra
         max_expires: s.integer(report, "max_expires", 1..=7 * DAY, 3_600),
         max_contacts: s.integer(report, "max_contacts", 1..=1_000, 10),
         max_users: s.integer(report, "max_users", 1..=10_000_000, 200_000),
+        location_table: location_table.unwrap_or(true),
         algorithms: algorithms.unwrap_or_else(|| vec!["MD5"]),
         nonce_lifetime: seconds(report, &mut s, "nonce_lifetime", 5..=DAY, 300),
         without_qop: without_qop.unwrap_or(false),

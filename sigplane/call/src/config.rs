@@ -188,6 +188,8 @@ pub struct RegistrarConfig {
     pub settings: registrar::Settings,
     /// The most addresses of record with contacts.
     pub max_records: usize,
+    /// Whether the database's `location` follows.
+    pub location_table: bool,
     /// How users are asked who they are.
     pub digest: digest::Settings,
     /// What signs nonces: the same for all workers of a node, unpredictable.

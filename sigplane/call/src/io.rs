@@ -143,6 +143,8 @@ pub enum Output {
         body: Option<Vec<u8>>,
         /// The call's CDR, exactly once, in the record that ends it.
         cdr: Option<Box<tandem_policy::Cdr>>,
+        /// It is about an address of record, and the database's `location` is to follow it: see [`crate::location_rows`].
+        location: bool,
     },
     /// Send a SIP message.
     Send {

@@ -16,6 +16,7 @@ mod counters;
 mod hiding;
 mod io;
 mod journal;
+mod location;
 pub mod media;
 mod message;
 mod record;
@@ -30,5 +31,6 @@ pub use config::{
 pub use core::{Core, News, RestoreError, Share, shard_of_key};
 pub use hiding::{Flow, HidingConfig, KeyFault, KeyId, KeyRing, Opened, OpenedFlow};
 pub use io::{Input, Now, Output, Path, Registered, SendError, Tables};
+pub use location::location_rows;
 pub use tandem_sip::{ShardTable, shard};
 pub use views::{CallState, CallView, Footprint, TargetView};

@@ -148,6 +148,7 @@ fn registrar(
             max_expires: config.max_expires,
             max_contacts: config.max_contacts as usize,
         },
+        location_table: config.location_table,
         max_records: part(config.max_users as usize),
         digest: digest::Settings {
             algorithms: algorithms.collect(),

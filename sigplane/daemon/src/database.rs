@@ -1,6 +1,6 @@
-//! The database's thread: tables out, CDRs in, and patience in between.
+//! The database's thread: tables out, CDRs and locations in, and patience in between.
 //!
-//! Whatever the database does, calls go on: the journal keeps the CDRs, and this thread tries again
+//! Whatever the database does, calls go on: the journal keeps what it is to have, and this thread tries again
 //! with growing pauses.
 
 mod place;
@@ -8,12 +8,14 @@ mod place;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tandem_admin::{ErrorCode, Reloaded};
-use tandem_call::Tables;
+use tandem_call::{Tables, location_rows};
 use tandem_policy::{BadRow, Subscribers};
-use tandem_store::{Database, DatabaseError, DatabasePlace, JournalTail, Marks};
+use tandem_store::{
+    Database, DatabaseError, DatabasePlace, JournalTail, Marks, TableCache, TableRows,
+};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
@@ -24,11 +26,13 @@ pub(crate) use place::place;
 
 /// The first pause after a failure, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// CDRs per transaction.
+/// How long a start waits for the database when it has tables of an earlier life.
+const HASTE: Duration = Duration::from_secs(1);
+/// Changes per transaction.
 const BATCH: usize = 500;
-/// How long CDRs gather before they are written: a transaction costs as much as a hundred rows.
+/// How long changes gather before they are written: a transaction costs as much as a hundred rows.
 const GATHER: Duration = Duration::from_millis(400);
-/// How long an orderly stop waits for the last CDRs. What is left is in the journal.
+/// How long an orderly stop waits for the last changes. What is left is in the journal.
 const FAREWELL: Duration = Duration::from_secs(3);
 
 /// What the thread needs to know.
@@ -38,6 +42,9 @@ pub(crate) struct Settings {
     /// Zero: only on command.
     pub(crate) reload_interval: Duration,
     pub(crate) journal: PathBuf,
+    pub(crate) state_dir: PathBuf,
+    /// The transports of the stream listeners.
+    pub(crate) streams: Vec<&'static str>,
     /// Whether there is a registrar.
     pub(crate) subscribers: bool,
     pub(crate) marks: Arc<Marks>,
@@ -49,6 +56,8 @@ pub(crate) struct Settings {
 pub(crate) enum First {
     /// The tables.
     Ready(Arc<Tables>),
+    /// The tables as they were read in an earlier life, at this time. The thread keeps trying.
+    Cached(Arc<Tables>, SystemTime, String),
     /// It may get better: the thread keeps trying and sends the tables when it has them.
     Later(DatabaseError),
     /// It will not; the thread has ended.
@@ -64,16 +73,16 @@ pub(crate) struct Handle {
 
 #[derive(Default)]
 struct Shared {
-    /// The journal has CDRs.
-    cdrs: Notify,
+    /// The journal has something for the database.
+    journaled: Notify,
     stop: Notify,
     up: AtomicBool,
 }
 
 impl Handle {
-    /// The journal has new CDRs.
-    pub(crate) fn cdrs_written(&self) {
-        self.shared.cdrs.notify_one();
+    /// The journal has something new for the database.
+    pub(crate) fn journaled(&self) {
+        self.shared.journaled.notify_one();
     }
 
     /// Whether the last access succeeded.
@@ -128,6 +137,7 @@ struct Keeper {
     /// The tables that the workers have.
     known: Option<Arc<Tables>>,
     bad: Vec<BadRow>,
+    cache: TableCache,
     pause: Duration,
 }
 
@@ -144,28 +154,61 @@ impl Keeper {
         report: std::sync::mpsc::SyncSender<First>,
     ) {
         let (open, known, bad) = (None, None, Vec::new());
+        let cache = TableCache::new(&settings.state_dir, settings.place.to_string());
         let mut keeper = Self {
             settings,
             shared,
             open,
             known,
             bad,
+            cache,
             pause: PAUSES.0,
         };
-        let first = match keeper.tables().await {
-            Ok(tables) => {
-                keeper.succeeded();
-                keeper.known = Some(Arc::clone(&tables));
-                First::Ready(tables)
-            }
-            Err(Trouble::Database(error)) if !error.is_temporary() => First::Never(error),
-            Err(Trouble::Database(error)) => First::Later(error),
-            // Reading the tables does not touch the journal.
-            Err(Trouble::Journal(_) | Trouble::Busy) => return,
+        let Some(first) = keeper.first().await else {
+            return;
         };
         let go_on = !matches!(first, First::Never(_));
         if report.send(first).is_ok() && go_on {
             keeper.serve(&mut requests).await;
+        }
+    }
+
+    /// The tables that the daemon begins with. Where those of an earlier life are there, a database that is away or wrong is no reason to
+    /// wait, or not to start.
+    async fn first(&mut self) -> Option<First> {
+        let cached = self.cache.read().unwrap_or_else(|error| {
+            tracing::warn!("the tables of an earlier life: {error}; they are not used");
+            None
+        });
+        let patience = match cached {
+            Some(_) => HASTE,
+            None => Duration::MAX,
+        };
+        let read = timeout(patience, self.tables()).await;
+        let trouble = match read {
+            Ok(Ok(tables)) => {
+                self.succeeded();
+                self.known = Some(Arc::clone(&tables));
+                return Some(First::Ready(tables));
+            }
+            Ok(Err(Trouble::Database(error))) => Ok(error),
+            // Reading the tables does not touch the journal.
+            Ok(Err(Trouble::Journal(_) | Trouble::Busy)) => return None,
+            Err(_) => Err(format!("no answer within {HASTE:?}")),
+        };
+        // What a statement that was given up has done is not known.
+        self.open = None;
+        match (trouble, cached) {
+            (trouble, Some((rows, since))) => {
+                let tables = self.take(rows);
+                self.known = Some(Arc::clone(&tables));
+                let reason = trouble.map_or_else(|slow| slow, |error| error.to_string());
+                Some(First::Cached(tables, since, reason))
+            }
+            (Ok(error), None) if error.is_temporary() => Some(First::Later(error)),
+            (Ok(error), None) => Some(First::Never(error)),
+            // Without an earlier life's there was all the time.
+            (Err(_), None) => None,
         }
     }
 
@@ -179,9 +222,9 @@ impl Keeper {
         let mut clock = interval(every);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         clock.tick().await;
-        // CDRs of an earlier life may wait.
-        shared.cdrs.notify_one();
-        let mut retry = self.known.is_none();
+        // Changes of an earlier life may wait.
+        shared.journaled.notify_one();
+        let mut retry = self.open.is_none();
         loop {
             let pause = self.pause;
             let outcome = tokio::select! {
@@ -196,9 +239,9 @@ impl Keeper {
                     let _ = answer.send(reloaded.map_err(refusal));
                     read.map(drop)
                 }
-                () = shared.cdrs.notified(), if !retry => {
+                () = shared.journaled.notified(), if !retry => {
                     sleep(GATHER).await;
-                    self.write_cdrs().await
+                    self.write().await
                 }
                 _ = clock.tick(), if !retry => self.refresh().await.map(drop),
                 () = sleep(pause), if retry => self.catch_up().await,
@@ -214,10 +257,14 @@ impl Keeper {
                 }
             };
         }
-        match timeout(FAREWELL, self.write_cdrs()).await {
+        match timeout(FAREWELL, self.write()).await {
             Ok(Ok(())) => {}
-            Ok(Err(trouble)) => tracing::warn!("CDRs stay in the journal: {trouble}"),
-            Err(_) => tracing::warn!("CDRs stay in the journal: the database is too slow"),
+            Ok(Err(trouble)) => {
+                tracing::warn!("CDRs and registrations stay in the journal: {trouble}")
+            }
+            Err(_) => tracing::warn!(
+                "CDRs and registrations stay in the journal: the database is too slow"
+            ),
         }
         if let Some(open) = self.open.take() {
             open.database.close().await;
@@ -227,7 +274,7 @@ impl Keeper {
     /// After a failure: everything that may have been missed.
     async fn catch_up(&mut self) -> Result<(), Trouble> {
         self.refresh().await?;
-        self.write_cdrs().await
+        self.write().await
     }
 
     fn succeeded(&mut self) {
@@ -242,7 +289,7 @@ impl Keeper {
     fn failed(&mut self, trouble: &Trouble) {
         // Said once, not with every attempt.
         if self.shared.up.swap(false, Ordering::Relaxed) || self.pause == PAUSES.0 {
-            tracing::error!("{trouble}; calls go on, CDRs wait in the journal");
+            tracing::error!("{trouble}; calls and registrations go on, and wait in the journal");
         }
         if self.open.take().is_some() {
             // In a cluster the next host may do better. One that was only tried was passed over already.
@@ -273,18 +320,25 @@ impl Keeper {
 
     async fn tables(&mut self) -> Result<Arc<Tables>, Trouble> {
         let wanted = self.settings.subscribers;
-        let mut rows = self.open().await?.database.tables(wanted).await?;
+        let rows = self.open().await?.database.tables(wanted).await?;
+        if let Err(error) = self.cache.write(&rows) {
+            tracing::warn!("keeping the tables for the next life: {error}");
+        }
+        Ok(self.take(rows))
+    }
+
+    fn take(&mut self, mut rows: TableRows) -> Arc<Tables> {
         let (subscribers, bad) = Subscribers::new(std::mem::take(&mut rows.subscribers));
         rows.bad.extend(bad);
         if rows.bad != self.bad {
             rows.bad.iter().for_each(|row| tracing::warn!("{row}"));
             self.bad = rows.bad;
         }
-        Ok(Arc::new(Tables {
+        Arc::new(Tables {
             dispatcher: rows.dispatcher,
             address: rows.address,
             subscribers: Arc::new(subscribers),
-        }))
+        })
     }
 
     /// Reads the tables and tells the workers if they changed.
@@ -300,17 +354,19 @@ impl Keeper {
         Ok(tables)
     }
 
-    /// Writes every CDR that the journal has.
-    async fn write_cdrs(&mut self) -> Result<(), Trouble> {
+    /// Writes everything that the journal has for it.
+    async fn write(&mut self) -> Result<(), Trouble> {
         let node = self.settings.node;
         let marks = Arc::clone(&self.settings.marks);
+        let streams = self.settings.streams.clone();
+        let rows = |body: &[u8]| location_rows(body, &streams).unwrap_or_default();
         let open = self.open().await?;
         loop {
             let batch = open.tail.next(BATCH)?;
             let Some((newest, _)) = batch.last() else {
                 return Ok(());
             };
-            let written = open.database.write_cdrs(node, &batch).await?;
+            let written = open.database.write(node, &batch, rows).await?;
             marks.set_applied(*newest);
             if written.known > 0 {
                 tracing::warn!("{} CDRs were in the database already", written.known);
@@ -344,7 +400,10 @@ impl std::fmt::Display for Trouble {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Database(error) => error.fmt(f),
-            Self::Journal(error) => write!(f, "CDRs cannot be read back: {error}"),
+            Self::Journal(error) => write!(
+                f,
+                "what the database is to have cannot be read back: {error}"
+            ),
             Self::Busy => f.write_str("the SIP worker is overloaded"),
         }
     }

@@ -129,12 +129,26 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
         node: config.node.id,
         reload_interval: config.database.reload_interval,
         journal: directory,
+        state_dir: config.node.state_dir.clone(),
         marks: journal.marks(),
+        streams: config
+            .sip
+            .listen
+            .iter()
+            .map(|l| l.transport.name())
+            .collect(),
         subscribers: !config.registrar.domains.is_empty(),
         mailboxes: mailboxes.clone(),
     })?;
     let tables = match first {
         First::Ready(tables) => Some(tables),
+        First::Cached(tables, since, reason) => {
+            let age = since.elapsed().unwrap_or_default().as_secs();
+            tracing::error!(
+                "{reason}; until it can be read, the tables count as they were {age} s ago"
+            );
+            Some(tables)
+        }
         First::Later(error) => {
             tracing::error!("{error}; no new calls until it can be read");
             None

@@ -237,6 +237,8 @@ impl Worker {
                         key: call.key,
                         body: None,
                         cdr: None,
+                        // If it was an address of record, its rows go, too.
+                        location: true,
                     });
                 }
             }
@@ -473,8 +475,18 @@ impl Worker {
         loop {
             while let Some(output) = self.core.output() {
                 match output {
-                    Output::Journal { key, body, cdr } => {
-                        self.entries.push(Entry { key, body, cdr });
+                    Output::Journal {
+                        key,
+                        body,
+                        cdr,
+                        location,
+                    } => {
+                        self.entries.push(Entry {
+                            key,
+                            body,
+                            cdr,
+                            location,
+                        });
                     }
                     action => self.actions.push(action),
                 }

@@ -17,7 +17,7 @@ pub use access::Access;
 pub use dispatcher::{
     Algorithm, Attributes, Dispatcher, Draw, Expression, Field, Plan, SetPlan, Thresholds,
 };
-pub use rows::{AddressRow, BadRow, Cdr, CdrMedia, DispatcherRow, EndCause};
+pub use rows::{AddressRow, BadRow, Cdr, CdrMedia, DispatcherRow, EndCause, LocationRow};
 pub use subscribers::{SubscriberRow, Subscribers};
 pub use target::{Latency, StateChange, Target, TargetState, parse_destination};
 pub use transport::Transport;

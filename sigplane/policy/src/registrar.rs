@@ -9,7 +9,7 @@ mod location;
 mod update;
 
 pub use binding::{Binding, Record};
-pub use location::{BadRecord, Location};
+pub use location::{BadRecord, Location, decode};
 pub use update::{Contact, Contacts, Refused, Registration, Settings, update};
 
 #[cfg(test)]

@@ -133,6 +133,39 @@ pub struct Cdr {
     pub callee_media: CdrMedia,
 }
 
+/// A row of `location` (Kamailio's table version 9): a contact of a user.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LocationRow {
+    /// `username`
+    pub username: String,
+    /// `domain`
+    pub domain: String,
+    /// `contact`: its URI.
+    pub contact: String,
+    /// `received`: where its REGISTER came from, as a SIP URI.
+    pub received: String,
+    /// `path` (RFC 3327), with commas between the elements; empty for none.
+    pub path: String,
+    /// `expires`, in Unix seconds.
+    pub expires_s: u64,
+    /// `q`, in thousandths.
+    pub q: u16,
+    /// `callid`
+    pub callid: String,
+    /// `cseq`
+    pub cseq: u32,
+    /// `user_agent`
+    pub user_agent: String,
+    /// `socket`: our address that its REGISTER came to, as `transport:address:port`.
+    pub socket: String,
+    /// `methods`: a bit for each; none for all.
+    pub methods: Option<u32>,
+    /// `instance` (RFC 5626); empty for none.
+    pub instance: String,
+    /// `reg_id` (RFC 5626); 0 for none.
+    pub reg_id: u32,
+}
+
 /// A row that cannot be used. It is skipped; the other rows are not harmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadRow {

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::digest::Secret;
 use crate::rows::BadRow;
 
 /// A row of `subscriber` (Kamailio's table version 7).
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubscriberRow {
     /// `id`
     pub id: i64,

@@ -1,5 +1,6 @@
 //! The database: SQLite or MariaDB, with Kamailio's tables where Kamailio has them.
 
+mod batch;
 mod mariadb;
 mod rows;
 mod sqlite;
@@ -7,11 +8,13 @@ mod sqlite;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tandem_policy::{Cdr, SubscriberRow};
+use tandem_policy::{LocationRow, SubscriberRow};
 use thiserror::Error;
 
+use crate::journal::Change;
+use batch::Batch;
 pub use mariadb::{MariaDb, MariaDbError, MariaDbHost, MariaDbOptions, MariaDbTls};
-pub use rows::{TableRows, WrittenCdrs};
+pub use rows::{TableRows, Written};
 pub use sqlite::SqliteDatabase;
 
 /// Where the database is.
@@ -207,21 +210,31 @@ impl Database {
         }
     }
 
-    /// Inserts CDRs of `node`, given with their journal sequence numbers in ascending order, and
-    /// notes the last number, in one transaction. CDRs that were inserted before are left out, so
-    /// the same batch may be given again after any failure.
+    /// Writes changes of `node`, given with their journal sequence numbers in ascending order, and
+    /// notes the last number, in one transaction. Changes that were written before are left out, so
+    /// the same batch may be given again after any failure. `rows` reads the state of an address of record.
     ///
     /// # Errors
-    /// Names the place and what is wrong. Nothing of the batch is inserted then, or all of it, when
+    /// Names the place and what is wrong. Nothing of the batch is written then, or all of it, when
     /// a server was lost before it could say so.
-    pub async fn write_cdrs(
+    pub async fn write(
         &mut self,
         node: u16,
-        batch: &[(u64, Cdr)],
-    ) -> Result<WrittenCdrs, DatabaseError> {
+        changes: &[(u64, Change)],
+        rows: impl Fn(&[u8]) -> Vec<LocationRow>,
+    ) -> Result<Written, DatabaseError> {
+        let Some((newest, _)) = changes.last() else {
+            return Ok(Written::default());
+        };
+        let batch = Batch {
+            node,
+            newest: *newest,
+            changes,
+            rows: &rows,
+        };
         match self {
-            Self::Sqlite(database) => database.write_cdrs(node, batch).await,
-            Self::MariaDb(database) => Ok(database.write_cdrs(node, batch).await?),
+            Self::Sqlite(database) => database.write(&batch).await,
+            Self::MariaDb(database) => Ok(database.write(&batch).await?),
         }
     }
 

@@ -12,7 +12,7 @@
 //!
 //! **Size.** A segment that is full is followed by a fresh one. When more than half of the journal
 //! is dead, each append also copies a bounded part of the oldest segment's live records to the end;
-//! the oldest segment is removed when all were copied and the database has its CDRs. So there is
+//! the oldest segment is removed when all were copied and the database has what it wants of it. So there is
 //! no moment at which everything is written anew.
 
 mod record;
@@ -31,6 +31,7 @@ use std::time::SystemTime;
 use tandem_policy::Cdr;
 use thiserror::Error;
 
+use record::Wanted;
 use segment::{Records, Segment, read_at};
 pub use sync::{Marks, SyncJob};
 pub use tail::JournalTail;
@@ -97,6 +98,22 @@ pub struct Entry {
     pub body: Option<Vec<u8>>,
     /// Its CDR.
     pub cdr: Option<Box<Cdr>>,
+    /// Not a call but an address of record, and the database's `location` is to follow it. Not together with a CDR.
+    pub location: bool,
+}
+
+/// What the database is to have of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A CDR.
+    Cdr(Box<Cdr>),
+    /// An address of record.
+    Location {
+        /// Its key.
+        key: u64,
+        /// Its state; none for one that is gone.
+        body: Option<Vec<u8>>,
+    },
 }
 
 /// A call that the journal has.
@@ -148,6 +165,7 @@ struct Unwritten {
     length: usize,
     live: bool,
     cdr: bool,
+    location: bool,
 }
 
 /// The journal's writer. One in the process; see [`crate::StateLock`].
@@ -311,7 +329,7 @@ impl Journal {
             self.clean()
         };
         for entry in batch {
-            self.encode(entry.key, entry.body.as_deref(), entry.cdr.as_deref());
+            self.encode(entry.key, entry.body.as_deref(), Wanted::of(entry));
         }
         self.write()?;
         // Said only now: trouble with old records is no reason to hold up new ones.
@@ -369,8 +387,10 @@ impl Journal {
                 Some(body) => bodies.insert(record.key, (record.sequence, body.to_vec())),
                 None => bodies.remove(&record.key),
             };
+            if record.is_for_the_database() {
+                segment.last_wanted = record.sequence;
+            }
             if record.has_cdr() {
-                segment.last_cdr = record.sequence;
                 self.cdrs.push_back(record.sequence);
             }
         }
@@ -396,19 +416,19 @@ impl Journal {
         Ok(())
     }
 
-    fn encode(&mut self, key: u64, body: Option<&[u8]>, cdr: Option<&Cdr>) {
+    fn encode(&mut self, key: u64, body: Option<&[u8]>, wanted: Wanted<'_>) {
         // The database may know a higher number, when the journal was taken away and the clock
         // set back since.
         let sequence = self.last_sequence.max(self.marks.applied()) + 1;
         self.last_sequence = sequence;
-        let length = record::encode(&mut self.buffer, sequence, key, body, cdr);
-        let (live, cdr) = (body.is_some(), cdr.is_some());
+        let length = record::encode(&mut self.buffer, sequence, key, body, wanted);
         self.unwritten.push(Unwritten {
             key,
             sequence,
             length,
-            live,
-            cdr,
+            live: body.is_some(),
+            cdr: matches!(wanted, Wanted::Cdr(_)),
+            location: matches!(wanted, Wanted::Location),
         });
     }
 
@@ -450,8 +470,10 @@ impl Journal {
                 length,
             };
             segment.length += length;
+            if entry.cdr || entry.location {
+                segment.last_wanted = entry.sequence;
+            }
             if entry.cdr {
-                segment.last_cdr = entry.sequence;
                 self.cdrs.push_back(entry.sequence);
             }
             notes.push((entry.key, entry.live.then_some(place)));
@@ -533,7 +555,7 @@ impl Journal {
         }
         self.cleaning.offset += records.offset as u64;
         for (key, body) in copied {
-            self.encode(key, Some(body), None);
+            self.encode(key, Some(body), Wanted::Nothing);
             self.cleaning.copied = self.last_sequence;
         }
         Ok(())
@@ -564,7 +586,7 @@ impl Journal {
             self.rotate()?;
         }
         for (key, body) in live {
-            self.encode(key, Some(&body), None);
+            self.encode(key, Some(&body), Wanted::Nothing);
         }
         self.renewal = Renewal {
             first: self.segments.back().map_or(0, |s| s.first),
@@ -583,7 +605,7 @@ impl Journal {
         let dead = oldest.first < self.renewal.first;
         let done = (dead || self.cleaning.offset >= oldest.length)
             && self.cleaning.copied.max(self.renewal.upto) <= self.marks.synced()
-            && oldest.last_cdr <= self.marks.applied();
+            && oldest.last_wanted <= self.marks.applied();
         if done {
             std::fs::remove_file(&oldest.path).map_err(|source| oldest.failed(source))?;
             self.segments.pop_front();

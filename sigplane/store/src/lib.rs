@@ -3,22 +3,24 @@
 //!
 //! The [`Journal`] is written by the SIP thread, one `write` a batch, before anything that follows
 //! from the batch leaves the machine. The [`Database`], SQLite or MariaDB, holds Kamailio's
-//! `dispatcher`, `address`, `subscriber` and `location` tables and our `cdr` table. CDRs reach it by way of the journal: a [`JournalTail`] reads them
-//! back, and [`Database::write_cdrs`] notes the last journal sequence number in the transaction that
-//! inserts them, so each lands exactly once whatever crashes when. A database that is slow, locked
+//! `dispatcher`, `address`, `subscriber` and `location` tables and our `cdr` table. What is written to it comes by way of the journal: a
+//! [`JournalTail`] reads it back, and [`Database::write`] notes the last journal sequence number in the same transaction, so each change
+//! lands exactly once whatever crashes when. A database that is slow, locked
 //! or broken never holds up a call.
 #![forbid(unsafe_code)]
 
+mod cache;
 mod database;
 mod journal;
 mod lock;
 
+pub use cache::TableCache;
 pub use database::{
     Database, DatabaseError, DatabasePlace, MariaDb, MariaDbError, MariaDbHost, MariaDbOptions,
-    MariaDbTls, SqliteDatabase, TableRows, WrittenCdrs, read_password,
+    MariaDbTls, SqliteDatabase, TableRows, Written, read_password,
 };
 pub use journal::{
-    Cut, Entry, Journal, JournalError, JournalOptions, JournalTail, LiveCall, Marks, Replay,
-    SyncJob,
+    Change, Cut, Entry, Journal, JournalError, JournalOptions, JournalTail, LiveCall, Marks,
+    Replay, SyncJob,
 };
 pub use lock::{LockError, StateLock};

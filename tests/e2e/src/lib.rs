@@ -19,6 +19,7 @@ pub mod mariadb;
 mod namespace;
 mod options;
 mod process;
+pub mod registering;
 pub mod sip;
 pub mod sipp;
 pub mod tls;

@@ -498,7 +498,7 @@ impl Proxy {
                 let number = seq | u64::from(worker) << WORKER;
                 wishes.push(Wish::Command(number, command));
             }
-            Output::Journal { key, body, cdr } => self.record(key, body, cdr),
+            Output::Journal { key, body, cdr, .. } => self.record(key, body, cdr),
             Output::Registered(registered) => {
                 let letter = Letter::Registered(registered);
                 wishes.extend(others.map(|to| Wish::Letter(to, life, letter.clone())));

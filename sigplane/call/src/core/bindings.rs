@@ -240,6 +240,7 @@ impl Core {
             key,
             body: Some(body),
             cdr: None,
+            location: false,
         });
         self.watch_binding(now, key, flow, until_ms, pings);
     }
@@ -286,6 +287,7 @@ impl Core {
             key,
             body: None,
             cdr: None,
+            location: false,
         });
     }
 

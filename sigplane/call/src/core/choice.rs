@@ -169,6 +169,7 @@ impl Core {
                     key,
                     body: None,
                     cdr: None,
+                    location: false,
                 });
             }
         }
@@ -189,6 +190,7 @@ impl Core {
                 key,
                 body: Some(body),
                 cdr: None,
+                location: false,
             });
         }
     }

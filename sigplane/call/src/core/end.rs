@@ -89,6 +89,7 @@ impl Core {
             key,
             body: None,
             cdr: Some(Box::new(cdr)),
+            location: false,
         });
     }
 
@@ -135,6 +136,7 @@ impl Core {
                 key,
                 body,
                 cdr: None,
+                location: false,
             });
         }
     }

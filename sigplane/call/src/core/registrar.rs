@@ -265,6 +265,11 @@ impl Core {
             key: record.key,
             body: body.map(|bytes| journal::tag_location(&bytes)),
             cdr: None,
+            location: self
+                .config
+                .registrar
+                .as_ref()
+                .is_some_and(|r| r.location_table),
         });
         self.watch_location(now);
         record
@@ -320,6 +325,11 @@ impl Core {
                 key,
                 body: bytes.map(|bytes| journal::tag_location(&bytes)),
                 cdr: None,
+                location: self
+                    .config
+                    .registrar
+                    .as_ref()
+                    .is_some_and(|r| r.location_table),
             });
         }
         self.watch_location(now);

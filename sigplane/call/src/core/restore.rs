@@ -118,6 +118,7 @@ impl Core {
             key,
             body: None,
             cdr: Some(Box::new(cdr)),
+            location: false,
         });
     }
 }

@@ -18,6 +18,7 @@ fn with_users() -> CoreConfig {
         registrar: Some(RegistrarConfig {
             domains: vec![DOMAIN.into()],
             settings: tandem_policy::registrar::Settings::default(),
+            location_table: true,
             max_records: 3,
             digest: digest::Settings::default(),
             nonce_key: [9; 32],

@@ -300,7 +300,7 @@ impl World {
                         text,
                     });
                 }
-                Output::Journal { key, body, cdr } => {
+                Output::Journal { key, body, cdr, .. } => {
                     match body {
                         Some(body) => self.journal.insert(key, body),
                         None => self.journal.remove(&key),

@@ -20,7 +20,9 @@ impl Worker {
         self.append(&entries);
         if cdrs > 0 {
             self.counters.add_many(Count::CdrsJournaled, cdrs as u64);
-            self.database.cdrs_written();
+        }
+        if cdrs > 0 || entries.iter().any(|entry| entry.location) {
+            self.database.journaled();
         }
         self.entries = entries;
         self.entries.clear();
@@ -52,7 +54,7 @@ impl Worker {
         let now = self.clock.mono();
         if self.journal_retry.is_some_and(|at| at <= now) {
             self.append(&[]);
-            self.database.cdrs_written();
+            self.database.journaled();
         }
         self.disk.tick(now, &self.journal);
     }

@@ -188,7 +188,9 @@ fn encode(record: &Record) -> Vec<u8> {
     postcard::to_allocvec(record).unwrap_or_default()
 }
 
-fn decode(bytes: &[u8]) -> Option<Record> {
+/// A record from its bytes, as [`Location::put`] gives them; none if they are none.
+#[must_use]
+pub fn decode(bytes: &[u8]) -> Option<Record> {
     match postcard::take_from_bytes(bytes) {
         Ok((record, [])) => Some(record),
         _ => None,

@@ -6,6 +6,7 @@
 mod cdr;
 mod error;
 mod fit;
+mod location;
 mod month;
 mod options;
 mod partitions;

@@ -15,11 +15,13 @@ pub struct TableRows {
     pub bad: Vec<BadRow>,
 }
 
-/// What [`crate::Database::write_cdrs`] did.
+/// What [`crate::Database::write`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WrittenCdrs {
+pub struct Written {
     /// CDRs inserted.
     pub inserted: u64,
     /// CDRs left out: the database has their sequence number, or their call.
     pub known: u64,
+    /// Addresses of record brought up to date.
+    pub located: u64,
 }

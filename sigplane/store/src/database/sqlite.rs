@@ -1,6 +1,7 @@
 //! SQLite: the embedded database, one file.
 
 mod cdr;
+mod location;
 mod schema;
 mod tables;
 

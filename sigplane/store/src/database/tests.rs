@@ -65,9 +65,10 @@ fn made_at_first_and_read_by_the_plain_tool() {
             .unwrap();
         assert_eq!(
             written,
-            WrittenCdrs {
+            Written {
                 inserted: 2,
-                known: 0
+                known: 0,
+                located: 0
             }
         );
         assert_eq!(database.last_sequence(1).await.unwrap(), 9);
@@ -255,6 +256,7 @@ fn each_cdr_lands_once_wherever_the_process_dies() {
                         key,
                         body,
                         cdr: None,
+                        location: false,
                     }])
                     .unwrap();
                 let cdr = Some(Box::new(cdr(&key.to_string())));
@@ -263,6 +265,7 @@ fn each_cdr_lands_once_wherever_the_process_dies() {
                         key,
                         body: None,
                         cdr,
+                        location: false,
                     }])
                     .unwrap();
                 journal.sync_job().unwrap().run().unwrap();
@@ -285,7 +288,7 @@ fn each_cdr_lands_once_wherever_the_process_dies() {
                     half.rollback().await.unwrap();
                     break;
                 }
-                database.write_cdrs(1, &batch).await.unwrap();
+                database.write(1, &batch, |_| Vec::new()).await.unwrap();
                 if death == Death::AfterCommit {
                     // The mark in memory is lost with the process.
                     break;
@@ -309,9 +312,10 @@ fn a_batch_given_again_and_a_call_given_twice_insert_nothing() {
         let again = database.write_cdrs(7, &batch).await.unwrap();
         assert_eq!(
             again,
-            WrittenCdrs {
+            Written {
                 inserted: 0,
-                known: 2
+                known: 2,
+                located: 0
             }
         );
         let twice = database
@@ -320,12 +324,109 @@ fn a_batch_given_again_and_a_call_given_twice_insert_nothing() {
             .unwrap();
         assert_eq!(
             twice,
-            WrittenCdrs {
+            Written {
                 inserted: 1,
-                known: 1
+                known: 1,
+                located: 0
             }
         );
         assert_eq!(database.last_sequence(7).await.unwrap(), 4);
+    });
+}
+
+use tandem_policy::{Cdr, LocationRow};
+
+impl Database {
+    async fn write_cdrs(
+        &mut self,
+        node: u16,
+        batch: &[(u64, Cdr)],
+    ) -> Result<Written, DatabaseError> {
+        let change = |(sequence, cdr): &(u64, Cdr)| (*sequence, Change::Cdr(Box::new(cdr.clone())));
+        let changes: Vec<_> = batch.iter().map(change).collect();
+        self.write(node, &changes, |_| Vec::new()).await
+    }
+}
+
+/// Contacts of two users, refreshed, one more and one less, and gone: the rows at each step. `expires` comes as Unix seconds.
+async fn check_location(database: &mut Database, sql: impl Fn(&str) -> String, unix: &str) {
+    let rows = |body: &[u8]| {
+        let row = |number: &u8| LocationRow {
+            username: "o'hara".into(),
+            domain: "example.net".into(),
+            contact: format!("sip:{number}@192.0.2.1"),
+            expires_s: 1_800_000_000 + u64::from(*number),
+            q: 500,
+            cseq: u32::MAX,
+            methods: Some(5),
+            path: "x".repeat(if *number == 9 { 513 } else { 0 }),
+            user_agent: "y".repeat(300),
+            ..LocationRow::default()
+        };
+        body.iter().map(row).collect()
+    };
+    let change = |sequence, key, body: &[u8]| {
+        let body = (!body.is_empty()).then(|| body.to_vec());
+        (sequence, Change::Location { key, body })
+    };
+    let asked = format!(
+        "select ruid, contact, {unix}, coalesce(received, '-'), length(user_agent), methods, server_id from location order by ruid"
+    );
+    let line = |key: &str, place: u32, number: u32| {
+        format!(
+            "tnd-3-{key}-000{place}|sip:{number}@192.0.2.1|{}|-|255|5|3\n",
+            1_800_000_000 + number
+        )
+    };
+    let first = [
+        change(1, 1, &[1, 2]),
+        change(2, 16, &[3]),
+        change(3, 1, &[2, 4]),
+    ];
+    let written = database.write(3, &first, rows).await.unwrap();
+    assert_eq!((written.inserted, written.located), (0, 2));
+    let stand = line("1", 0, 2) + &line("1", 1, 4) + &line("10", 0, 3);
+    assert_eq!(sql(&asked), stand);
+    // Again, and with something new: what was there before does not come back.
+    let mut again = first.to_vec();
+    again.push(change(4, 1, &[5]));
+    database.write(3, &again, rows).await.unwrap();
+    let stand = line("1", 0, 5) + &line("10", 0, 3);
+    assert_eq!(sql(&asked), stand);
+    database.write(3, &first, rows).await.unwrap();
+    assert_eq!(sql(&asked), stand);
+    // What its columns cannot take is not there; another node's rows are.
+    let other = [change(1, 1, &[7])];
+    database.write(4, &other, rows).await.unwrap();
+    let gone = [change(5, 1, &[9]), change(6, 16, &[])];
+    database.write(3, &gone, rows).await.unwrap();
+    assert_eq!(
+        sql(&asked),
+        line("1", 0, 7)
+            .replace("tnd-3", "tnd-4")
+            .replace("|3\n", "|4\n")
+    );
+    // Many at once.
+    let many: Vec<_> = (0..700)
+        .map(|key| change(7 + key, 1_000 + key, &[1, 2, 3]))
+        .collect();
+    database.write(3, &many, rows).await.unwrap();
+    assert_eq!(sql("select count(*) from location"), "2101\n");
+    let many: Vec<_> = (0..700)
+        .map(|key| change(707 + key, 1_000 + key, &[2]))
+        .collect();
+    database.write(3, &many, rows).await.unwrap();
+    assert_eq!(sql("select count(*) from location"), "701\n");
+}
+
+#[test]
+fn location_follows_what_is_registered() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tandem.db");
+    block_on(async {
+        let mut database = open(&path).await.unwrap();
+        let sql = |text: &str| sqlite3(&path, text);
+        check_location(&mut database, sql, "strftime('%s', expires)").await;
     });
 }
 

@@ -4,10 +4,13 @@
 //! u32 length of the payload | u32 CRC32 of length and payload | payload
 //! payload: u8 version | u8 flags | u64 sequence | u64 key
 //!          | with BODY: u32 length, bytes | with CDR: postcard of policy::Cdr, to the end
+//! LOCATION says that the database wants to know of the body, or that there is none any more.
 //! ```
 //! All numbers are little-endian.
 
 use tandem_policy::Cdr;
+
+use super::{Change, Entry};
 
 /// The bytes before the payload.
 pub(super) const HEADER: usize = 8;
@@ -21,6 +24,7 @@ const VERSION: u8 = 1;
 
 const BODY: u8 = 1;
 const CDR: u8 = 2;
+const LOCATION: u8 = 4;
 
 /// A record as it lies in a segment.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,6 +37,8 @@ pub(super) struct Record<'a> {
     pub(super) body: Option<&'a [u8]>,
     /// Its CDR, still encoded.
     cdr: Option<&'a [u8]>,
+    /// Whether it is an address of record that the database follows.
+    location: bool,
     /// The whole record's length, header included.
     pub(super) length: usize,
 }
@@ -43,11 +49,44 @@ impl Record<'_> {
         self.cdr.is_some()
     }
 
+    /// What the database is to have of it.
+    pub(super) fn change(&self) -> Result<Option<Change>, Bad> {
+        if self.location {
+            let (key, body) = (self.key, self.body.map(<[u8]>::to_vec));
+            return Ok(Some(Change::Location { key, body }));
+        }
+        Ok(self.cdr()?.map(|cdr| Change::Cdr(Box::new(cdr))))
+    }
+
+    /// Whether the database is to have something of it.
+    pub(super) fn is_for_the_database(&self) -> bool {
+        self.has_cdr() || self.location
+    }
+
     /// Its CDR.
     pub(super) fn cdr(&self) -> Result<Option<Cdr>, Bad> {
         self.cdr
             .map(|bytes| postcard::from_bytes(bytes).map_err(|_| Bad::Payload("its CDR")))
             .transpose()
+    }
+}
+
+/// What the database wants of a record.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wanted<'a> {
+    Nothing,
+    Cdr(&'a Cdr),
+    /// Its body, or that there is none any more.
+    Location,
+}
+
+impl<'a> Wanted<'a> {
+    pub(super) fn of(entry: &'a Entry) -> Self {
+        match &entry.cdr {
+            Some(cdr) => Self::Cdr(cdr),
+            None if entry.location => Self::Location,
+            None => Self::Nothing,
+        }
     }
 }
 
@@ -94,11 +133,17 @@ pub(super) fn encode(
     sequence: u64,
     key: u64,
     body: Option<&[u8]>,
-    cdr: Option<&Cdr>,
+    wanted: Wanted<'_>,
 ) -> usize {
+    let (cdr, location) = match wanted {
+        Wanted::Nothing => (None, 0),
+        Wanted::Cdr(cdr) => (Some(cdr), 0),
+        Wanted::Location => (None, LOCATION),
+    };
     let start = out.len();
     out.extend_from_slice(&[0; HEADER]);
-    let flags = if body.is_some() { BODY } else { 0 } | if cdr.is_some() { CDR } else { 0 };
+    let flags =
+        if body.is_some() { BODY } else { 0 } | if cdr.is_some() { CDR } else { 0 } | location;
     out.extend_from_slice(&[VERSION, flags]);
     out.extend_from_slice(&sequence.to_le_bytes());
     out.extend_from_slice(&key.to_le_bytes());
@@ -164,6 +209,7 @@ fn decode_payload(payload: &[u8]) -> Result<Record<'_>, Bad> {
         key: u64::from_le_bytes(*key),
         body,
         cdr: (flags & CDR != 0).then_some(rest),
+        location: flags & LOCATION != 0,
         length: HEADER + payload.len(),
     })
 }
@@ -195,7 +241,7 @@ mod tests {
     fn a_record_comes_back_as_it_went() {
         let mut bytes = Vec::new();
         let cdr = crate::journal::tests::cdr("a");
-        let length = encode(&mut bytes, 7, 9, Some(b"state"), Some(&cdr));
+        let length = encode(&mut bytes, 7, 9, Some(b"state"), Wanted::Cdr(&cdr));
         assert_eq!(length, bytes.len());
         let record = decode(&bytes).unwrap();
         assert_eq!(
@@ -209,7 +255,7 @@ mod tests {
     #[test]
     fn every_flipped_bit_is_noticed() {
         let mut bytes = Vec::new();
-        encode(&mut bytes, 7, 9, Some(b"state"), None);
+        encode(&mut bytes, 7, 9, Some(b"state"), Wanted::Nothing);
         for at in 0..bytes.len() {
             for bit in 0..8 {
                 let mut damaged = bytes.clone();

@@ -21,8 +21,8 @@ pub(super) struct Segment {
     pub(super) file: Arc<File>,
     /// Bytes of whole records.
     pub(super) length: u64,
-    /// The sequence number of its last CDR; 0 for none.
-    pub(super) last_cdr: u64,
+    /// The sequence number of the last record that the database wants something of; 0 for none.
+    pub(super) last_wanted: u64,
 }
 
 impl Segment {
@@ -43,7 +43,7 @@ impl Segment {
             path,
             file: Arc::new(file),
             length: 0,
-            last_cdr: 0,
+            last_wanted: 0,
         })
     }
 
@@ -59,7 +59,7 @@ impl Segment {
             path,
             file: Arc::new(file),
             length: 0,
-            last_cdr: 0,
+            last_wanted: 0,
         })
     }
 

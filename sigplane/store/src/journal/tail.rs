@@ -1,21 +1,19 @@
-//! Reading the journal's CDRs behind its writer.
+//! Reading what the database is to have, behind the journal's writer.
 
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use tandem_policy::Cdr;
-
-use super::JournalError;
 use super::record::Bad;
 use super::segment::{self, Records, read_at};
+use super::{Change, JournalError};
 
 /// How much is read at a time, in bytes. A record that is larger is read whole.
 const STEP: usize = 1024 * 1024;
 
-/// Reads CDRs in order, following the writer through its segments. Lives on the database's thread;
-/// the files are all that it shares with the writer, so CDRs that the database does not take for
-/// hours cost no memory.
+/// Reads CDRs and addresses of record in order, following the writer through its segments. Lives on the database's thread;
+/// the files are all that it shares with the writer, so what the database does not take for
+/// hours costs no memory.
 #[derive(Debug)]
 pub struct JournalTail {
     dir: PathBuf,
@@ -32,7 +30,7 @@ struct Open {
 }
 
 impl JournalTail {
-    /// A reader of the CDRs whose sequence numbers are above `after`.
+    /// A reader of what has sequence numbers above `after`.
     #[must_use]
     pub fn new(dir: &Path, after: u64) -> Self {
         Self {
@@ -42,13 +40,13 @@ impl JournalTail {
         }
     }
 
-    /// The next CDRs with their sequence numbers, about `most` of them; none when the writer has
+    /// The next changes with their sequence numbers, about `most` of them; none when the writer has
     /// no more yet. What was returned is not returned again: on a failure to use it, make a new
     /// reader.
     ///
     /// # Errors
     /// Names the file, and the byte where it is damaged.
-    pub fn next(&mut self, most: usize) -> Result<Vec<(u64, Cdr)>, JournalError> {
+    pub fn next(&mut self, most: usize) -> Result<Vec<(u64, Change)>, JournalError> {
         let mut found = Vec::new();
         while found.len() < most {
             // Looked for first: the writer is done with a segment before the next one exists.
@@ -73,7 +71,7 @@ impl JournalTail {
                         offset: 0,
                     })
                 }
-                // Removed since it was listed: its CDRs are in the database.
+                // Removed since it was listed: the database has all of it.
                 Err(e) if e.kind() == ErrorKind::NotFound => {}
                 Err(source) => return Err(JournalError::Io { path, source }),
             }
@@ -81,7 +79,7 @@ impl JournalTail {
         Ok(found)
     }
 
-    /// The segment behind the open one; at the start, the one that may hold the first CDR wanted.
+    /// The segment behind the open one; at the start, the one that may hold the first one wanted.
     fn newer(&self) -> Result<Option<(u64, PathBuf)>, JournalError> {
         let mut segments = segment::list(&self.dir)?;
         Ok(match &self.open {
@@ -101,7 +99,7 @@ impl Open {
         &mut self,
         after: u64,
         most: usize,
-        found: &mut Vec<(u64, Cdr)>,
+        found: &mut Vec<(u64, Change)>,
     ) -> Result<bool, JournalError> {
         let mut bytes = self.bytes(STEP)?;
         let mut records = Records::new(&bytes);
@@ -117,8 +115,8 @@ impl Open {
         while let Some((at, record)) = next {
             end = at + record.length;
             if record.sequence > after {
-                let cdr = record.cdr().map_err(|bad| self.corrupt(at, bad))?;
-                found.extend(cdr.map(|cdr| (record.sequence, cdr)));
+                let change = record.change().map_err(|bad| self.corrupt(at, bad))?;
+                found.extend(change.map(|change| (record.sequence, change)));
             }
             next = if found.len() < most {
                 records.next()

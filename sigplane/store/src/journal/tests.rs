@@ -41,6 +41,7 @@ fn put(key: u64, body: &[u8]) -> Entry {
         key,
         body: Some(body.to_vec()),
         cdr: None,
+        location: false,
     }
 }
 
@@ -49,7 +50,17 @@ fn end(key: u64) -> Entry {
         key,
         body: None,
         cdr: Some(Box::new(cdr(&key.to_string()))),
+        location: false,
     }
+}
+
+/// CDRs alone: there is nothing else here.
+fn cdrs(changes: Vec<(u64, Change)>) -> Vec<(u64, Cdr)> {
+    let cdr = |(sequence, change)| match change {
+        Change::Cdr(cdr) => (sequence, *cdr),
+        other => panic!("{other:?}"),
+    };
+    changes.into_iter().map(cdr).collect()
 }
 
 fn live(replay: &Replay) -> Vec<(u64, Vec<u8>)> {
@@ -98,7 +109,7 @@ fn the_latest_state_of_each_call_comes_back() {
         [last - 1, last]
     );
     assert_eq!(
-        JournalTail::new(dir.path(), last - 1).next(10).unwrap(),
+        cdrs(JournalTail::new(dir.path(), last - 1).next(10).unwrap()),
         [(last, cdr("2"))]
     );
 }
@@ -207,7 +218,7 @@ fn another_version_is_not_taken_for_a_torn_tail() {
     let dir = tempfile::tempdir().unwrap();
     drop(Journal::open(dir.path(), SMALL).unwrap());
     let mut bytes = Vec::new();
-    record::encode(&mut bytes, u64::MAX / 2, 1, Some(b"x"), None);
+    record::encode(&mut bytes, u64::MAX / 2, 1, Some(b"x"), Wanted::Nothing);
     bytes[8] = 99;
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&bytes[..4]);
@@ -224,7 +235,7 @@ fn the_journal_stays_small_and_nothing_live_is_lost() {
     let (mut journal, _) = Journal::open(dir.path(), SMALL).unwrap();
     let marks = journal.marks();
     let mut tail = JournalTail::new(dir.path(), 0);
-    let mut cdrs = Vec::new();
+    let mut found = Vec::new();
     journal.append(&[put(1_000_000, &[7; 1000])]).unwrap();
     for key in 0..2000u64 {
         journal.append(&[put(key, &[1; 100])]).unwrap();
@@ -233,9 +244,9 @@ fn the_journal_stays_small_and_nothing_live_is_lost() {
             journal.append(&[end(key - 10)]).unwrap();
         }
         if key % 7 == 0 {
-            cdrs.extend(tail.next(3).unwrap());
-            cdrs.extend(tail.next(1000).unwrap());
-            marks.set_applied(cdrs.last().map_or(0, |(s, _)| *s));
+            found.extend(cdrs(tail.next(3).unwrap()));
+            found.extend(cdrs(tail.next(1000).unwrap()));
+            marks.set_applied(found.last().map_or(0, |(s, _)| *s));
             if let Some(job) = journal.sync_job() {
                 job.run().unwrap();
             }
@@ -246,8 +257,8 @@ fn the_journal_stays_small_and_nothing_live_is_lost() {
             "{total} bytes for {live} live ones"
         );
     }
-    cdrs.extend(tail.next(1000).unwrap());
-    let uuids: Vec<_> = cdrs.iter().map(|(_, cdr)| cdr.call_uuid.clone()).collect();
+    found.extend(cdrs(tail.next(1000).unwrap()));
+    let uuids: Vec<_> = found.iter().map(|(_, cdr)| cdr.call_uuid.clone()).collect();
     assert_eq!(
         uuids,
         (0..1990)
@@ -279,7 +290,7 @@ fn a_cdr_that_the_database_does_not_have_keeps_its_segment() {
         "the segment with the CDR holds the others back"
     );
     assert_eq!(
-        JournalTail::new(dir.path(), 0).next(10).unwrap(),
+        cdrs(JournalTail::new(dir.path(), 0).next(10).unwrap()),
         [(sequence, cdr("1"))]
     );
     journal.marks().set_applied(sequence);
@@ -360,9 +371,7 @@ fn the_reader_follows_the_writer_through_a_record_larger_than_its_step() {
     assert_eq!(tail.next(10).unwrap(), []);
     journal.append(&[end(2)]).unwrap();
     journal.append(&[end(3)]).unwrap();
-    let uuids: Vec<_> = tail
-        .next(10)
-        .unwrap()
+    let uuids: Vec<_> = cdrs(tail.next(10).unwrap())
         .into_iter()
         .map(|(_, c)| c.call_uuid)
         .collect();

@@ -1,11 +1,12 @@
-//! Writing CDRs, each exactly once.
+//! Writing what comes from the journal, each change exactly once.
 
 use sqlx::{Connection as _, MySql, MySqlConnection, QueryBuilder};
 use tandem_policy::Cdr;
 
 use super::partitions::{Partitions, is_short};
-use super::{MariaDb, MariaDbError};
-use crate::database::{WrittenCdrs, signed};
+use super::{MariaDb, MariaDbError, location};
+use crate::database::batch::{Batch, fit};
+use crate::database::{Written, signed};
 
 /// Rows in one statement: 26 values each, of which the protocol takes 65,535.
 const ROWS: usize = 256;
@@ -24,20 +25,23 @@ impl MariaDb {
         .await
     }
 
-    pub(in crate::database) async fn write_cdrs(
+    pub(in crate::database) async fn write(
         &mut self,
-        node: u16,
-        batch: &[(u64, Cdr)],
-    ) -> Result<WrittenCdrs, MariaDbError> {
-        if batch.is_empty() {
-            return Ok(WrittenCdrs::default());
+        batch: &Batch<'_>,
+    ) -> Result<Written, MariaDbError> {
+        let starts = batch
+            .cdrs(0)
+            .into_iter()
+            .map(|(_, cdr)| signed(cdr.start_ms));
+        if let Some(newest) = starts.max() {
+            self.make_partitions(newest).await?;
         }
-        let newest = batch.iter().map(|(_, cdr)| signed(cdr.start_ms)).max();
-        self.make_partitions(newest.unwrap_or(0)).await?;
         let mut attempt = 1;
         loop {
             let written = self
-                .run("write CDRs", async |c| write(c, node, batch).await)
+                .run("write what the journal has", async |c| {
+                    write(c, batch).await
+                })
                 .await;
             match written {
                 Err(error) if error.is_conflict() && attempt < ATTEMPTS => attempt += 1,
@@ -95,29 +99,30 @@ impl MariaDb {
 
 async fn write(
     connection: &mut MySqlConnection,
-    node: u16,
-    batch: &[(u64, Cdr)],
-) -> Result<WrittenCdrs, sqlx::Error> {
+    batch: &Batch<'_>,
+) -> Result<Written, sqlx::Error> {
+    let node = batch.node;
     let mut transaction = connection.begin().await?;
     // Locked: a transaction of ours that a lost connection left behind ends before we look.
     let sql = "SELECT CAST(sequence AS SIGNED) FROM tandem_spool WHERE node = ? FOR UPDATE";
     let last = last_sequence(&mut transaction, sql, node).await?;
-    let new: Vec<&(u64, Cdr)> = batch.iter().filter(|(s, _)| *s > last).collect();
-    let mut written = WrittenCdrs::default();
-    for rows in new.chunks(ROWS) {
+    let mut written = Written::default();
+    let cdrs = batch.cdrs(last);
+    for rows in cdrs.chunks(ROWS) {
         written.inserted += insert(&mut transaction, node, rows).await?;
     }
-    written.known = (batch.len() as u64).saturating_sub(written.inserted);
-    if let Some((newest, _)) = new.last() {
-        sqlx::query(
-            "INSERT INTO tandem_spool (node, sequence) VALUES (?, ?)
-             ON DUPLICATE KEY UPDATE sequence = GREATEST(sequence, VALUES(sequence))",
-        )
-        .bind(node)
-        .bind(signed(*newest))
-        .execute(&mut *transaction)
-        .await?;
-    }
+    written.known = (batch.cdrs(0).len() as u64).saturating_sub(written.inserted);
+    let located = batch.located(last);
+    location::write(&mut transaction, node, &located).await?;
+    written.located = located.len() as u64;
+    sqlx::query(
+        "INSERT INTO tandem_spool (node, sequence) VALUES (?, ?)
+         ON DUPLICATE KEY UPDATE sequence = GREATEST(sequence, VALUES(sequence))",
+    )
+    .bind(node)
+    .bind(signed(batch.newest))
+    .execute(&mut *transaction)
+    .await?;
     transaction.commit().await?;
     Ok(written)
 }
@@ -136,7 +141,7 @@ async fn last_sequence(
 
 /// How many of these calls are there already. The server does not tell rows that it inserted from those that it left alone: the
 /// protocol library asks it to count rows that were found.
-async fn known(connection: &mut MySqlConnection, rows: &[&(u64, Cdr)]) -> Result<u64, sqlx::Error> {
+async fn known(connection: &mut MySqlConnection, rows: &[(u64, &Cdr)]) -> Result<u64, sqlx::Error> {
     let starts = || rows.iter().map(|(_, cdr)| signed(cdr.start_ms));
     let mut query = QueryBuilder::<MySql>::new("SELECT COUNT(*) FROM cdr WHERE start_ms BETWEEN ");
     query
@@ -157,7 +162,7 @@ async fn known(connection: &mut MySqlConnection, rows: &[&(u64, Cdr)]) -> Result
 async fn insert(
     connection: &mut MySqlConnection,
     node: u16,
-    rows: &[&(u64, Cdr)],
+    rows: &[(u64, &Cdr)],
 ) -> Result<u64, sqlx::Error> {
     let known = known(connection, rows).await?;
     let mut query = QueryBuilder::<MySql>::new(
@@ -197,13 +202,4 @@ async fn insert(
     query.push(" ON DUPLICATE KEY UPDATE call_uuid = cdr.call_uuid");
     query.build().persistent(false).execute(connection).await?;
     Ok((rows.len() as u64).saturating_sub(known))
-}
-
-/// As much of a text as its column takes, in characters: a strict server refuses a longer one, and
-/// with it the whole batch.
-fn fit(text: &str, most: usize) -> &str {
-    match text.char_indices().nth(most) {
-        Some((end, _)) => text.get(..end).unwrap_or_default(),
-        None => text,
-    }
 }

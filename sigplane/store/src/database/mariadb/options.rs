@@ -67,6 +67,8 @@ impl MariaDbOptions {
         let mut options = MySqlConnectOptions::new()
             .username(&self.user)
             .database(&self.database)
+            // The server's own, as for Kamailio.
+            .timezone(None)
             .disable_statement_logging();
         if let Some(password) = &self.password {
             options = options.password(password);

@@ -1,10 +1,11 @@
-//! Writing CDRs, each exactly once.
+//! Writing what comes from the journal, each change exactly once.
 
 use sqlx::{Connection as _, QueryBuilder, Sqlite, SqliteConnection};
 use tandem_policy::Cdr;
 
-use super::SqliteDatabase;
-use crate::database::{DatabaseError, WrittenCdrs, signed};
+use super::{SqliteDatabase, location};
+use crate::database::batch::Batch;
+use crate::database::{DatabaseError, Written, signed};
 
 /// Rows in one statement: 26 values each, of which SQLite takes 32,766.
 const ROWS: usize = 256;
@@ -25,23 +26,13 @@ impl SqliteDatabase {
             .map_err(failed)
     }
 
-    /// Inserts CDRs of `node`, given with their journal sequence numbers in ascending order, and
-    /// notes the last number, in one transaction. CDRs that were inserted before are left out, so
-    /// the same batch may be given again after any failure.
-    ///
-    /// # Errors
-    /// Names the file and what is wrong; nothing of the batch is inserted then.
-    pub(in crate::database) async fn write_cdrs(
+    pub(in crate::database) async fn write(
         &mut self,
-        node: u16,
-        batch: &[(u64, Cdr)],
-    ) -> Result<WrittenCdrs, DatabaseError> {
+        batch: &Batch<'_>,
+    ) -> Result<Written, DatabaseError> {
         self.check_identity()?;
-        let failed = self.failed("write CDRs");
-        let mut written = WrittenCdrs::default();
-        let Some((newest, _)) = batch.last() else {
-            return Ok(written);
-        };
+        let failed = self.failed("write what the journal has");
+        let node = batch.node;
         let mut transaction = self
             .connection
             .begin_with("BEGIN IMMEDIATE")
@@ -50,19 +41,25 @@ impl SqliteDatabase {
         let last = last_sequence(&mut transaction, node)
             .await
             .map_err(&failed)?;
-        let new: Vec<&(u64, Cdr)> = batch.iter().filter(|(s, _)| *s > last).collect();
-        for rows in new.chunks(ROWS) {
+        let mut written = Written::default();
+        let cdrs = batch.cdrs(last);
+        for rows in cdrs.chunks(ROWS) {
             written.inserted += insert(&mut transaction, node, rows)
                 .await
                 .map_err(&failed)?;
         }
-        written.known = (batch.len() as u64).saturating_sub(written.inserted);
+        written.known = (batch.cdrs(0).len() as u64).saturating_sub(written.inserted);
+        let located = batch.located(last);
+        location::write(&mut transaction, node, &located)
+            .await
+            .map_err(&failed)?;
+        written.located = located.len() as u64;
         sqlx::query(
             "INSERT INTO tandem_spool (node, sequence) VALUES (?1, ?2)
              ON CONFLICT (node) DO UPDATE SET sequence = max(sequence, excluded.sequence)",
         )
         .bind(node)
-        .bind(signed(*newest))
+        .bind(signed(batch.newest))
         .execute(&mut *transaction)
         .await
         .map_err(&failed)?;
@@ -84,7 +81,7 @@ async fn last_sequence(connection: &mut SqliteConnection, node: u16) -> Result<u
 async fn insert(
     connection: &mut SqliteConnection,
     node: u16,
-    rows: &[&(u64, Cdr)],
+    rows: &[(u64, &Cdr)],
 ) -> Result<u64, sqlx::Error> {
     let mut query = QueryBuilder::<Sqlite>::new(
         "INSERT INTO cdr (node, sequence, call_uuid, callid, from_tag, to_tag, direction,

@@ -118,6 +118,17 @@ fn tables_of_debians_kamailio_are_read_as_they_are_and_other_versions_refused() 
 }
 
 #[test]
+fn location_follows_what_is_registered() {
+    let server = server::shared();
+    let options = server.database("located");
+    block_on(async {
+        let mut database = open(&options).await.unwrap();
+        let sql = |text: &str| server.sql("located", text);
+        check_location(&mut database, sql, "unix_timestamp(expires)").await;
+    });
+}
+
+#[test]
 fn what_we_make_is_what_kamailio_makes() {
     let server = server::shared();
     server.database("theirs");

@@ -1,0 +1,151 @@
+//! What is written in one transaction.
+
+use std::collections::HashMap;
+
+use tandem_policy::{Cdr, LocationRow};
+
+use crate::journal::Change;
+
+/// Changes of a node.
+pub(super) struct Batch<'a> {
+    pub(super) node: u16,
+    /// The last one's sequence number.
+    pub(super) newest: u64,
+    pub(super) changes: &'a [(u64, Change)],
+    /// Reads the state of an address of record.
+    pub(super) rows: &'a dyn Fn(&[u8]) -> Vec<LocationRow>,
+}
+
+/// An address of record as it is now.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Located {
+    /// How the `ruid` of each of its rows begins.
+    prefix: String,
+    pub(super) rows: Vec<LocationRow>,
+}
+
+impl Batch<'_> {
+    /// The CDRs behind this sequence number.
+    pub(super) fn cdrs(&self, after: u64) -> Vec<(u64, &Cdr)> {
+        let new = self.changes.iter().filter(|(s, _)| *s > after);
+        new.filter_map(|(sequence, change)| match change {
+            Change::Cdr(cdr) => Some((*sequence, &**cdr)),
+            Change::Location { .. } => None,
+        })
+        .collect()
+    }
+
+    /// The addresses of record that have changed behind this sequence number, each once, as it was at last.
+    pub(super) fn located(&self, after: u64) -> Vec<Located> {
+        let mut latest = HashMap::new();
+        for (sequence, change) in self.changes.iter().filter(|(s, _)| *s > after) {
+            if let Change::Location { key, body } = change {
+                latest.insert(*key, (*sequence, body));
+            }
+        }
+        // By their keys: two nodes that write to one table lock its rows in the same order.
+        let mut latest: Vec<_> = latest.into_iter().collect();
+        latest.sort_unstable_by_key(|(key, _)| *key);
+        let read = |body: &Vec<u8>| {
+            let mut rows = (self.rows)(body);
+            rows.retain(fits);
+            rows
+        };
+        latest
+            .into_iter()
+            .map(|(key, (_, body))| Located {
+                prefix: format!("tnd-{}-{key:x}-", self.node),
+                rows: body.as_ref().map(read).unwrap_or_default(),
+            })
+            .collect()
+    }
+}
+
+impl Located {
+    /// The `ruid` of its row with this number. Their order is that of the numbers.
+    pub(super) fn ruid(&self, number: usize) -> String {
+        format!("{}{number:04}", self.prefix)
+    }
+
+    /// The rows that it has no more: from the first `ruid` to before the second.
+    pub(super) fn gone(&self) -> (String, String) {
+        // What comes next behind `-`.
+        let end = self.prefix.trim_end_matches('-').to_owned() + ".";
+        (self.ruid(self.rows.len()), end)
+    }
+}
+
+/// Whether Kamailio's columns take it. Half a contact would be another one's.
+fn fits(row: &LocationRow) -> bool {
+    let is_short = |text: &String, most| text.chars().count() <= most;
+    is_short(&row.username, 64)
+        && is_short(&row.domain, 64)
+        && is_short(&row.contact, 512)
+        && is_short(&row.path, 512)
+}
+
+/// As much of a text as its column takes, in characters.
+pub(super) fn fit(text: &str, most: usize) -> &str {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => text.get(..end).unwrap_or_default(),
+        None => text,
+    }
+}
+
+/// NULL for a text that is not there.
+pub(super) fn some(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(body: &[u8]) -> Vec<LocationRow> {
+        let row = |letter: &u8| LocationRow {
+            username: char::from(*letter).to_string().repeat(usize::from(*letter)),
+            ..LocationRow::default()
+        };
+        body.iter().map(row).collect()
+    }
+
+    #[test]
+    fn each_address_of_record_is_written_once_as_it_was_at_last() {
+        let change = |sequence, key, body: Option<&[u8]>| {
+            let body = body.map(<[u8]>::to_vec);
+            (sequence, Change::Location { key, body })
+        };
+        let changes = [
+            change(1, 7, Some(b"0")),
+            change(2, 255, Some(&[1, 2])),
+            change(3, 8, Some(&[1])),
+            change(4, 7, Some(&[3])),
+            change(5, 8, None),
+        ];
+        let batch = Batch {
+            node: 3,
+            newest: 5,
+            changes: &changes,
+            rows: &rows,
+        };
+        let located = batch.located(1);
+        let found: Vec<_> = located.iter().map(|l| (l.ruid(0), l.rows.len())).collect();
+        let expected = [
+            ("tnd-3-7-0000", 1),
+            ("tnd-3-8-0000", 0),
+            ("tnd-3-ff-0000", 2),
+        ];
+        assert_eq!(found, expected.map(|(ruid, rows)| (ruid.to_owned(), rows)));
+        let (from, to) = located[2].gone();
+        assert_eq!((from.as_str(), to.as_str()), ("tnd-3-ff-0002", "tnd-3-ff."));
+        assert!(located[2].ruid(1) < from && located[2].ruid(9_999) < to);
+        assert_eq!(batch.located(4).len(), 1);
+        // `A` is 65 characters long.
+        let long = [change(1, 1, Some(b"A"))];
+        let batch = Batch {
+            changes: &long,
+            ..batch
+        };
+        assert!(batch.located(0)[0].rows.is_empty());
+    }
+}
