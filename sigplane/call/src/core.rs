@@ -63,7 +63,7 @@ use crate::record::Hop;
 use crate::token::Tokens;
 use bindings::Bindings;
 use choice::Choice;
-use dataplane::Link;
+use dataplane::{ComingUp, Link};
 use edge::Neighbours;
 use names::Names;
 use passage::Passage;
@@ -113,6 +113,7 @@ pub struct Core {
     bad_rows: Vec<BadRow>,
     /// Whether the tables were read yet. Before, nobody can be told from a stranger.
     has_tables: bool,
+    coming_up: ComingUp,
     /// Calls from the journal are not counted among their targets' yet: the tables come later.
     uncounted: bool,
     probes: FxHashMap<i64, Probe>,
@@ -200,6 +201,7 @@ impl Core {
             neighbours: Neighbours::default(),
             bad_rows: Vec::new(),
             has_tables: false,
+            coming_up: ComingUp::Unborn,
             uncounted: false,
             probes: FxHashMap::default(),
             names: Names::default(),
@@ -212,6 +214,7 @@ impl Core {
 
     /// Takes one input.
     pub fn input(&mut self, now: Now, input: Input<'_>) {
+        self.coming_up.begin(now.mono);
         match input {
             Input::Message {
                 path,

@@ -117,6 +117,8 @@ counters! {
     CallsNoTarget = "calls_no_target",
     /// Calls answered with 503: no dataplane to carry their media.
     CallsNoDataplane = "calls_no_dataplane",
+    /// INVITEs left without an answer in the first moments of a life, before the dataplane was there: they come again.
+    CallsLeftForLater = "calls_left_for_later",
     /// INVITEs answered with 503: the database's tables were not read yet.
     CallsNoTables = "calls_no_tables",
     /// Calls answered with 503: as many calls as allowed are in progress.

@@ -2,6 +2,7 @@
 //! either plane was away.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 use tandem_link::{
@@ -11,7 +12,7 @@ use tandem_policy::EndCause;
 
 use super::Core;
 use crate::counters::Counter;
-use crate::io::{Now, Output};
+use crate::io::{Now, Output, Path};
 use crate::media::Session;
 
 /// How often a command is tried when the dataplane is overloaded.
@@ -56,7 +57,41 @@ impl Link {
     }
 }
 
+/// How long a life may wait for its first session with the dataplane. What comes meanwhile by datagram comes again, after 500 ms and
+/// after 1.5 s (RFC 3261 section 17.1.1.2).
+const GRACE: Duration = Duration::from_secs(2);
+
+/// The first moments of a life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ComingUp {
+    /// Nothing came yet.
+    Unborn,
+    /// No session until now; time is given until then.
+    Until(Duration),
+    /// There was one, and the planes are in step.
+    Over,
+}
+
+impl ComingUp {
+    /// Something came.
+    pub(super) fn begin(&mut self, now: Duration) {
+        if *self == Self::Unborn {
+            *self = Self::Until(now + GRACE);
+        }
+    }
+}
+
 impl Core {
+    /// Whether a call had better come again than be refused, since the dataplane is not there yet.
+    pub(super) fn leave_for_later(&mut self, now: Now, path: Path) -> bool {
+        let is_early = matches!(self.coming_up, ComingUp::Until(end) if now.mono < end);
+        let later = is_early && !matches!(path, Path::Stream(_));
+        if later {
+            self.counters.add(Counter::CallsLeftForLater);
+        }
+        later
+    }
+
     pub(super) fn dataplane_up(&mut self, hello: &DataplaneHello) {
         if self.config.share.worker == 0 {
             self.counters.add(Counter::DataplaneSessions);
@@ -238,6 +273,7 @@ impl Core {
             self.command_for_call(key, Command::PutFlow(flow));
         }
         self.link.in_step = true;
+        self.coming_up = ComingUp::Over;
         for key in idle {
             self.check_idle(now, key);
         }

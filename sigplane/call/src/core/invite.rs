@@ -58,6 +58,9 @@ impl Core {
         if !self.has_tables {
             return self.too_early(now, arrival, server_key);
         }
+        if self.leave_for_later(now, arrival.hop.path) {
+            return;
+        }
         let Some(decision) = self.decide(now, arrival) else {
             self.counters.add(Counter::Forbidden);
             self.saw(arrival.hop, Sight::Failure);

@@ -369,6 +369,7 @@ fn an_address_of_ours_that_is_gone_fails_the_flow() {
     config.realms[0].sip = vec!["198.51.100.2:5060".parse().unwrap()];
     let mut world = world.crash_with(config);
     world.input(Input::Tables(std::sync::Arc::new(registrar_tables())));
+    world.dataplane_up();
     world.from(REGISTRAR, &call(&path, REGISTRAR, "c1"));
     assert!(world.one_to(REGISTRAR).starts_with("SIP/2.0 430"));
 }

@@ -21,6 +21,28 @@ fn without_a_dataplane_no_call_is_taken() {
 }
 
 #[test]
+fn a_call_that_comes_before_the_first_session_comes_again() {
+    let mut world = World::new();
+    world.input(tandem_call::Input::DataplaneDown);
+    let mut world = world.crash();
+    let invite = invite("c1", &sdp("203.0.113.10", 40_000));
+    world.from(CARRIER, &invite);
+    assert!(world.sent_to(CARRIER).is_empty());
+    assert_eq!(world.counter("calls_left_for_later"), 1);
+    world.wait(Duration::from_millis(500));
+    world.dataplane_up();
+    world.from(CARRIER, &invite);
+    assert!(world.sent_to(CARRIER)[0].starts_with("SIP/2.0 100"));
+    // Without any session, not for ever; nor after the first.
+    let mut world = world.crash();
+    world.input(tandem_call::Input::DataplaneDown);
+    world.wait(Duration::from_millis(2_000));
+    world.from(CARRIER, &invite);
+    let no = world.sent_to(CARRIER).pop().unwrap();
+    assert!(no.starts_with("SIP/2.0 503"), "{no}");
+}
+
+#[test]
 fn flows_come_back_after_the_dataplane_died() {
     let mut world = World::new();
     let dialog = establish(&mut world, "c1");

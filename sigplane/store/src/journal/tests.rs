@@ -468,3 +468,64 @@ fn a_renewal_that_fails_too_begins_anew() {
         [(1, b"live".to_vec()), (3, b"last".to_vec())]
     );
 }
+
+#[test]
+fn addresses_of_record_reach_the_database_once_and_are_kept_until_then() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, _) = Journal::open(dir.path(), SMALL).unwrap();
+    let located = |key: u64, body: Option<&[u8]>| Entry {
+        key,
+        body: body.map(<[u8]>::to_vec),
+        cdr: None,
+        location: true,
+    };
+    let change = |key: u64, body: Option<&[u8]>| Change::Location {
+        key,
+        body: body.map(<[u8]>::to_vec),
+    };
+    journal
+        .append(&[located(1, Some(b"one")), put(2, b"a call"), end(2)])
+        .unwrap();
+    journal.append(&[located(3, None)]).unwrap();
+    let last = journal.last_sequence();
+    assert_eq!(journal.pending_cdrs(), 1);
+    // The live one is copied on, which is no news; and what the database does not have stays.
+    let churn = |journal: &mut Journal| {
+        for _ in 0..500 {
+            journal.append(&[put(2, &[0; 200])]).unwrap();
+            journal.sync_job().unwrap().run().unwrap();
+        }
+    };
+    churn(&mut journal);
+    let read = |after| JournalTail::new(dir.path(), after).next(10).unwrap();
+    let changes = read(0);
+    assert_eq!(
+        changes
+            .iter()
+            .map(|(_, change)| change.clone())
+            .collect::<Vec<_>>(),
+        [
+            change(1, Some(b"one")),
+            Change::Cdr(Box::new(cdr("2"))),
+            change(3, None)
+        ]
+    );
+    assert_eq!(changes.last().map(|(sequence, _)| *sequence), Some(last));
+    assert_eq!(read(last), []);
+    // Without the last one the first segments still stay, in a later life too.
+    journal.marks().set_applied(last - 1);
+    churn(&mut journal);
+    drop(journal);
+    let (mut journal, _) = Journal::open(dir.path(), SMALL).unwrap();
+    churn(&mut journal);
+    assert_eq!(read(last - 1), [(last, change(3, None))]);
+    journal.marks().set_applied(last);
+    for _ in 0..4 {
+        churn(&mut journal);
+    }
+    assert!(journal.size().0 < 40_000, "{:?}", journal.size());
+    assert_eq!(read(0), []);
+    drop(journal);
+    let (_, replay) = Journal::open(dir.path(), SMALL).unwrap();
+    assert!(live(&replay).contains(&(1, b"one".to_vec())));
+}
