@@ -58,14 +58,15 @@ impl Core {
         if !self.has_tables {
             return self.too_early(now, arrival, server_key);
         }
-        if self.leave_for_later(now, arrival.hop.path) {
-            return;
-        }
         let Some(decision) = self.decide(now, arrival) else {
             self.counters.add(Counter::Forbidden);
             self.saw(arrival.hop, Sight::Failure);
             return self.reply(arrival, &Answer::new(403, "Forbidden"));
         };
+        // Before a nonce is spent on it.
+        if self.leave_for_later(now, arrival.hop.path) {
+            return;
+        }
         let arrival = decision.arrival(arrival);
         if let Err(answer) = self.admit_user(now, arrival, decision) {
             return self.reply(arrival, &answer);

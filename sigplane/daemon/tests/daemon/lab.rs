@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
@@ -264,17 +264,38 @@ impl Phone {
         self.socket.send_to(message.as_bytes(), EXTERNAL).unwrap();
     }
 
+    /// Sends it as often as it takes (RFC 3261 section 17.1.1.2): the first final response's code.
+    pub(crate) fn ask(&self, method: &str, call_id: &str) -> u16 {
+        self.socket
+            .set_read_timeout(Some(Duration::from_millis(500)))
+            .unwrap();
+        let begin = Instant::now();
+        let code = loop {
+            self.send(method, call_id);
+            if let Some(code) = self.next_final(call_id) {
+                break code;
+            }
+            assert!(begin.elapsed() < PATIENCE, "no response to {call_id}");
+        };
+        self.socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        code
+    }
+
     /// The first final response to this Call-ID; its code.
     pub(crate) fn final_code(&self, call_id: &str) -> u16 {
+        self.next_final(call_id).expect("no response")
+    }
+
+    fn next_final(&self, call_id: &str) -> Option<u16> {
         let mut buffer = [0; 65_536];
         loop {
-            let length = self.socket.recv(&mut buffer).expect("no response");
+            let length = self.socket.recv(&mut buffer).ok()?;
             let text = String::from_utf8_lossy(&buffer[..length]);
             let code = text
                 .strip_prefix("SIP/2.0 ")
                 .and_then(|t| t.get(..3)?.parse().ok());
             match code {
-                Some(code) if code >= 200 && text.contains(call_id) => return code,
+                Some(code) if code >= 200 && text.contains(call_id) => return Some(code),
                 _ => {}
             }
         }

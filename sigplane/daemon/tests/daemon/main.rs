@@ -200,8 +200,7 @@ fn each_call_has_one_cdr_across_sigkills() {
         for _ in 0..20 {
             calls += 1;
             let call_id = format!("call-{calls}");
-            phone.send("INVITE", &call_id);
-            assert_eq!(phone.final_code(&call_id), 503);
+            assert_eq!(phone.ask("INVITE", &call_id), 503);
         }
         daemon.kill();
     }
