@@ -47,8 +47,11 @@ impl fmt::Debug for Password {
     }
 }
 
-/// Reads a URL. What is wrong with it is said without any part of it: it may have a password.
-pub(crate) fn url(text: &str) -> Result<DatabaseUrl, &'static str> {
+/// Reads a URL.
+///
+/// # Errors
+/// Says what is wrong without any part of it: it may have a password.
+pub fn url(text: &str) -> Result<DatabaseUrl, &'static str> {
     if let Some(path) = text.strip_prefix("sqlite:") {
         let path = path.strip_prefix("//").unwrap_or(path);
         return if path.starts_with('/') {

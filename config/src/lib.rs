@@ -17,7 +17,7 @@ mod parse;
 mod section;
 mod value;
 
-pub use database::{DatabaseHost, DatabaseUrl, MariaDbUrl, Password};
+pub use database::{DatabaseHost, DatabaseUrl, MariaDbUrl, Password, url as database_url};
 pub use mistake::Mistake;
 pub use model::{
     Admin, Algorithm, Certificate, ClientCertificate, Config, Database, Dataplane, Defence,

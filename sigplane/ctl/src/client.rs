@@ -47,6 +47,8 @@ pub(crate) enum Failure {
     },
     /// The configuration has mistakes.
     Config(String),
+    /// The database.
+    Database(String),
 }
 
 impl Failure {
@@ -90,7 +92,7 @@ impl fmt::Display for Failure {
             ),
             Self::Refused(why) => f.write_str(why),
             Self::File { path, error } => write!(f, "{}: {error}", path.display()),
-            Self::Config(mistakes) => f.write_str(mistakes),
+            Self::Config(text) | Self::Database(text) => f.write_str(text),
         }
     }
 }

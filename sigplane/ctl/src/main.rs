@@ -5,6 +5,7 @@
 mod capture;
 mod check;
 mod client;
+mod db;
 mod dispatcher;
 mod pcap;
 mod show;
@@ -65,6 +66,11 @@ enum Command {
     Config {
         #[command(subcommand)]
         command: Config,
+    },
+    /// The database of a configuration file, whether the daemon runs or not
+    Db {
+        #[command(subcommand)]
+        command: Db,
     },
     /// Write what crosses the dataplane's ports to a pcap file (tcpdump sees nothing there)
     Capture(Capture),
@@ -148,6 +154,23 @@ enum Config {
     },
 }
 
+#[derive(Subcommand)]
+enum Db {
+    /// Make what is missing of the tables
+    Init,
+    /// How each table stands, and rows that cannot be used; changes nothing
+    Check,
+    /// Bring tables of an older version up to date
+    Migrate,
+    /// Insert what another database has in dispatcher, address and subscriber and this one has not
+    Import {
+        /// sqlite:/PATH or mysql://USER:PASSWORD@HOST/DATABASE
+        from: String,
+    },
+    /// Print the statements that make the daemon's user with what it needs and no more
+    Users,
+}
+
 /// What to capture, and how much of it at most.
 #[derive(Args)]
 struct Capture {
@@ -194,6 +217,18 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
     {
         return check::check(file, cli.json);
     }
+    if let Command::Db { command } = &cli.command {
+        let work = match command {
+            Db::Init => db::Work::Init,
+            Db::Check => db::Work::Check,
+            Db::Migrate => db::Work::Migrate,
+            Db::Import { from } => db::Work::Import(from.clone()),
+            Db::Users => db::Work::Users,
+        };
+        let usual = PathBuf::from("/etc/tandem/tandem.toml");
+        let is_good = db::run(cli.config.as_ref().unwrap_or(&usual), cli.json, &work)?;
+        return Ok(ExitCode::from(u8::from(!is_good)));
+    }
     let mut client = Client::connect(&socket(cli.socket, cli.config.as_deref())?)?;
     match cli.command {
         Command::Status => show::status(&mut client, cli.json),
@@ -223,7 +258,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Blocked::Remove { address } => show::unblock(&mut client, cli.json, address),
         },
         Command::Capture(capture) => capture::capture(&mut client, &capture),
-        Command::Config { .. } => Ok(()),
+        Command::Config { .. } | Command::Db { .. } => Ok(()),
     }?;
     Ok(ExitCode::SUCCESS)
 }

@@ -3,8 +3,6 @@
 //! Whatever the database does, calls go on: the journal keeps what it is to have, and this thread tries again
 //! with growing pauses.
 
-mod place;
-
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,8 +19,6 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::ask::{Answer, Refusal, ToWorker};
 use crate::mailbox::Mailbox;
-
-pub(crate) use place::place;
 
 /// The first pause after a failure, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));

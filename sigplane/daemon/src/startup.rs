@@ -10,7 +10,9 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use tandem_call::{Core, ShardTable, Share};
 use tandem_config::Config;
 use tandem_net::{BindError, StreamsError};
-use tandem_store::{DatabaseError, Journal, JournalError, JournalOptions, LockError, StateLock};
+use tandem_store::{
+    DatabaseError, DatabasePlace, Journal, JournalError, JournalOptions, LockError, StateLock,
+};
 
 use crate::admin::{self, AdminError};
 use crate::core_config::core_config;
@@ -125,7 +127,7 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
         inboxes.push(inbox);
     }
     let (database, first, database_thread) = database::start(database::Settings {
-        place: database::place(&config.database)?,
+        place: DatabasePlace::of(&config.database)?,
         node: config.node.id,
         reload_interval: config.database.reload_interval,
         journal: directory,

@@ -1,7 +1,9 @@
 //! The database: SQLite or MariaDB, with Kamailio's tables where Kamailio has them.
 
+mod admin;
 mod batch;
 mod mariadb;
+mod place;
 mod rows;
 mod sqlite;
 
@@ -12,6 +14,7 @@ use tandem_policy::{LocationRow, SubscriberRow};
 use thiserror::Error;
 
 use crate::journal::Change;
+pub use admin::{Copied, TableState};
 use batch::Batch;
 pub use mariadb::{MariaDb, MariaDbError, MariaDbHost, MariaDbOptions, MariaDbTls};
 pub use rows::{TableRows, Written};
@@ -144,7 +147,7 @@ impl DatabaseError {
 ///
 /// # Errors
 /// Names the file.
-pub fn read_password(path: &std::path::Path) -> Result<String, DatabaseError> {
+fn read_password(path: &std::path::Path) -> Result<String, DatabaseError> {
     let text = std::fs::read_to_string(path).map_err(|source| DatabaseError::Password {
         path: path.to_owned(),
         source,
@@ -168,12 +171,25 @@ impl Database {
     /// # Errors
     /// Names the place, what is wrong and the remedy.
     pub async fn open(place: &mut DatabasePlace) -> Result<Self, DatabaseError> {
+        Self::open_with(place, true).await
+    }
+
+    /// Opens it as it is, to look at it.
+    ///
+    /// # Errors
+    /// Names the place, what is wrong and the remedy.
+    pub async fn open_as_it_is(place: &mut DatabasePlace) -> Result<Self, DatabaseError> {
+        Self::open_with(place, false).await
+    }
+
+    async fn open_with(place: &mut DatabasePlace, prepare: bool) -> Result<Self, DatabaseError> {
         match place {
             DatabasePlace::Sqlite { path, busy } => {
-                SqliteDatabase::open(path, *busy).await.map(Self::Sqlite)
+                let database = SqliteDatabase::open(path, *busy, prepare).await?;
+                Ok(Self::Sqlite(database))
             }
             DatabasePlace::MariaDb(options) => {
-                let database = MariaDb::open(options).await?;
+                let database = MariaDb::open(options, prepare).await?;
                 Ok(Self::MariaDb(Box::new(database)))
             }
         }
@@ -250,6 +266,41 @@ impl Database {
         match self {
             Self::Sqlite(database) => database.subscriber(username, domain).await,
             Self::MariaDb(database) => Ok(database.subscriber(username, domain).await?),
+        }
+    }
+
+    /// How each of the tables that we use stands.
+    ///
+    /// # Errors
+    /// Names the place and what is wrong.
+    pub async fn inspect(&mut self) -> Result<Vec<TableState>, DatabaseError> {
+        match self {
+            Self::Sqlite(database) => database.inspect().await,
+            Self::MariaDb(database) => Ok(database.inspect().await?),
+        }
+    }
+
+    /// Brings tables of an older version up to date: adds the columns that they lack and notes the version. Gives the statements.
+    ///
+    /// # Errors
+    /// Names the place and what is wrong; a table that is newer than this software is left alone.
+    pub async fn migrate(&mut self) -> Result<Vec<String>, DatabaseError> {
+        let steps = admin::steps(&self.inspect().await?);
+        match self {
+            Self::Sqlite(database) => database.carry_out(&steps).await?,
+            Self::MariaDb(database) => database.carry_out(&steps).await?,
+        }
+        Ok(steps)
+    }
+
+    /// Inserts rows of another database, those that are not there yet, in one transaction.
+    ///
+    /// # Errors
+    /// Names the place and what is wrong; nothing is inserted then.
+    pub async fn copy(&mut self, rows: &TableRows) -> Result<Copied, DatabaseError> {
+        match self {
+            Self::Sqlite(database) => database.copy(rows).await,
+            Self::MariaDb(database) => Ok(database.copy(rows).await?),
         }
     }
 

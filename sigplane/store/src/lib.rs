@@ -16,8 +16,8 @@ mod lock;
 
 pub use cache::TableCache;
 pub use database::{
-    Database, DatabaseError, DatabasePlace, MariaDb, MariaDbError, MariaDbHost, MariaDbOptions,
-    MariaDbTls, SqliteDatabase, TableRows, Written, read_password,
+    Copied, Database, DatabaseError, DatabasePlace, MariaDb, MariaDbError, MariaDbHost,
+    MariaDbOptions, MariaDbTls, SqliteDatabase, TableRows, TableState, Written,
 };
 pub use journal::{
     Change, Cut, Entry, Journal, JournalError, JournalOptions, JournalTail, LiveCall, Marks,

@@ -20,7 +20,9 @@ pub struct Ctl {
 pub struct Counters(Vec<Counter>);
 
 impl Ctl {
-    pub(crate) fn new(appliance: Namespace, program: PathBuf, config: PathBuf) -> Self {
+    /// The command `program` with a configuration file.
+    #[must_use]
+    pub fn new(appliance: Namespace, program: PathBuf, config: PathBuf) -> Self {
         Self {
             appliance,
             program,

@@ -177,10 +177,19 @@ impl Lab {
     /// # Errors
     /// With the end of its log.
     pub fn start_sigplane(&mut self) -> Result<()> {
+        self.start_database()?;
+        self.sigplane = Some(self.daemon("tandem-sigplane")?);
+        Ok(())
+    }
+
+    /// Starts the database server, if it is to be one; the signaling plane's start does it, too.
+    ///
+    /// # Errors
+    /// With what the server said.
+    pub fn start_database(&mut self) -> Result<()> {
         if self.options.database == Database::MariaDb && self.mariadb.is_none() {
             self.mariadb = Some(MariaDb::install(&self.appliance, &self.dir)?);
         }
-        self.sigplane = Some(self.daemon("tandem-sigplane")?);
         Ok(())
     }
 

@@ -80,7 +80,7 @@ impl Registering {
                 confirmed: vec![0; users],
                 ..Outcome::default()
             };
-            while !stopped.load(Ordering::Relaxed) {
+            loop {
                 for user in 0..users {
                     let begin = Instant::now();
                     let cseq = agent.register(user)?;
@@ -90,8 +90,10 @@ impl Registering {
                         *confirmed = cseq;
                     }
                 }
+                if stopped.load(Ordering::Relaxed) {
+                    return Ok(outcome);
+                }
             }
-            Ok(outcome)
         });
         Ok(Self { stop, thread })
     }

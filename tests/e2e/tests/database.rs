@@ -10,26 +10,33 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use tandem_e2e::ctl::Ctl;
 use tandem_e2e::kamailio::DOMAIN;
 use tandem_e2e::registering::{self, Outcome, Registering};
 use tandem_e2e::sipp::{Caller, Calls, Server};
 use tandem_e2e::topology::{CALLER, OUTSIDE, SERVERS, STRANGER, sip};
-use tandem_e2e::{Database, Lab, Options, wait};
+use tandem_e2e::{Database, Lab, Options, binary, wait};
 
 const SOON: Duration = Duration::from_secs(30);
 const USERS: usize = 300;
 
-fn world(database: Database) -> (Lab, Server) {
-    let lab = Lab::start(Options {
+fn options() -> Options {
+    Options {
         probe_interval: 0,
         pool: vec![sip(SERVERS[0])],
         trunk: None,
         carriers: vec![CALLER],
-        database,
         more: format!(
             "[registrar]\ndomains = [\"{DOMAIN}\"]\n[defence]\ntrusted = [\"{STRANGER}/32\"]\n"
         ),
         ..Options::default()
+    }
+}
+
+fn world(database: Database) -> (Lab, Server) {
+    let lab = Lab::start(Options {
+        database,
+        ..options()
     })
     .unwrap();
     lab.sql(&registering::rows(USERS)).unwrap();
@@ -164,4 +171,123 @@ fn kills_lose_and_double_nothing_in_sqlite() {
 #[test]
 fn kills_lose_and_double_nothing_in_mariadb() {
     the_signaling_plane_is_killed_again_and_again(Database::MariaDb);
+}
+
+#[test]
+fn tables_are_made_checked_brought_up_to_date_filled_and_given_to_a_user_with_few_rights() {
+    let mut lab = Lab::wires(Options {
+        database: Database::MariaDb,
+        ..options()
+    })
+    .unwrap();
+    lab.start_database().unwrap();
+    let ctl = lab.ctl();
+    let db = |arguments: &[&str]| {
+        let output = ctl.output(&[&["db"], arguments].concat()).unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        assert!(!said.contains("geheim"), "{said}");
+        (output.status.code().unwrap(), said)
+    };
+    let (code, said) = db(&["check"]);
+    assert!(
+        code == 1 && said.contains("is not there: tandemctl db init makes it"),
+        "{said}"
+    );
+    for _ in 0..2 {
+        let (code, said) = db(&["init"]);
+        assert!(code == 0 && said.matches(" ok").count() == 6, "{said}");
+    }
+    // Of an earlier version, and of a later one.
+    let alter = "ALTER TABLE subscriber DROP COLUMN ha1b; UPDATE version SET table_version = 6 WHERE table_name = 'subscriber'";
+    lab.sql(alter).unwrap();
+    let (code, said) = db(&["check"]);
+    assert!(
+        code == 1 && said.contains("is older: tandemctl db migrate"),
+        "{said}"
+    );
+    let (code, said) = db(&["migrate"]);
+    assert!(
+        code == 0 && said.contains("ALTER TABLE subscriber ADD COLUMN ha1b"),
+        "{said}"
+    );
+    assert_eq!(db(&["check"]).0, 0);
+    let newer = |version: u32| {
+        let set =
+            format!("UPDATE version SET table_version = {version} WHERE table_name = 'dispatcher'");
+        lab.sql(&set).unwrap()
+    };
+    newer(5);
+    let (code, said) = db(&["migrate"]);
+    assert!(
+        code == 1 && said.contains("is newer than this software knows it"),
+        "{said}"
+    );
+    newer(4);
+    // What another database has: twice is once, and what cannot be used is named.
+    let other = lab.dir().join("other.db");
+    let file = lab.dir().join("other.toml");
+    let text = std::fs::read_to_string(lab.config_file()).unwrap();
+    let url = "mysql://tandem@127.0.0.1:3306/tandem";
+    let text = text.replace(url, &format!("sqlite:{}", other.display()));
+    let text: String = text
+        .lines()
+        .filter(|l| !l.starts_with("password_file"))
+        .map(|l| format!("{l}\n"))
+        .collect();
+    lab.write(&file, &text).unwrap();
+    let another = Ctl::new(lab.appliance.clone(), binary("tandemctl"), file);
+    another.run(&["db", "init"]).unwrap();
+    let rows = "INSERT INTO subscriber (username, domain, password) VALUES ('o''hara', 'example.com', 'x'), ('b', '', 'y');
+        INSERT INTO address (ip_addr, mask) VALUES ('192.0.2.1', 32), ('192.0.2.2', 300);
+        INSERT INTO dispatcher (setid, destination) VALUES (1, 'sip:10.0.0.1')";
+    let done = std::process::Command::new("sqlite3")
+        .arg(&other)
+        .arg(rows)
+        .status();
+    assert!(done.unwrap().success());
+    let from = format!("sqlite:{}", other.display());
+    let (code, said) = db(&["import", &from]);
+    assert!(code == 1 && said.contains("mask cannot be 300"), "{said}");
+    assert!(
+        said.contains("subscriber: 2 inserted, 0 were there"),
+        "{said}"
+    );
+    let (_, said) = db(&["import", &from]);
+    assert!(
+        said.contains("subscriber: 0 inserted, 2 were there"),
+        "{said}"
+    );
+    assert_eq!(lab.sql("SELECT count(*) FROM address").unwrap(), "1\n");
+    // From here on with what `db users` says and no more; the partitions of the next months are missing.
+    let grants = ctl.run(&["db", "users"]).unwrap();
+    let cut = "SELECT group_concat(partition_name) FROM information_schema.partitions WHERE table_name = 'cdr'";
+    let partitions = lab.sql(cut).unwrap();
+    for name in partitions
+        .trim()
+        .split(',')
+        .filter(|name| *name != "pmax")
+        .skip(1)
+    {
+        lab.sql(&format!("ALTER TABLE cdr DROP PARTITION {name}"))
+            .unwrap();
+    }
+    lab.sql("REVOKE ALL PRIVILEGES ON tandem.* FROM tandem@'%'")
+        .unwrap();
+    assert_eq!(db(&["check"]).0, 1);
+    lab.sql(&grants).unwrap();
+    assert_eq!(db(&["check"]).0, 0, "{}", db(&["check"]).1);
+    lab.start_dataplane().unwrap();
+    lab.start_sigplane().unwrap();
+    lab.fill_database().unwrap();
+    lab.sql(&registering::rows(USERS)).unwrap();
+    lab.ctl().run(&["dispatcher", "reload"]).unwrap();
+    lab.wait_until_ready().unwrap();
+    assert_eq!(lab.sql(cut).unwrap(), partitions);
+    let _server = Server::start(&lab, &lab.core, "server", SERVERS[0]).unwrap();
+    let caller = Caller::start(&lab, &lab.carrier, "caller", &calls(2)).unwrap();
+    let outcome = register(&lab).finish().unwrap();
+    assert_eq!(caller.finish(SOON).unwrap().failed, 0);
+    lab.wait_until_quiet(20, SOON).unwrap();
+    check_location(&lab, &outcome);
 }

@@ -69,7 +69,11 @@ pub(crate) const HOUSE: &[Room] = &[
             "tandem-link",
         ],
     ),
-    room("tandem-store", Kind::Plain, &["tandem-policy"]),
+    room(
+        "tandem-store",
+        Kind::Plain,
+        &["tandem-config", "tandem-policy"],
+    ),
     room(
         "tandem-net",
         Kind::Plain,
@@ -89,7 +93,11 @@ pub(crate) const HOUSE: &[Room] = &[
             "tandem-link",
         ],
     ),
-    room("tandemctl", Kind::Plain, &["tandem-config", "tandem-admin"]),
+    room(
+        "tandemctl",
+        Kind::Plain,
+        &["tandem-config", "tandem-admin", "tandem-store"],
+    ),
     room("tandem-e2e", Kind::Test, &[]),
     room("tandem-bench", Kind::Test, &[]),
     room("tandem-bench-micro", Kind::Counting, &[]),

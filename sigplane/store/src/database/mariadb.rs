@@ -3,6 +3,7 @@
 //! A statement that is not done within its deadline makes the connection unusable: what the server
 //! does with it is known again from the next connection alone. So does a caller that gives up.
 
+mod admin;
 mod cdr;
 mod error;
 mod fit;
@@ -41,12 +42,22 @@ pub struct MariaDb {
 }
 
 impl MariaDb {
-    /// Connects to the first host that is fit, and makes the tables that are missing. The hosts that
+    /// Connects to the first host that is fit, and, to `prepare` it, makes the tables that are missing. The hosts that
     /// were tried in vain become the last ones.
-    pub(super) async fn open(options: &mut MariaDbOptions) -> Result<Self, DatabaseError> {
+    pub(super) async fn open(
+        options: &mut MariaDbOptions,
+        prepare: bool,
+    ) -> Result<Self, DatabaseError> {
         let mut errors = Vec::new();
         for _ in 0..options.hosts.len() {
-            match Self::connect(options).await {
+            let opened = match Self::connect(options).await {
+                Ok(mut database) => match prepare {
+                    true => database.prepare(now()).await.map(|()| database),
+                    false => Ok(database),
+                },
+                Err(error) => Err(error),
+            };
+            match opened {
                 Ok(database) => return Ok(database),
                 // A cluster has one schema.
                 Err(error @ DatabaseError::Version { .. }) => return Err(error),
@@ -102,7 +113,6 @@ impl MariaDb {
                 fit::session(c, deadline).await
             })
             .await?;
-        database.prepare(now()).await?;
         Ok(database)
     }
 

@@ -1,5 +1,6 @@
 //! SQLite: the embedded database, one file.
 
+mod admin;
 mod cdr;
 mod location;
 mod schema;
@@ -24,15 +25,19 @@ pub struct SqliteDatabase {
 }
 
 impl SqliteDatabase {
-    /// Opens the database, and makes the file and the tables that are missing. A lock of another
+    /// Opens the database, and, to `prepare` it, makes the file and the tables that are missing. A lock of another
     /// process is waited for up to `busy`, here and in every later call.
     ///
     /// # Errors
     /// Names the file, what is wrong and the remedy.
-    pub(super) async fn open(path: &Path, busy: Duration) -> Result<Self, DatabaseError> {
+    pub(super) async fn open(
+        path: &Path,
+        busy: Duration,
+        prepare: bool,
+    ) -> Result<Self, DatabaseError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
-            .create_if_missing(true)
+            .create_if_missing(prepare)
             .journal_mode(SqliteJournalMode::Wal)
             // A CDR that is noted as applied leaves the journal: it must be on the disk.
             .synchronous(SqliteSynchronous::Full)
@@ -45,7 +50,9 @@ impl SqliteDatabase {
         let identity = identity(path).ok_or_else(|| DatabaseError::Replaced {
             path: path.to_owned(),
         })?;
-        schema::prepare(path, &mut connection).await?;
+        if prepare {
+            schema::prepare(path, &mut connection).await?;
+        }
         Ok(Self {
             path: path.to_owned(),
             identity,

@@ -10,7 +10,7 @@ use crate::database::DatabaseError;
 /// A table, its version in Kamailio's `version` table, and how it is made. Kamailio's definitions
 /// are those of its MySQL schema, so that its own tools work on them. Each has a primary key, as
 /// Galera needs.
-const TABLES: [(&str, i64, &str); 6] = [
+pub(super) const TABLES: [(&str, i64, &str); 6] = [
     (
         "dispatcher",
         4,
@@ -205,7 +205,7 @@ async fn note(
     .map(drop)
 }
 
-async fn tables(connection: &mut MySqlConnection) -> Result<Vec<String>, sqlx::Error> {
+pub(super) async fn tables(connection: &mut MySqlConnection) -> Result<Vec<String>, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT CAST(table_name AS CHAR) FROM information_schema.tables
          WHERE table_schema = DATABASE()",
@@ -215,7 +215,9 @@ async fn tables(connection: &mut MySqlConnection) -> Result<Vec<String>, sqlx::E
     rows.iter().map(|row| row.try_get(0)).collect()
 }
 
-async fn versions(connection: &mut MySqlConnection) -> Result<Vec<(String, i64)>, sqlx::Error> {
+pub(super) async fn versions(
+    connection: &mut MySqlConnection,
+) -> Result<Vec<(String, i64)>, sqlx::Error> {
     let rows =
         sqlx::query("SELECT CAST(table_name AS CHAR), CAST(table_version AS SIGNED) FROM version")
             .fetch_all(connection)

@@ -2,57 +2,50 @@
 
 use std::path::Path;
 
-use sqlx::{Connection as _, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 
 use super::classify;
 use crate::database::DatabaseError;
 
-/// A table, its version in Kamailio's `version` table, and how it is made. Kamailio's definitions
+/// A table, its version in Kamailio's `version` table, and what it has. Kamailio's definitions
 /// are those of its SQLite schema, so that its own tools work on them.
-const TABLES: [(&str, i64, &str); 6] = [
+pub(super) const TABLES: [(&str, i64, &str); 6] = [
     (
         "dispatcher",
         4,
-        "CREATE TABLE IF NOT EXISTS dispatcher (
-            id INTEGER PRIMARY KEY NOT NULL,
+        "id INTEGER PRIMARY KEY NOT NULL,
             setid INTEGER DEFAULT 0 NOT NULL,
             destination VARCHAR(192) DEFAULT '' NOT NULL,
             flags INTEGER DEFAULT 0 NOT NULL,
             priority INTEGER DEFAULT 0 NOT NULL,
             attrs VARCHAR(128) DEFAULT '' NOT NULL,
-            description VARCHAR(64) DEFAULT '' NOT NULL
-        )",
+            description VARCHAR(64) DEFAULT '' NOT NULL",
     ),
     (
         "address",
         6,
-        "CREATE TABLE IF NOT EXISTS address (
-            id INTEGER PRIMARY KEY NOT NULL,
+        "id INTEGER PRIMARY KEY NOT NULL,
             grp INTEGER DEFAULT 1 NOT NULL,
             ip_addr VARCHAR(50) NOT NULL,
             mask INTEGER DEFAULT 32 NOT NULL,
             port SMALLINT DEFAULT 0 NOT NULL,
-            tag VARCHAR(64)
-        )",
+            tag VARCHAR(64)",
     ),
     (
         "subscriber",
         7,
-        "CREATE TABLE IF NOT EXISTS subscriber (
-            id INTEGER PRIMARY KEY NOT NULL,
+        "id INTEGER PRIMARY KEY NOT NULL,
             username VARCHAR(64) DEFAULT '' NOT NULL,
             domain VARCHAR(64) DEFAULT '' NOT NULL,
             password VARCHAR(64) DEFAULT '' NOT NULL,
             ha1 VARCHAR(128) DEFAULT '' NOT NULL,
             ha1b VARCHAR(128) DEFAULT '' NOT NULL,
-            CONSTRAINT subscriber_account_idx UNIQUE (username, domain)
-        )",
+            CONSTRAINT subscriber_account_idx UNIQUE (username, domain)",
     ),
     (
         "location",
         9,
-        "CREATE TABLE IF NOT EXISTS location (
-            id INTEGER PRIMARY KEY NOT NULL,
+        "id INTEGER PRIMARY KEY NOT NULL,
             ruid VARCHAR(64) DEFAULT '' NOT NULL,
             username VARCHAR(64) DEFAULT '' NOT NULL,
             domain VARCHAR(64) DEFAULT NULL,
@@ -75,14 +68,12 @@ const TABLES: [(&str, i64, &str); 6] = [
             connection_id INTEGER DEFAULT 0 NOT NULL,
             keepalive INTEGER DEFAULT 0 NOT NULL,
             partition INTEGER DEFAULT 0 NOT NULL,
-            CONSTRAINT location_ruid_idx UNIQUE (ruid)
-        )",
+            CONSTRAINT location_ruid_idx UNIQUE (ruid)",
     ),
     (
         "cdr",
         1,
-        "CREATE TABLE IF NOT EXISTS cdr (
-            id INTEGER PRIMARY KEY NOT NULL,
+        "id INTEGER PRIMARY KEY NOT NULL,
             node INTEGER NOT NULL,
             sequence BIGINT NOT NULL,
             call_uuid VARCHAR(64) NOT NULL,
@@ -109,16 +100,13 @@ const TABLES: [(&str, i64, &str); 6] = [
             callee_bytes BIGINT NOT NULL,
             callee_lost BIGINT NOT NULL,
             callee_jitter INTEGER NOT NULL,
-            CONSTRAINT cdr_call_uuid_idx UNIQUE (call_uuid)
-        )",
+            CONSTRAINT cdr_call_uuid_idx UNIQUE (call_uuid)",
     ),
     (
         "tandem_spool",
         1,
-        "CREATE TABLE IF NOT EXISTS tandem_spool (
-            node INTEGER PRIMARY KEY NOT NULL,
-            sequence BIGINT NOT NULL
-        )",
+        "node INTEGER PRIMARY KEY NOT NULL,
+            sequence BIGINT NOT NULL",
     ),
 ];
 
@@ -160,8 +148,9 @@ pub(super) async fn prepare(
             .execute(&mut *transaction)
             .await
             .map_err(failed)?;
-        for (table, version, create) in TABLES {
-            sqlx::query(create)
+        for (table, version, columns) in TABLES {
+            let create = format!("CREATE TABLE IF NOT EXISTS {table} ({columns})");
+            sqlx::query(AssertSqlSafe(create))
                 .execute(&mut *transaction)
                 .await
                 .map_err(failed)?;
@@ -202,7 +191,9 @@ pub(super) async fn prepare(
     Ok(())
 }
 
-async fn versions(connection: &mut SqliteConnection) -> Result<Vec<(String, i64)>, sqlx::Error> {
+pub(super) async fn versions(
+    connection: &mut SqliteConnection,
+) -> Result<Vec<(String, i64)>, sqlx::Error> {
     sqlx::query_as("SELECT table_name, table_version FROM version")
         .fetch_all(connection)
         .await
