@@ -53,6 +53,13 @@ impl Times {
     }
 }
 
+/// Nanoseconds that this thread had a core so far.
+pub(crate) fn this_thread() -> u64 {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let first = text.split_whitespace().next();
+    first.and_then(|n| n.parse().ok()).unwrap_or(0)
+}
+
 /// Resident bytes of these processes, shared pages counted once each (proportional set size).
 pub(crate) fn resident(processes: &[u32]) -> u64 {
     let pss = |pid: &u32| {

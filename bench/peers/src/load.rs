@@ -1,7 +1,7 @@
 //! The load: sipp on core 0, the same for every system under test.
 
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    pub(crate) fn start(lab: &Lab, from: IpAddr, to: &str, load: &Load) -> Result<Self> {
+    pub(crate) fn start(lab: &Lab, from: IpAddr, to: SocketAddr, load: &Load) -> Result<Self> {
         let folder = lab.peer_dir("caller")?;
         let stat = folder.join("stat.csv");
         let _ = fs::remove_file(&stat);

@@ -12,6 +12,9 @@
 mod cpu;
 mod kamailio;
 mod load;
+mod meter;
+mod phones;
+mod registers;
 mod report;
 mod system;
 mod wires;
@@ -21,14 +24,18 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use tandem_e2e::{Failure, Lab, Result, wait};
+use tandem_e2e::{Failure, Result, wait};
 
 use load::{Caller, Load};
+use meter::Meter;
 use report::Round;
-use system::{System, set_up};
+use system::{Service, System, set_up};
 
 /// How long Kamailio keeps a transaction after its end, and some more.
 const KAMAILIO_LINGERS: Duration = Duration::from_secs(8);
+
+/// The case with a load and a report of its own.
+const REGISTERS: &str = "registers";
 
 /// CPU time a call: Kamailio and ours.
 #[derive(Parser)]
@@ -49,8 +56,21 @@ struct Cli {
     /// Established calls held to see what a dialog takes; 0 leaves it out
     #[arg(long, default_value = "0")]
     dialogs: u32,
-    /// Cases: calls, options, calls-tcp; none when empty
-    #[arg(long, value_delimiter = ',', default_value = "calls,options,calls-tcp")]
+    /// Users of the case `registers`
+    #[arg(long, default_value = "10000", value_parser = clap::value_parser!(u32).range(1..=900_000))]
+    users: u32,
+    /// Registrations a second in the case `registers`
+    #[arg(long, default_value = "2000")]
+    register_rate: u32,
+    /// In so many rounds of the case `registers` memory is looked at, and ours is killed and started: a minute and a half more each
+    #[arg(long, default_value = "1")]
+    memory_rounds: u32,
+    /// Cases: calls, options, calls-tcp, registers; none when empty
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "calls,options,calls-tcp,registers"
+    )]
     cases: Vec<String>,
     /// Shows the threads' shares too
     #[arg(long)]
@@ -75,7 +95,11 @@ fn run(cli: &Cli) -> Result<()> {
         "Signaling only, no RTP. Kamailio does not touch media; ours anchors it in every call (SDP, flows), journals and writes CDRs."
     );
     let mut rounds = Vec::new();
-    for case in cli.cases.iter().filter(|c| !c.is_empty()) {
+    for case in cli
+        .cases
+        .iter()
+        .filter(|c| !c.is_empty() && *c != REGISTERS)
+    {
         for rate in &cli.rates {
             for _ in 0..cli.rounds {
                 for system in System::ALL {
@@ -92,6 +116,11 @@ fn run(cli: &Cli) -> Result<()> {
     if !bests.is_empty() {
         report::print(&bests);
     }
+    let registers = if cli.cases.iter().any(|c| c == REGISTERS) {
+        register(cli)?
+    } else {
+        Vec::new()
+    };
     let mut memory = Vec::new();
     if cli.dialogs > 0 {
         for system in [System::Kamailio, System::Rings] {
@@ -106,25 +135,46 @@ fn run(cli: &Cli) -> Result<()> {
         }
     }
     if let Some(path) = &cli.json {
-        let all = serde_json::json!({"rounds": rounds, "best": bests, "memory": memory});
+        let all = serde_json::json!({
+            "rounds": rounds, "best": bests, "memory": memory,
+            "registers": registers, "registers_best": registers::bests(&registers),
+        });
         let text = format!("{all:#}\n");
         std::fs::write(path, text)
             .map_err(Failure::while_(format!("writing {}", path.display())))?;
     }
+    let failed: u64 = registers.iter().map(registers::Round::failed).sum();
+    if failed > 0 {
+        return Err(Failure::new(format!("{failed} registrations failed")));
+    }
     Ok(())
 }
 
-/// Nanoseconds that the dataplane's workers had something to do, by the clock.
-fn dataplane_busy(lab: &Lab) -> Result<u64> {
-    let counters = lab.ctl().counters()?;
-    Ok((0..64)
-        .map(|w| counters.value(&format!("worker_{w}_poll_busy_ns")))
-        .sum())
+/// The case `registers`: its rounds.
+fn register(cli: &Cli) -> Result<Vec<registers::Round>> {
+    println!(
+        "Registrations: Kamailio keeps them in memory alone; ours answers when they are on the disk."
+    );
+    let mut rounds = Vec::new();
+    for round in 0..cli.rounds {
+        let wants = registers::Wants {
+            users: cli.users,
+            rate: cli.register_rate,
+            settle: cli.settle,
+            memory: round < cli.memory_rounds,
+            threads: cli.threads,
+        };
+        for system in System::ALL {
+            rounds.push(registers::measure(wants, system)?);
+        }
+    }
+    registers::print(&registers::bests(&rounds));
+    Ok(rounds)
 }
 
 fn measure(cli: &Cli, case: &str, rate: u32, system: System) -> Result<Round> {
     let tcp = case == "calls-tcp";
-    let running = set_up(system, tcp)?;
+    let running = set_up(system, Service::Calls { tcp })?;
     let load = Load {
         scenario: if case == "options" {
             "options.xml"
@@ -142,40 +192,22 @@ fn measure(cli: &Cli, case: &str, rate: u32, system: System) -> Result<Round> {
         count: rate.min(100),
         ..load
     };
-    Caller::start(&running.lab, running.from, &running.to, &warm)?
+    Caller::start(&running.lab, running.from, running.to, &warm)?
         .finish(Duration::from_secs(60))?;
 
-    let (signaling, dataplane) = (running.signaling()?, running.dataplane()?);
-    let ours = system != System::Kamailio;
-    let busy = if ours {
-        dataplane_busy(&running.lab)?
-    } else {
-        0
-    };
-    let before = (cpu::Times::of(&signaling)?, cpu::Times::of(&dataplane)?);
-    let caller = Caller::start(&running.lab, running.from, &running.to, &load)?;
+    let meter = Meter::start(&running)?;
+    let caller = Caller::start(&running.lab, running.from, running.to, &load)?;
     let tally = caller.finish(Duration::from_secs(u64::from(cli.seconds) + 60))?;
     wait::pass(Duration::from_secs(cli.settle))?;
-    let own = cpu::Times::of(&signaling)?.since(&before.0);
-    let plane = cpu::Times::of(&dataplane)?.since(&before.1);
-    let busy = if ours {
-        dataplane_busy(&running.lab)?.saturating_sub(busy)
-    } else {
-        0
-    };
+    let spent = meter.stop()?;
     if tally.made == 0 {
         return Err(Failure::new(format!(
             "{system:?} {case}: sipp made no call"
         )));
     }
     let us = |ns: u64| ns as f64 / 1e3 / tally.made as f64;
-    let is_worker = |name: &str| name.starts_with("worker-");
-    let sum = |wanted: bool| {
-        let all = plane.iter().filter(|(name, _)| is_worker(name) == wanted);
-        all.map(|(_, ns)| ns).sum::<u64>()
-    };
-    let signaling_us = us(own.values().sum());
-    let (worker_us, others_us) = (us(busy.min(sum(true))), us(sum(false)));
+    let signaling_us = us(spent.signaling());
+    let (worker_us, others_us) = (us(spent.workers()), us(spent.others()));
     let round = Round {
         case: case.to_owned(),
         system,
@@ -199,17 +231,14 @@ fn measure(cli: &Cli, case: &str, rate: u32, system: System) -> Result<Round> {
         round.retransmissions
     );
     if cli.threads {
-        for (name, ns) in own.iter().chain(&plane) {
-            println!("    {name}: {:.1} us a call", us(*ns));
-        }
-        println!("    workers' turns by the clock: {:.1} us a call", us(busy));
+        spent.print(tally.made);
     }
     Ok(round)
 }
 
 /// Bytes that an established call takes.
 fn dialog_bytes(dialogs: u32, system: System) -> Result<u64> {
-    let running = set_up(system, false)?;
+    let running = set_up(system, Service::Calls { tcp: false })?;
     let load = |count, talk| Load {
         scenario: "caller.xml",
         rate: 400,
@@ -217,14 +246,14 @@ fn dialog_bytes(dialogs: u32, system: System) -> Result<u64> {
         talk: Duration::from_secs(talk),
         transport: "u1",
     };
-    Caller::start(&running.lab, running.from, &running.to, &load(400, 0))?
+    Caller::start(&running.lab, running.from, running.to, &load(400, 0))?
         .finish(Duration::from_secs(60))?;
     let processes = running.signaling()?;
     let before = cpu::resident(&processes);
     let caller = Caller::start(
         &running.lab,
         running.from,
-        &running.to,
+        running.to,
         &load(dialogs, 3_600),
     )?;
     wait::until(

@@ -1,6 +1,9 @@
 //! The systems under test, and what each needs around it.
 
+use std::net::{IpAddr, SocketAddr};
+
 use serde::Serialize;
+use tandem_e2e::kamailio::{DOMAIN, PASSWORD};
 use tandem_e2e::{Lab, Options, Process, Result, topology};
 
 use crate::{cpu, kamailio, load, wires};
@@ -21,14 +24,23 @@ impl System {
     pub(crate) const ALL: [Self; 3] = [Self::Kamailio, Self::Rings, Self::Kernel];
 }
 
+/// What it is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Service {
+    /// Calls to a media server, by TCP or by UDP.
+    Calls { tcp: bool },
+    /// The registrar of so many users, by UDP.
+    Users(u32),
+}
+
 /// A system that runs, and how it is reached.
 pub(crate) struct Running {
     pub(crate) lab: Lab,
-    _server: Process,
+    _server: Option<Process>,
     _kamailio: Option<Process>,
-    system: System,
-    pub(crate) from: std::net::IpAddr,
-    pub(crate) to: String,
+    pub(crate) system: System,
+    pub(crate) from: IpAddr,
+    pub(crate) to: SocketAddr,
 }
 
 impl Running {
@@ -48,34 +60,76 @@ impl Running {
 }
 
 /// Starts it, on core 1; the peers are on core 0.
-pub(crate) fn set_up(system: System, tcp: bool) -> Result<Running> {
-    let options = Options {
-        probe_interval: 0,
-        media_timeout: 0,
-        // The kernel leaves these alone: connections of our own need ports of its range.
-        media_ports: (10_240, if tcp { 32_767 } else { 65_535 }),
-        pool: vec![match system {
-            System::Kernel => std::net::SocketAddr::new(wires::SERVER, 5_060),
-            _ => topology::sip(topology::SERVERS[0]),
-        }],
-        carriers: vec![topology::CALLER, wires::CALLER],
-        ..Options::default()
-    };
+pub(crate) fn set_up(system: System, service: Service) -> Result<Running> {
+    let options = options(system, service);
     let mut lab = Lab::wires(options.clone())?;
     wires::lay(&lab)?;
-    let transport = if tcp { "t1" } else { "u1" };
-    if system == System::Kamailio {
-        let server = load::server(&lab, wires::SERVER, transport)?;
-        let kamailio = kamailio::start(&lab, tcp)?;
-        return Ok(Running {
-            lab,
-            _server: server,
-            _kamailio: Some(kamailio),
-            system,
-            from: wires::CALLER,
-            to: format!("{}:5060", wires::OUTSIDE),
-        });
+    let at = match system {
+        System::Rings => topology::SERVERS[0],
+        System::Kamailio | System::Kernel => wires::SERVER,
+    };
+    let server = match service {
+        Service::Calls { tcp: false } => Some(load::server(&lab, at, "u1")?),
+        Service::Calls { tcp: true } => Some(load::server(&lab, at, "t1")?),
+        Service::Users(_) => None,
+    };
+    let kamailio = match (system, service) {
+        (System::Kamailio, Service::Calls { tcp }) => Some(kamailio::proxy(&lab, tcp)?),
+        (System::Kamailio, Service::Users(_)) => Some(kamailio::registrar(&lab)?),
+        (System::Rings | System::Kernel, _) => {
+            start_ours(&mut lab, &options, system, service)?;
+            None
+        }
+    };
+    let (from, to) = match system {
+        System::Rings => (topology::CALLER, topology::OUTSIDE),
+        System::Kamailio | System::Kernel => (wires::CALLER, wires::OUTSIDE),
+    };
+    Ok(Running {
+        lab,
+        _server: server,
+        _kamailio: kamailio,
+        system,
+        from,
+        to: topology::sip(to),
+    })
+}
+
+fn options(system: System, service: Service) -> Options {
+    let callers = vec![topology::CALLER, wires::CALLER];
+    let (carriers, more) = match service {
+        Service::Calls { .. } => (callers, String::new()),
+        Service::Users(count) => {
+            let trusted = callers.iter().map(|ip| format!("{ip}/32"));
+            let trusted: Vec<String> = trusted.collect();
+            let more = format!(
+                "[registrar]\ndomains = [\"{DOMAIN}\"]\nalgorithms = [\"MD5\"]\nmax_users = {count}\n\
+                 [defence]\ntrusted = {trusted:?}\n"
+            );
+            (vec![], more)
+        }
+    };
+    // The kernel leaves these alone: connections of our own need ports of its range.
+    let last_port = match service {
+        Service::Calls { tcp: true } => 32_767,
+        _ => 65_535,
+    };
+    Options {
+        probe_interval: 0,
+        media_timeout: 0,
+        media_ports: (10_240, last_port),
+        pool: vec![match system {
+            System::Kernel => topology::sip(wires::SERVER),
+            _ => topology::sip(topology::SERVERS[0]),
+        }],
+        carriers,
+        more,
+        ..Options::default()
     }
+}
+
+fn start_ours(lab: &mut Lab, options: &Options, system: System, service: Service) -> Result<()> {
+    let tcp = service == Service::Calls { tcp: true };
     let mut config = options.config(lab.dir()).replace("mbufs", "# mbufs");
     config = config.replace("[dataplane]\n", "[dataplane]\nmax_flows = 65536\n");
     if system == System::Kernel {
@@ -96,31 +150,27 @@ pub(crate) fn set_up(system: System, tcp: bool) -> Result<Running> {
         }
     }
     lab.write(&lab.config_file(), &config)?;
-    let server = match system {
-        System::Kernel => load::server(&lab, wires::SERVER, transport)?,
-        _ => load::server(&lab, topology::SERVERS[0], transport)?,
-    };
     lab.start_dataplane()?;
     lab.start_sigplane()?;
     lab.fill_database()?;
     if tcp {
         lab.sql("UPDATE dispatcher SET destination = destination || ';transport=tcp'")?;
-        lab.ctl().run(&["dispatcher", "reload"])?;
     }
+    if let Service::Users(count) = service {
+        lab.sql(&format!(
+            "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {count})
+             INSERT INTO subscriber (username, domain, password) SELECT printf('user%06d', i), '{DOMAIN}', '{PASSWORD}' FROM n"
+        ))?;
+    }
+    lab.ctl().run(&["dispatcher", "reload"])?;
     lab.wait_until_ready()?;
+    pin(lab)
+}
+
+/// Gives the signaling plane core 1.
+pub(crate) fn pin(lab: &Lab) -> Result<()> {
     for pid in cpu::processes(&lab.appliance, "tandem-sigplane")? {
         lab.appliance.run(&format!("taskset -apc 1 {pid}"))?;
     }
-    let (from, to) = match system {
-        System::Kernel => (wires::CALLER, wires::OUTSIDE),
-        _ => (topology::CALLER, topology::OUTSIDE),
-    };
-    Ok(Running {
-        lab,
-        _server: server,
-        _kamailio: None,
-        system,
-        from,
-        to: format!("{to}:5060"),
-    })
+    Ok(())
 }
