@@ -62,6 +62,9 @@ struct Cli {
     /// Registrations a second in the case `registers`
     #[arg(long, default_value = "2000")]
     register_rate: u32,
+    /// Registrations under way when that case goes as fast as it can; Kamailio's socket holds about 300
+    #[arg(long, default_value = "128")]
+    register_window: usize,
     /// In so many rounds of the case `registers` memory is looked at, and ours is killed and started: a minute and a half more each
     #[arg(long, default_value = "1")]
     memory_rounds: u32,
@@ -160,6 +163,7 @@ fn register(cli: &Cli) -> Result<Vec<registers::Round>> {
         let wants = registers::Wants {
             users: cli.users,
             rate: cli.register_rate,
+            window: cli.register_window.max(1),
             settle: cli.settle,
             memory: round < cli.memory_rounds,
             threads: cli.threads,

@@ -20,8 +20,6 @@ pub(crate) use report::{bests, print};
 
 /// Users beyond those that are measured: they register first, so that tables and buffers are there.
 const WARM: u32 = 100;
-/// Registrations under way when it goes as fast as it can.
-const WINDOW: usize = 128;
 
 /// What is wanted.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +27,8 @@ pub(crate) struct Wants {
     pub(crate) users: u32,
     /// Registrations (two REGISTERs each) a second.
     pub(crate) rate: u32,
+    /// Registrations under way when it goes as fast as it can.
+    pub(crate) window: usize,
     /// Seconds that are counted behind each pass.
     pub(crate) settle: u64,
     /// Looks at memory, and at a restart of ours.
@@ -80,7 +80,7 @@ pub(crate) fn measure(wants: Wants, system: System) -> Result<Round> {
     let all = wants.users + WARM;
     let mut running = set_up(system, Service::Users(all))?;
     let mut phones = Phones::new(&running.lab, sip(running.from), running.to, all)?;
-    let warm = phones.register(wants.users..all, Pace::Window(WINDOW))?;
+    let warm = phones.register(wants.users..all, Pace::Window(wants.window))?;
     if warm.failed > 0 {
         return Err(Failure::new(format!(
             "{system:?} registers nobody: {}",
@@ -94,7 +94,7 @@ pub(crate) fn measure(wants: Wants, system: System) -> Result<Round> {
     for (name, pace) in [
         ("first", Pace::Rate(wants.rate)),
         ("refresh", Pace::Rate(wants.rate)),
-        ("flat-out", Pace::Window(WINDOW)),
+        ("flat-out", Pace::Window(wants.window)),
     ] {
         passes.push(pass(wants, &running, &mut phones, name, pace)?);
         if looks && name != "flat-out" {
