@@ -65,6 +65,9 @@ struct Cli {
     /// Registrations under way when that case goes as fast as it can; Kamailio's socket holds about 300
     #[arg(long, default_value = "128")]
     register_window: usize,
+    /// Has ours write the database's location table too in that case; Kamailio has no database there
+    #[arg(long)]
+    location_table: bool,
     /// In so many rounds of the case `registers` memory is looked at, and ours is killed and started: a minute and a half more each
     #[arg(long, default_value = "1")]
     memory_rounds: u32,
@@ -75,6 +78,9 @@ struct Cli {
         default_value = "calls,options,calls-tcp,registers"
     )]
     cases: Vec<String>,
+    /// Systems: ours through the rings, or through the kernel's sockets
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = System::ALL)]
+    systems: Vec<System>,
     /// Shows the threads' shares too
     #[arg(long)]
     threads: bool,
@@ -105,7 +111,7 @@ fn run(cli: &Cli) -> Result<()> {
     {
         for rate in &cli.rates {
             for _ in 0..cli.rounds {
-                for system in System::ALL {
+                for system in cli.systems.iter().copied() {
                     // A connection goes by the kernel in any case.
                     if case == "calls-tcp" && system == System::Kernel {
                         continue;
@@ -165,10 +171,11 @@ fn register(cli: &Cli) -> Result<Vec<registers::Round>> {
             rate: cli.register_rate,
             window: cli.register_window.max(1),
             settle: cli.settle,
+            table: cli.location_table,
             memory: round < cli.memory_rounds,
             threads: cli.threads,
         };
-        for system in System::ALL {
+        for system in cli.systems.iter().copied() {
             rounds.push(registers::measure(wants, system)?);
         }
     }

@@ -31,6 +31,8 @@ pub(crate) struct Wants {
     pub(crate) window: usize,
     /// Seconds that are counted behind each pass.
     pub(crate) settle: u64,
+    /// Ours writes the database's location table, too.
+    pub(crate) table: bool,
     /// Looks at memory, and at a restart of ours.
     pub(crate) memory: bool,
     /// Shows the threads' shares too.
@@ -78,7 +80,13 @@ pub(crate) struct Pass {
 /// One system, once.
 pub(crate) fn measure(wants: Wants, system: System) -> Result<Round> {
     let all = wants.users + WARM;
-    let mut running = set_up(system, Service::Users(all))?;
+    let mut running = set_up(
+        system,
+        Service::Users {
+            count: all,
+            table: wants.table,
+        },
+    )?;
     let mut phones = Phones::new(&running.lab, sip(running.from), running.to, all)?;
     let warm = phones.register(wants.users..all, Pace::Window(wants.window))?;
     if warm.failed > 0 {

@@ -9,9 +9,10 @@ use tandem_e2e::{Lab, Options, Process, Result, topology};
 use crate::{cpu, kamailio, load, wires};
 
 /// A system under test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum System {
+    /// Debian's Kamailio.
     Kamailio,
     /// Ours, SIP through the dataplane and its rings.
     Rings,
@@ -29,8 +30,8 @@ impl System {
 pub(crate) enum Service {
     /// Calls to a media server, by TCP or by UDP.
     Calls { tcp: bool },
-    /// The registrar of so many users, by UDP.
-    Users(u32),
+    /// The registrar of so many users, by UDP; ours with or without the database's location table.
+    Users { count: u32, table: bool },
 }
 
 /// A system that runs, and how it is reached.
@@ -71,11 +72,11 @@ pub(crate) fn set_up(system: System, service: Service) -> Result<Running> {
     let server = match service {
         Service::Calls { tcp: false } => Some(load::server(&lab, at, "u1")?),
         Service::Calls { tcp: true } => Some(load::server(&lab, at, "t1")?),
-        Service::Users(_) => None,
+        Service::Users { .. } => None,
     };
     let kamailio = match (system, service) {
         (System::Kamailio, Service::Calls { tcp }) => Some(kamailio::proxy(&lab, tcp)?),
-        (System::Kamailio, Service::Users(_)) => Some(kamailio::registrar(&lab)?),
+        (System::Kamailio, Service::Users { .. }) => Some(kamailio::registrar(&lab)?),
         (System::Rings | System::Kernel, _) => {
             start_ours(&mut lab, &options, system, service)?;
             None
@@ -99,11 +100,11 @@ fn options(system: System, service: Service) -> Options {
     let callers = vec![topology::CALLER, wires::CALLER];
     let (carriers, more) = match service {
         Service::Calls { .. } => (callers, String::new()),
-        Service::Users(count) => {
+        Service::Users { count, table } => {
             let trusted = callers.iter().map(|ip| format!("{ip}/32"));
             let trusted: Vec<String> = trusted.collect();
             let more = format!(
-                "[registrar]\ndomains = [\"{DOMAIN}\"]\nalgorithms = [\"MD5\"]\nmax_users = {count}\n\
+                "[registrar]\ndomains = [\"{DOMAIN}\"]\nalgorithms = [\"MD5\"]\nmax_users = {count}\nlocation_table = {table}\n\
                  [defence]\ntrusted = {trusted:?}\n"
             );
             (vec![], more)
@@ -156,7 +157,7 @@ fn start_ours(lab: &mut Lab, options: &Options, system: System, service: Service
     if tcp {
         lab.sql("UPDATE dispatcher SET destination = destination || ';transport=tcp'")?;
     }
-    if let Service::Users(count) = service {
+    if let Service::Users { count, .. } = service {
         lab.sql(&format!(
             "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {count})
              INSERT INTO subscriber (username, domain, password) SELECT printf('user%06d', i), '{DOMAIN}', '{PASSWORD}' FROM n"
