@@ -25,6 +25,7 @@ mod invite;
 mod limits;
 mod media;
 mod names;
+mod newcomers;
 mod own;
 mod passage;
 mod probe;
@@ -66,6 +67,7 @@ use choice::Choice;
 use dataplane::{ComingUp, Link};
 use edge::Neighbours;
 use names::Names;
+use newcomers::Newcomers;
 use passage::Passage;
 use probe::Probe;
 use registrar::Registrar;
@@ -106,6 +108,7 @@ pub struct Core {
     /// Who is who; none without a registrar of our own.
     digest: Option<Digest>,
     subscribers: Arc<Subscribers>,
+    newcomers: Newcomers,
     access: Access,
     dispatcher: Dispatcher,
     choice: Choice,
@@ -195,6 +198,7 @@ impl Core {
                 Digest::new(r.digest.clone(), nonces)
             }),
             subscribers: Arc::default(),
+            newcomers: Newcomers::new(),
             access: Access::default(),
             dispatcher,
             choice: Choice::default(),
@@ -259,6 +263,7 @@ impl Core {
             Input::DataplaneDown => self.dataplane_down(now),
             Input::Dataplane(message) => self.dataplane_message(now, message),
             Input::Tables(tables) => self.tables(now, &tables),
+            Input::Newcomers(found) => self.newcomers(&found),
             Input::Located(finding) => self.located(now, finding),
             Input::Registered(registered) => self.told_of(now, registered),
             Input::Block { source, left } => self.block(now, source, left),
@@ -320,6 +325,7 @@ impl Core {
         }
         self.bad_rows = bad;
         self.subscribers = Arc::clone(&tables.subscribers);
+        self.newcomers = Newcomers::new();
         self.has_tables = true;
         if std::mem::take(&mut self.uncounted) {
             let counted: Vec<i64> = self.calls.counted().collect();

@@ -117,6 +117,10 @@ counters! {
     CallsNoTarget = "calls_no_target",
     /// Calls answered with 503: no dataplane to carry their media.
     CallsNoDataplane = "calls_no_dataplane",
+    /// Users that the table in memory does not have, and that the database was asked for.
+    SubscribersAsked = "subscribers_asked_for",
+    /// Such users that it was not asked for: as many in a second as allowed were asked for already.
+    SubscribersNotAsked = "subscribers_not_asked_for",
     /// INVITEs left without an answer in the first moments of a life, before the dataplane was there: they come again.
     CallsLeftForLater = "calls_left_for_later",
     /// INVITEs answered with 503: the database's tables were not read yet.

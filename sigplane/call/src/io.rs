@@ -89,6 +89,8 @@ pub enum Input<'a> {
     },
     /// Hear this source again.
     Unblock(Source),
+    /// What the database has of users that were asked for: see [`Output::WhoIs`].
+    Newcomers(Arc<Subscribers>),
     /// Another core of this node tells something: its [`Output::Tell`].
     Told(News),
 }
@@ -145,6 +147,14 @@ pub enum Output {
         cdr: Option<Box<tandem_policy::Cdr>>,
         /// It is about an address of record, and the database's `location` is to follow it: see [`crate::location_rows`].
         location: bool,
+    },
+    /// Look for this user in the database: the table in memory does not have it. If there is one, all cores of the node are to be told, by
+    /// [`Input::Newcomers`]. Nobody waits for it.
+    WhoIs {
+        /// The user part, unescaped.
+        user: Vec<u8>,
+        /// The domain, in lower case.
+        domain: Vec<u8>,
     },
     /// Send a SIP message.
     Send {

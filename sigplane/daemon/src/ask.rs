@@ -11,15 +11,17 @@ use tandem_admin::{
 use tandem_call::{KeyRing, News, Path, Registered, Tables};
 use tandem_link::{Command, DataplaneHello, FlowId, FromDataplane};
 use tandem_net::{LinkError, Rings};
-use tandem_policy::TargetState;
 use tandem_policy::defence::{Sight, Source};
 use tandem_policy::locate::Finding;
+use tandem_policy::{Subscribers, TargetState};
 use tokio::sync::{mpsc, oneshot};
 
 /// A letter to a SIP worker. "The first" is the worker that has the link, the defence and the signals.
 pub(crate) enum ToWorker {
     /// The database's tables, for the first time or changed.
     Tables(Arc<Tables>),
+    /// Users that the tables do not have.
+    Newcomers(Arc<Subscribers>),
     /// What came out of looking for a URI's servers.
     Located(Box<Finding>),
     /// A question of the management API.

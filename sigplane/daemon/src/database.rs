@@ -24,6 +24,8 @@ use crate::mailbox::Mailbox;
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How long a start waits for the database when it has tables of an earlier life.
 const HASTE: Duration = Duration::from_secs(1);
+/// Users that are looked for at a time.
+const LOOKUPS: usize = 64;
 /// Changes per transaction.
 const BATCH: usize = 500;
 /// How long changes gather before they are written: a transaction costs as much as a hundred rows.
@@ -65,6 +67,16 @@ pub(crate) enum First {
 pub(crate) struct Handle {
     shared: Arc<Shared>,
     reload: mpsc::Sender<Answer<Result<Reloaded, Refusal>>>,
+    lookups: mpsc::Sender<Lookup>,
+}
+
+/// A user, and its domain.
+type Lookup = (Vec<u8>, Vec<u8>);
+
+/// What the thread is asked to do.
+struct Requests {
+    reload: mpsc::Receiver<Answer<Result<Reloaded, Refusal>>>,
+    lookups: mpsc::Receiver<Lookup>,
 }
 
 #[derive(Default)]
@@ -79,6 +91,11 @@ impl Handle {
     /// The journal has something new for the database.
     pub(crate) fn journaled(&self) {
         self.shared.journaled.notify_one();
+    }
+
+    /// Has a user looked for, of whom the workers are told if there is one. False when too many are being looked for.
+    pub(crate) fn look_for(&self, user: Vec<u8>, domain: Vec<u8>) -> bool {
+        self.lookups.try_send((user, domain)).is_ok()
     }
 
     /// Whether the last access succeeded.
@@ -105,7 +122,12 @@ pub(crate) fn start(
     settings: Settings,
 ) -> std::io::Result<(Handle, First, std::thread::JoinHandle<()>)> {
     let shared = Arc::new(Shared::default());
-    let (reload, requests) = mpsc::channel(16);
+    let (reload, reload_requests) = mpsc::channel(16);
+    let (lookups, lookup_requests) = mpsc::channel(LOOKUPS);
+    let requests = Requests {
+        reload: reload_requests,
+        lookups: lookup_requests,
+    };
     let (report, first) = std::sync::mpsc::sync_channel(1);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -113,6 +135,7 @@ pub(crate) fn start(
     let handle = Handle {
         shared: Arc::clone(&shared),
         reload,
+        lookups,
     };
     let thread = std::thread::Builder::new()
         .name("database".into())
@@ -146,7 +169,7 @@ impl Keeper {
     async fn run(
         settings: Settings,
         shared: Arc<Shared>,
-        mut requests: mpsc::Receiver<Answer<Result<Reloaded, Refusal>>>,
+        mut requests: Requests,
         report: std::sync::mpsc::SyncSender<First>,
     ) {
         let (open, known, bad) = (None, None, Vec::new());
@@ -208,7 +231,7 @@ impl Keeper {
         }
     }
 
-    async fn serve(&mut self, requests: &mut mpsc::Receiver<Answer<Result<Reloaded, Refusal>>>) {
+    async fn serve(&mut self, requests: &mut Requests) {
         let shared = Arc::clone(&self.shared);
         // Without an interval this ticks once in a long while; the tables are compared anyway.
         let every = match self.settings.reload_interval {
@@ -225,7 +248,10 @@ impl Keeper {
             let pause = self.pause;
             let outcome = tokio::select! {
                 () = shared.stop.notified() => break,
-                Some(answer) = requests.recv() => {
+                Some((user, domain)) = requests.lookups.recv(), if !retry => {
+                    self.look_for(&user, &domain).await
+                }
+                Some(answer) = requests.reload.recv() => {
                     let read = self.refresh().await;
                     let reloaded = read.as_ref().map(|tables| Reloaded {
                         dispatcher: tables.dispatcher.len() as u64,
@@ -348,6 +374,26 @@ impl Keeper {
             self.known = Some(Arc::clone(&tables));
         }
         Ok(tables)
+    }
+
+    /// Tells the workers of a user that they asked for.
+    async fn look_for(&mut self, user: &[u8], domain: &[u8]) -> Result<(), Trouble> {
+        // Who is not called in UTF-8 is not in the table.
+        let (Ok(user), Ok(domain)) = (std::str::from_utf8(user), std::str::from_utf8(domain))
+        else {
+            return Ok(());
+        };
+        let rows = self.open().await?.database.subscriber(user, domain).await?;
+        // Rows that cannot be used are named when the whole table is read.
+        let (found, _) = Subscribers::new(rows);
+        if !found.is_empty() {
+            let found = Arc::new(found);
+            for mailbox in &self.settings.mailboxes {
+                let letter = ToWorker::Newcomers(Arc::clone(&found));
+                mailbox.send(letter).map_err(|_| Trouble::Busy)?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes everything that the journal has for it.

@@ -561,6 +561,11 @@ impl Worker {
                         });
                     }
                     Output::Sight { ip, sight } => self.saw(ip, sight),
+                    Output::WhoIs { user, domain } => {
+                        if !self.database.look_for(user, domain) {
+                            self.counters.add(Count::SubscribersNotAsked);
+                        }
+                    }
                     Output::Pardon(source) => {
                         self.unblock_source(source);
                     }

@@ -81,6 +81,13 @@ impl Subscribers {
         find(domain).or_else(|| find(b""))
     }
 
+    /// Takes up others, too.
+    pub fn merge(&mut self, others: &Self) {
+        let others = others.secrets.iter();
+        self.secrets
+            .extend(others.map(|(name, secret)| (name.clone(), secret.clone())));
+    }
+
     /// Somebody's secret: what an answer to somebody who is not known looks like.
     #[must_use]
     pub const fn any(&self) -> Option<&Secret> {

@@ -383,3 +383,22 @@ fn a_registration_is_on_the_disk_before_it_is_confirmed() {
     assert!(patience.contains(&hung), "{hung:?}");
     assert_eq!(counter(&lab, "journal_promises_late"), 1);
 }
+
+/// Without reading the tables again.
+#[test]
+fn a_user_made_just_now_registers() {
+    let (lab, _server) = world(1, "MD5");
+    let hand = Hand::new(&lab, 5_400);
+    lab.sql(&format!(
+        "INSERT INTO subscriber (username, domain, password) VALUES ('carol', '{DOMAIN}', '{PASSWORD}')"
+    ))
+    .unwrap();
+    let registers = || {
+        let challenge = hand.ask("carol", "");
+        let lines = credentials("md5sum", &challenge, "carol", 1);
+        (hand.ask("carol", &lines).code() == 200).then_some(())
+    };
+    wait::until("carol's registration", Duration::from_secs(3), registers).unwrap();
+    assert!(counter(&lab, "subscribers_asked_for") > 0);
+    assert_eq!(counter(&lab, "database_lookups_dropped"), 0);
+}

@@ -516,6 +516,7 @@ impl Proxy {
             }
             // Nobody here has a name.
             Output::Sight { .. } => {}
+            Output::WhoIs { user, .. } => self.faults.push(format!("{user:?} was asked for")),
             Output::Pardon(source) => self.faults.push(format!("{source} was pardoned")),
             Output::Locate(errand) => self.faults.push(format!("{errand:?} was looked up")),
         }

@@ -304,7 +304,8 @@ impl Bench {
                 | Output::Tell(_)
                 | Output::Registered(_)
                 | Output::Sight { .. }
-                | Output::Pardon(_) => {}
+                | Output::Pardon(_)
+                | Output::WhoIs { .. } => {}
             }
         }
     }

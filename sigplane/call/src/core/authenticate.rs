@@ -7,6 +7,7 @@ use tandem_policy::defence::Sight;
 use tandem_policy::digest::{Credentials, Denied, Request, Secret, Unreadable};
 
 use super::Core;
+use super::registrar::aor_of;
 use super::reply::Answer;
 use super::request::Arrival;
 use crate::counters::Counter;
@@ -58,6 +59,10 @@ impl Core {
         }
         let subscribers = std::sync::Arc::clone(&self.subscribers);
         let Some(credentials) = ours else {
+            if let Some(aor) = aor_of(message.uri_of_from()) {
+                let user = aor.split(|b| *b == b'@').next().unwrap_or_default();
+                self.is_user(now, user, realm);
+            }
             return Err(self.challenge(now, realm, asker, false, subscribers.any()));
         };
         // `user@domain` is asked for in the domain that it says, which is the realm's.
@@ -65,8 +70,11 @@ impl Core {
         let user = user.unwrap_or_default();
         let suffix = credentials.username.get(user.len()..).unwrap_or_default();
         let own_domain = suffix.strip_prefix(b"@").unwrap_or(realm);
+        self.is_user(now, user, realm);
+        let newcomers = std::sync::Arc::clone(&self.newcomers.found);
         let secret = subscribers
             .find(user, realm)
+            .or_else(|| newcomers.find(user, realm))
             .filter(|_| own_domain.eq_ignore_ascii_case(realm));
         let request = Request {
             method: message.method(),

@@ -358,7 +358,7 @@ impl Core {
         let domain = self.own_domain(message.uri())?;
         let aor = aor_of(message.uri())?;
         let user = aor.split(|b| *b == b'@').next().unwrap_or_default();
-        if self.subscribers.find(user, &domain).is_none() {
+        if !self.is_user(now, user, &domain) {
             return Some(Whereabouts::Unknown);
         }
         let shard = shard(&aor);

@@ -535,3 +535,47 @@ fn workers_bring_a_user_and_those_who_look_for_him_together() {
     worlds[other].input(Input::Told(news));
     assert!(worlds[other].one_to(PHONE).starts_with("INVITE"));
 }
+
+#[test]
+fn a_user_that_is_new_in_the_database_is_asked_for_and_registers_at_once() {
+    let mut world = world();
+    let mut phone = Phone::new("2000", PHONE);
+    let first = phone.register("");
+    world.from(PHONE, &first);
+    let challenge = world.one_to(PHONE);
+    assert_eq!(std::mem::take(&mut world.asked), [format!("2000@{DOMAIN}")]);
+    // The database's answer comes before the credentials do.
+    let row = SubscriberRow {
+        id: 99,
+        username: "2000".into(),
+        domain: DOMAIN.into(),
+        password: "pw1000".into(),
+        ha1: String::new(),
+        ha1b: String::new(),
+    };
+    let (found, _) = Subscribers::new(vec![row]);
+    world.input(Input::Newcomers(Arc::new(found)));
+    let of = ("REGISTER", &*format!("sip:{DOMAIN}"));
+    let credentials = answer_to(&challenge, "2000", "pw1000", of, 1);
+    let second = phone.register(&credentials);
+    world.from(PHONE, &second);
+    assert!(start(&world.one_to(PHONE)).ends_with("200 OK"));
+    assert!(world.asked.is_empty());
+    // Who is in no table is asked for as often as a second allows, and no more.
+    for number in 0..300 {
+        let name = format!("9{number}");
+        let mut stranger = Phone::new(&name, PHONE);
+        let request = stranger.register("");
+        world.from(PHONE, &request);
+        assert!(start(&world.one_to(PHONE)).contains(" 401 "));
+    }
+    assert_eq!(world.asked.len(), 99);
+    assert_eq!(world.counter("subscribers_not_asked_for"), 201);
+    // The whole table counts when it is read: if the user is gone from it, so is the newcomer.
+    world.input(Input::Tables(Arc::new(user_tables())));
+    world.wait(std::time::Duration::from_secs(1));
+    world.asked.clear();
+    let third = phone.register("");
+    world.from(PHONE, &third);
+    assert_eq!(world.asked, [format!("2000@{DOMAIN}")]);
+}

@@ -153,6 +153,8 @@ pub struct World {
     pub news: Vec<tandem_call::News>,
     /// What is another worker's.
     pub passed_on: Vec<(u16, String)>,
+    /// Users that the database was asked for.
+    pub asked: Vec<String>,
     boot: u64,
 }
 
@@ -210,6 +212,7 @@ impl World {
             pardons: Vec::new(),
             news: Vec::new(),
             passed_on: Vec::new(),
+            asked: Vec::new(),
             boot: 1,
         }
     }
@@ -313,6 +316,10 @@ impl World {
                 Output::Sight { ip, sight } => self.sights.push((ip, sight)),
                 Output::Pardon(source) => self.pardons.push(source),
                 Output::Tell(news) => self.news.push(news),
+                Output::WhoIs { user, domain } => {
+                    let name = [user, domain].map(|b| String::from_utf8(b).unwrap());
+                    self.asked.push(name.join("@"));
+                }
                 Output::PassOn { worker, bytes, .. } => {
                     let text = String::from_utf8_lossy(&bytes).into_owned();
                     self.passed_on.push((worker, text));

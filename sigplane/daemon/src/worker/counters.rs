@@ -25,6 +25,8 @@ counters! {
     PassedToWorker = "net_passed_to_worker",
     /// SIP messages and sights for another worker that has no room for them: dropped.
     WorkerBoxFull = "net_worker_box_full",
+    /// Users that the database was not asked for: its thread had enough to do.
+    SubscribersNotAsked = "database_lookups_dropped",
     /// Commands of a session with the dataplane that has ended meanwhile: dropped.
     CommandsOfOldSession = "link_commands_of_old_session",
     /// Answers to REGISTER that left although the disk had not answered yet: what they promise may not outlive a power cut.
