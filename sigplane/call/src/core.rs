@@ -43,6 +43,7 @@ mod timer;
 mod view;
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,7 +59,7 @@ use crate::call::{Late, LateRelay, Relay};
 use crate::calls::Calls;
 use crate::config::CoreConfig;
 use crate::counters::{Counter, Counters};
-use crate::io::{Input, Now, Output, SendError, Tables};
+use crate::io::{Input, Now, Output, Path, SendError, Tables};
 use crate::media::{Ports, RealmMedia};
 use crate::record::Hop;
 use crate::token::Tokens;
@@ -110,6 +111,8 @@ pub struct Core {
     subscribers: Arc<Subscribers>,
     newcomers: Newcomers,
     access: Access,
+    /// The names in the certificates of peers.
+    certified: FxHashMap<(Path, SocketAddr), Arc<str>>,
     dispatcher: Dispatcher,
     choice: Choice,
     neighbours: Neighbours,
@@ -200,6 +203,7 @@ impl Core {
             subscribers: Arc::default(),
             newcomers: Newcomers::new(),
             access: Access::default(),
+            certified: FxHashMap::default(),
             dispatcher,
             choice: Choice::default(),
             neighbours: Neighbours::default(),
@@ -263,6 +267,7 @@ impl Core {
             Input::DataplaneDown => self.dataplane_down(now),
             Input::Dataplane(message) => self.dataplane_message(now, message),
             Input::Tables(tables) => self.tables(now, &tables),
+            Input::Certified { path, peer, name } => self.certified(path, peer, name),
             Input::Newcomers(found) => self.newcomers(&found),
             Input::Located(finding) => self.located(now, finding),
             Input::Registered(registered) => self.told_of(now, registered),

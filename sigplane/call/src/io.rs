@@ -89,6 +89,16 @@ pub enum Input<'a> {
     },
     /// Hear this source again.
     Unblock(Source),
+    /// Over TLS: the name in the certificate that this peer has shown and that was verified; none for one without. Said before the first message of
+    /// a connection, and again when it is another's.
+    Certified {
+        /// The listener.
+        path: Path,
+        /// The far end of the connection.
+        peer: SocketAddr,
+        /// The name.
+        name: Option<Arc<str>>,
+    },
     /// What the database has of users that were asked for: see [`Output::WhoIs`].
     Newcomers(Arc<Subscribers>),
     /// Another core of this node tells something: its [`Output::Tell`].

@@ -34,6 +34,8 @@ pub(crate) enum FromStreams {
     Message {
         listener: u16,
         peer: SocketAddr,
+        /// The name in its certificate.
+        tls_name: Option<Arc<str>>,
         /// When it was whole.
         read: Instant,
         bytes: Vec<u8>,
@@ -354,6 +356,7 @@ impl Server {
                 listener,
                 connection,
                 peer,
+                tls_name,
                 bytes,
                 ..
             } => {
@@ -362,6 +365,7 @@ impl Server {
                 let message = FromStreams::Message {
                     listener,
                     peer,
+                    tls_name,
                     read: Instant::now(),
                     bytes,
                 };

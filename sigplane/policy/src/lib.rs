@@ -13,7 +13,7 @@ mod subscribers;
 mod target;
 mod transport;
 
-pub use access::Access;
+pub use access::{Access, Origin};
 pub use dispatcher::{
     Algorithm, Attributes, Dispatcher, Draw, Expression, Field, Plan, SetPlan, Thresholds,
 };

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tandem_e2e::baresip::Baresip;
 use tandem_e2e::sipp::{Caller, Calls, Server};
 use tandem_e2e::tls::{Authority, Certificate};
-use tandem_e2e::topology::{CALLER, INSIDE, OUTSIDE, SERVERS};
+use tandem_e2e::topology::{CALLER, INSIDE, OUTSIDE, SERVERS, STRANGER, TRUNK};
 use tandem_e2e::{Lab, Namespace, Options, wait, wav};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -23,6 +23,7 @@ const SOON: Duration = Duration::from_secs(20);
 struct World {
     lab: Lab,
     callee: Certificate,
+    trunk: Certificate,
 }
 
 fn world() -> World {
@@ -35,7 +36,7 @@ fn world() -> World {
     let box_outside = authority.certify("sip.example.com", OUTSIDE).unwrap();
     let callee = authority.certify("server.example.com", SERVERS[0]).unwrap();
     let mut more = format!(
-        "[tls]\nca = [\"{}\"]\n[[tls.certificate]]\nchain = \"{}\"\nkey = \"{}\"\n",
+        "[tls]\nca = [\"{0}\"]\nclient_ca = \"{0}\"\n[[tls.certificate]]\nchain = \"{1}\"\nkey = \"{2}\"\n",
         authority.file().display(),
         box_outside.chain.display(),
         box_outside.key.display(),
@@ -47,6 +48,11 @@ fn world() -> World {
             );
         }
     }
+    // Where trunks show certificates.
+    more += &format!(
+        "[[sip.listen]]\ntransport = \"tls\"\nlisten = \"{OUTSIDE}:5071\"\nrealm = \"carrier\"\nclient_certificate = \"optional\"\n"
+    );
+    let trunk = authority.certify("sbc.carrier.example", TRUNK).unwrap();
     let lab = Lab::start(Options {
         probe_interval: 0,
         pool: vec![],
@@ -56,6 +62,7 @@ fn world() -> World {
     World {
         lab: lab.unwrap(),
         callee,
+        trunk,
     }
 }
 
@@ -254,4 +261,48 @@ fn certificates_are_read_again_without_dropping_a_connection() {
     assert_eq!(ask(&mut client, 2).trim(), "SIP/2.0 200 OK");
     client.kill().unwrap();
     client.wait().unwrap();
+}
+
+/// From any address, by the name in its certificate.
+#[test]
+fn a_trunk_is_known_by_the_name_in_its_certificate() {
+    let world = world();
+    let lab = &world.lab;
+    lab.sql("INSERT INTO address (grp, ip_addr, mask, tag) VALUES (1, '0.0.0.0', 0, 'carrier two; tls_name=sbc.carrier.example')")
+        .unwrap();
+    lab.ctl().run(&["dispatcher", "reload"]).unwrap();
+    let call = |certificate: Option<&Certificate>, number: u32| {
+        let target = format!("{OUTSIDE}:5071");
+        let mut command = lab.carrier.command("openssl");
+        command.args(["s_client", "-quiet", "-connect", &target]);
+        command.args(["-bind", &STRANGER.to_string()]);
+        if let Some(certificate) = certificate {
+            command.arg("-cert").arg(&certificate.chain);
+            command.arg("-key").arg(&certificate.key);
+        }
+        let mut client = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let request = format!(
+            "INVITE sip:1@{OUTSIDE} SIP/2.0\r\nVia: SIP/2.0/TLS {STRANGER}:5061;branch=z9hG4bKt{number}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:t@{STRANGER}>;tag=t\r\nTo: <sip:1@{OUTSIDE}>\r\nCall-ID: t{number}\r\n\
+             CSeq: 1 INVITE\r\nContact: <sip:t@{STRANGER}:5061;transport=tls>\r\nContent-Length: 0\r\n\r\n"
+        );
+        let input = client.stdin.as_mut().unwrap();
+        input.write_all(request.as_bytes()).unwrap();
+        let answers = BufReader::new(client.stdout.take().unwrap());
+        let code = |line: String| line.strip_prefix("SIP/2.0 ")?.get(..3)?.parse::<u16>().ok();
+        let mut codes = answers.lines().map_while(Result::ok).filter_map(code);
+        let last = codes.find(|code| *code >= 200).unwrap();
+        client.kill().unwrap();
+        client.wait().unwrap();
+        last
+    };
+    // Nobody is in the pool.
+    assert_eq!(call(Some(&world.trunk), 1), 503);
+    assert_eq!(call(None, 2), 403);
+    assert_eq!(call(Some(&world.callee), 3), 403, "another name");
 }

@@ -22,12 +22,21 @@
 //! end was seen with is served then; requests of others are dropped without an answer, so that
 //! their senders repeat them: 403 would cost a good peer its call.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tandem_policy::Origin;
+
 use super::Core;
 use super::in_dialog::Place;
 use super::request::Arrival;
 use crate::config::Side;
 use crate::counters::Counter;
+use crate::io::Path;
 use crate::record::{Hop, Peer};
+
+/// Peers whose names are kept.
+const MOST_CERTIFIED: usize = 100_000;
 
 /// What the source of a request may do in a dialog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,9 +57,33 @@ impl Core {
         match side {
             Side::External => {
                 let group = self.config.routing.carrier_group;
-                is_target || self.access.is_member(group, hop.peer)
+                is_target || self.access.is_member(group, &self.origin(hop))
             }
             Side::Internal => is_target,
+        }
+    }
+
+    fn origin(&self, hop: Hop) -> Origin<'_> {
+        let name = self.certified.get(&(hop.path, hop.peer));
+        Origin {
+            source: hop.peer,
+            transport: self.config.transport(hop.path),
+            tls_name: name.map(|name| &**name),
+        }
+    }
+
+    /// A peer has shown a certificate, or has none.
+    pub(super) fn certified(&mut self, path: Path, peer: SocketAddr, name: Option<Arc<str>>) {
+        match name {
+            // Who sends again is named again.
+            Some(_) if self.certified.len() >= MOST_CERTIFIED => self.certified.clear(),
+            Some(_) => {}
+            None => {
+                self.certified.remove(&(path, peer));
+            }
+        }
+        if let Some(name) = name {
+            self.certified.insert((path, peer), name);
         }
     }
 

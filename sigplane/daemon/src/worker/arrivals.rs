@@ -6,6 +6,7 @@ use nix::poll::PollFlags;
 use tandem_call::{Input, Path, SendError};
 use tandem_link::FromDataplane;
 use tandem_net::{Incoming, Received};
+use tandem_policy::Transport;
 
 use super::counters::Count;
 use super::{BATCH, TURN, Worker, sockets};
@@ -138,17 +139,23 @@ impl Worker {
                 FromStreams::Message {
                     listener,
                     peer,
+                    tls_name,
                     read,
                     bytes,
                 } => {
                     self.counters.add(Count::ReceivedByStream);
-                    let Some(local) = self.core.config().streams.get(usize::from(listener)) else {
+                    let Some(stream) = self.core.config().streams.get(usize::from(listener)) else {
                         continue;
                     };
+                    let (path, local) = (Path::Stream(listener), stream.listen);
+                    if matches!(stream.transport, Transport::Tls | Transport::Wss) {
+                        let name = tls_name;
+                        self.core.input(now, Input::Certified { path, peer, name });
+                    }
                     let message = Input::Message {
-                        path: Path::Stream(listener),
+                        path,
                         source: peer,
-                        local: local.listen,
+                        local,
                         waited: read.elapsed(),
                         bytes: &bytes,
                     };
