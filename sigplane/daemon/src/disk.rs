@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
 use tandem_store::{Journal, SyncJob};
@@ -13,6 +13,10 @@ use crate::shared::Shared;
 
 /// Between two synchronisations: what a power cut costs at most.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// From one synchronisation to the next, at least, while somebody waits for each: they cost more than all that they bring to the disk, and what
+/// comes in this time shares one.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// A SIP worker's end. Whichever of them wrote sees to it that what all of them wrote is synchronised.
 #[derive(Clone)]
@@ -33,7 +37,14 @@ impl Disk {
             .name("journal-sync".into())
             .spawn(move || {
                 let mut failed = false;
+                let tell = || {
+                    // Who has no room looks at it anyway before long.
+                    for mailbox in &mailboxes {
+                        let _ = mailbox.send(ToWorker::Synced);
+                    }
+                };
                 for job in receiver {
+                    let begin = Instant::now();
                     match job.run() {
                         Err(error) => {
                             failed = true;
@@ -50,12 +61,11 @@ impl Disk {
                         }
                         Ok(()) => {}
                     }
-                    // Before it is told, or who hears of it would find it under way.
+                    tell();
+                    std::thread::sleep(GATHER.saturating_sub(begin.elapsed()));
                     under_way.store(false, Ordering::Release);
-                    // Who has no room looks at it anyway before long.
-                    for mailbox in &mailboxes {
-                        let _ = mailbox.send(ToWorker::Synced);
-                    }
+                    // Once more, for those that came meanwhile: they found it under way.
+                    tell();
                 }
             })?;
         let next = None;
