@@ -524,6 +524,8 @@ pub struct Database {
     pub ca: Option<PathBuf>,
     /// `timeout` in milliseconds: how long a transaction in MariaDB may take. Default 5,000.
     pub timeout: Duration,
+    /// `acc`: whether calls are accounted in Kamailio's `acc` table, too. Default false.
+    pub acc: bool,
     /// `reload_interval` in seconds: how often the dispatcher and address tables are read again; 0
     /// only on command. Default 30.
     pub reload_interval: Duration,

@@ -32,6 +32,8 @@ pub(super) fn database<'d>(
     let tls = s.value("tls").and_then(|v| boolean(report, v, &full));
     let full = s.key("ca");
     let ca = s.value("ca").and_then(|v| path(report, v, &full));
+    let full = s.key("acc");
+    let acc = s.value("acc").and_then(|v| boolean(report, v, &full));
     if let DatabaseUrl::MariaDb(url) = &url
         && url.password.is_some()
         && password_file.is_some()
@@ -49,6 +51,7 @@ pub(super) fn database<'d>(
         tls: tls.unwrap_or(false),
         ca,
         timeout: millis(report, &mut s, "timeout", 100..=60_000, 5_000),
+        acc: acc.unwrap_or(false),
         reload_interval: seconds(report, &mut s, "reload_interval", 0..=DAY, 30),
     };
     Read {

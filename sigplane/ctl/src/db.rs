@@ -195,6 +195,7 @@ fn grants(user: &str, database: &str) -> String {
         ),
         (&["location"], "SELECT, INSERT, UPDATE, DELETE"),
         (&["tandem_spool"], "SELECT, INSERT, UPDATE"),
+        (&["acc"], "INSERT"),
         // The partitions of the next months.
         (&["cdr"], "SELECT, INSERT, UPDATE, ALTER"),
     ] {

@@ -40,6 +40,8 @@ pub(crate) struct Settings {
     /// Zero: only on command.
     pub(crate) reload_interval: Duration,
     pub(crate) journal: PathBuf,
+    /// Whether Kamailio's `acc` is written.
+    pub(crate) acc: bool,
     pub(crate) state_dir: PathBuf,
     /// The transports of the stream listeners.
     pub(crate) streams: Vec<&'static str>,
@@ -398,7 +400,7 @@ impl Keeper {
 
     /// Writes everything that the journal has for it.
     async fn write(&mut self) -> Result<(), Trouble> {
-        let node = self.settings.node;
+        let (node, acc) = (self.settings.node, self.settings.acc);
         let marks = Arc::clone(&self.settings.marks);
         let streams = self.settings.streams.clone();
         let rows = |body: &[u8]| location_rows(body, &streams).unwrap_or_default();
@@ -408,7 +410,7 @@ impl Keeper {
             let Some((newest, _)) = batch.last() else {
                 return Ok(());
             };
-            let written = open.database.write(node, &batch, rows).await?;
+            let written = open.database.write(node, &batch, rows, acc).await?;
             marks.set_applied(*newest);
             if written.known > 0 {
                 tracing::warn!("{} CDRs were in the database already", written.known);

@@ -131,6 +131,7 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
         node: config.node.id,
         reload_interval: config.database.reload_interval,
         journal: directory,
+        acc: config.database.acc,
         state_dir: config.node.state_dir.clone(),
         marks: journal.marks(),
         streams: config

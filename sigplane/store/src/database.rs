@@ -228,7 +228,8 @@ impl Database {
 
     /// Writes changes of `node`, given with their journal sequence numbers in ascending order, and
     /// notes the last number, in one transaction. Changes that were written before are left out, so
-    /// the same batch may be given again after any failure. `rows` reads the state of an address of record.
+    /// the same batch may be given again after any failure. `rows` reads the state of an address of record;
+    /// `acc` says whether CDRs go to Kamailio's `acc`, too.
     ///
     /// # Errors
     /// Names the place and what is wrong. Nothing of the batch is written then, or all of it, when
@@ -238,6 +239,7 @@ impl Database {
         node: u16,
         changes: &[(u64, Change)],
         rows: impl Fn(&[u8]) -> Vec<LocationRow>,
+        acc: bool,
     ) -> Result<Written, DatabaseError> {
         let Some((newest, _)) = changes.last() else {
             return Ok(Written::default());
@@ -247,6 +249,7 @@ impl Database {
             newest: *newest,
             changes,
             rows: &rows,
+            acc,
         };
         match self {
             Self::Sqlite(database) => database.write(&batch).await,

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use tandem_policy::{Cdr, LocationRow};
+use tandem_policy::{Cdr, EndCause, LocationRow};
 
+use super::signed;
 use crate::journal::Change;
 
 /// Changes of a node.
@@ -14,6 +15,55 @@ pub(super) struct Batch<'a> {
     pub(super) changes: &'a [(u64, Change)],
     /// Reads the state of an address of record.
     pub(super) rows: &'a dyn Fn(&[u8]) -> Vec<LocationRow>,
+    /// Whether CDRs are in Kamailio's `acc`, too.
+    pub(super) acc: bool,
+}
+
+/// A row of `acc`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct AccRow<'a> {
+    pub(super) method: &'static str,
+    pub(super) from_tag: &'a str,
+    pub(super) to_tag: &'a str,
+    pub(super) callid: &'a str,
+    pub(super) sip_code: u16,
+    pub(super) sip_reason: &'a str,
+    /// In Unix seconds.
+    pub(super) time_s: i64,
+}
+
+/// What Kamailio would have accounted of these calls: the final answer to the INVITE, and of those that were answered the BYE.
+pub(super) fn acc_rows<'a>(cdrs: &[(u64, &'a Cdr)]) -> Vec<AccRow<'a>> {
+    let seconds = |ms: u64| signed(ms / 1_000);
+    let mut rows = Vec::new();
+    for (_, cdr) in cdrs {
+        let invite = AccRow {
+            method: "INVITE",
+            from_tag: &cdr.from_tag,
+            to_tag: &cdr.to_tag,
+            callid: &cdr.callid,
+            sip_code: cdr.sip_code,
+            sip_reason: &cdr.sip_reason,
+            time_s: seconds(cdr.answer_ms.unwrap_or(cdr.end_ms)),
+        };
+        let tags = match cdr.cause {
+            EndCause::Callee => (invite.to_tag, invite.from_tag),
+            _ => (invite.from_tag, invite.to_tag),
+        };
+        rows.push(invite);
+        if cdr.answer_ms.is_some() {
+            rows.push(AccRow {
+                method: "BYE",
+                from_tag: tags.0,
+                to_tag: tags.1,
+                callid: &cdr.callid,
+                sip_code: 200,
+                sip_reason: "OK",
+                time_s: seconds(cdr.end_ms),
+            });
+        }
+    }
+    rows
 }
 
 /// An address of record as it is now.
@@ -75,9 +125,10 @@ impl Located {
     }
 }
 
-/// Whether Kamailio's columns take it. Half a contact would be another one's.
+/// Whether Kamailio's columns take it, in its tables' usual character set. Half a contact, or one with other letters, would be another one's.
 fn fits(row: &LocationRow) -> bool {
-    let is_short = |text: &String, most| text.chars().count() <= most;
+    let is_latin = |c: char| c.is_ascii() || ('\u{a0}'..='\u{ff}').contains(&c);
+    let is_short = |text: &String, most| text.chars().count() <= most && text.chars().all(is_latin);
     is_short(&row.username, 64)
         && is_short(&row.domain, 64)
         && is_short(&row.contact, 512)
@@ -110,6 +161,34 @@ mod tests {
     }
 
     #[test]
+    fn a_call_is_accounted_as_kamailio_does() {
+        let refused = crate::journal::tests::cdr("refused");
+        let answered = Cdr {
+            sip_code: 200,
+            sip_reason: "OK".into(),
+            answer_ms: Some(1_700_000_005_999),
+            end_ms: 1_700_000_009_000,
+            cause: EndCause::Callee,
+            ..crate::journal::tests::cdr("answered")
+        };
+        let rows = acc_rows(&[(1, &refused), (2, &answered)]);
+        let seen: Vec<_> = rows
+            .iter()
+            .map(|r| (r.method, r.sip_code, r.time_s))
+            .collect();
+        let end = signed(refused.end_ms / 1_000);
+        assert_eq!(
+            seen,
+            [
+                ("INVITE", 486, end),
+                ("INVITE", 200, 1_700_000_005),
+                ("BYE", 200, 1_700_000_009)
+            ]
+        );
+        assert_eq!(rows[2].from_tag, answered.to_tag, "the callee has hung up");
+    }
+
+    #[test]
     fn each_address_of_record_is_written_once_as_it_was_at_last() {
         let change = |sequence, key, body: Option<&[u8]>| {
             let body = body.map(<[u8]>::to_vec);
@@ -127,6 +206,7 @@ mod tests {
             newest: 5,
             changes: &changes,
             rows: &rows,
+            acc: false,
         };
         let located = batch.located(1);
         let found: Vec<_> = located.iter().map(|l| (l.ruid(0), l.rows.len())).collect();

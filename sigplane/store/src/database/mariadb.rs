@@ -3,6 +3,7 @@
 //! A statement that is not done within its deadline makes the connection unusable: what the server
 //! does with it is known again from the next connection alone. So does a caller that gives up.
 
+mod acc;
 mod admin;
 mod cdr;
 mod error;

@@ -1,5 +1,6 @@
 //! SQLite: the embedded database, one file.
 
+mod acc;
 mod admin;
 mod cdr;
 mod location;

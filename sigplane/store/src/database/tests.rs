@@ -84,12 +84,14 @@ fn made_at_first_and_read_by_the_plain_tool() {
         "1|5|a|integer|1700000000000|null|486|rejected|4\n\
          1|9|b|integer|1700000000000|null|486|rejected|4\n"
     );
+    let acc = "select method, sip_code, sip_reason, count(*), min(time) >= '2023-11-14 22:13:20' from acc group by 1, 2, 3";
+    assert_eq!(sqlite3(&path, acc), "INVITE|486|Busy Here|2|1\n");
     assert_eq!(
         sqlite3(
             &path,
             "select table_name, table_version from version order by 1"
         ),
-        "address|6\ncdr|1\ndispatcher|4\nlocation|9\nsubscriber|7\ntandem_spool|1\n"
+        "acc|5\naddress|6\ncdr|1\ndispatcher|4\nlocation|9\nsubscriber|7\ntandem_spool|1\n"
     );
 }
 
@@ -288,7 +290,10 @@ fn each_cdr_lands_once_wherever_the_process_dies() {
                     half.rollback().await.unwrap();
                     break;
                 }
-                database.write(1, &batch, |_| Vec::new()).await.unwrap();
+                database
+                    .write(1, &batch, |_| Vec::new(), false)
+                    .await
+                    .unwrap();
                 if death == Death::AfterCommit {
                     // The mark in memory is lost with the process.
                     break;
@@ -344,7 +349,7 @@ impl Database {
     ) -> Result<Written, DatabaseError> {
         let change = |(sequence, cdr): &(u64, Cdr)| (*sequence, Change::Cdr(Box::new(cdr.clone())));
         let changes: Vec<_> = batch.iter().map(change).collect();
-        self.write(node, &changes, |_| Vec::new()).await
+        self.write(node, &changes, |_| Vec::new(), true).await
     }
 }
 
@@ -354,12 +359,16 @@ async fn check_location(database: &mut Database, sql: impl Fn(&str) -> String, u
         let row = |number: &u8| LocationRow {
             username: "o'hara".into(),
             domain: "example.net".into(),
-            contact: format!("sip:{number}@192.0.2.1"),
+            contact: match number {
+                8 => "sip:\u{1f600}@192.0.2.1".into(),
+                _ => format!("sip:{number}@192.0.2.1"),
+            },
             expires_s: 1_800_000_000 + u64::from(*number),
             q: 500,
             cseq: u32::MAX,
             methods: Some(5),
             path: "x".repeat(if *number == 9 { 513 } else { 0 }),
+            instance: "\u{1f600}".into(),
             user_agent: "y".repeat(300),
             ..LocationRow::default()
         };
@@ -383,23 +392,23 @@ async fn check_location(database: &mut Database, sql: impl Fn(&str) -> String, u
         change(2, 16, &[3]),
         change(3, 1, &[2, 4]),
     ];
-    let written = database.write(3, &first, rows).await.unwrap();
+    let written = database.write(3, &first, rows, false).await.unwrap();
     assert_eq!((written.inserted, written.located), (0, 2));
     let stand = line("1", 0, 2) + &line("1", 1, 4) + &line("10", 0, 3);
     assert_eq!(sql(&asked), stand);
     // Again, and with something new: what was there before does not come back.
     let mut again = first.to_vec();
     again.push(change(4, 1, &[5]));
-    database.write(3, &again, rows).await.unwrap();
+    database.write(3, &again, rows, false).await.unwrap();
     let stand = line("1", 0, 5) + &line("10", 0, 3);
     assert_eq!(sql(&asked), stand);
-    database.write(3, &first, rows).await.unwrap();
+    database.write(3, &first, rows, false).await.unwrap();
     assert_eq!(sql(&asked), stand);
     // What its columns cannot take is not there; another node's rows are.
     let other = [change(1, 1, &[7])];
-    database.write(4, &other, rows).await.unwrap();
-    let gone = [change(5, 1, &[9]), change(6, 16, &[])];
-    database.write(3, &gone, rows).await.unwrap();
+    database.write(4, &other, rows, false).await.unwrap();
+    let gone = [change(5, 1, &[9, 8]), change(6, 16, &[])];
+    database.write(3, &gone, rows, false).await.unwrap();
     assert_eq!(
         sql(&asked),
         line("1", 0, 7)
@@ -410,12 +419,12 @@ async fn check_location(database: &mut Database, sql: impl Fn(&str) -> String, u
     let many: Vec<_> = (0..700)
         .map(|key| change(7 + key, 1_000 + key, &[1, 2, 3]))
         .collect();
-    database.write(3, &many, rows).await.unwrap();
+    database.write(3, &many, rows, false).await.unwrap();
     assert_eq!(sql("select count(*) from location"), "2101\n");
     let many: Vec<_> = (0..700)
         .map(|key| change(707 + key, 1_000 + key, &[2]))
         .collect();
-    database.write(3, &many, rows).await.unwrap();
+    database.write(3, &many, rows, false).await.unwrap();
     assert_eq!(sql("select count(*) from location"), "701\n");
 }
 

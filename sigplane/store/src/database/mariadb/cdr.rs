@@ -1,11 +1,13 @@
 //! Writing what comes from the journal, each change exactly once.
 
+use std::collections::HashSet;
+
 use sqlx::{Connection as _, MySql, MySqlConnection, QueryBuilder};
 use tandem_policy::Cdr;
 
 use super::partitions::{Partitions, is_short};
-use super::{MariaDb, MariaDbError, location};
-use crate::database::batch::{Batch, fit};
+use super::{MariaDb, MariaDbError, acc, location};
+use crate::database::batch::{Batch, acc_rows, fit};
 use crate::database::{Written, signed};
 
 /// Rows in one statement: 26 values each, of which the protocol takes 65,535.
@@ -107,9 +109,18 @@ async fn write(
     let sql = "SELECT CAST(sequence AS SIGNED) FROM tandem_spool WHERE node = ? FOR UPDATE";
     let last = last_sequence(&mut transaction, sql, node).await?;
     let mut written = Written::default();
-    let cdrs = batch.cdrs(last);
-    for rows in cdrs.chunks(ROWS) {
-        written.inserted += insert(&mut transaction, node, rows).await?;
+    for rows in batch.cdrs(last).chunks(ROWS) {
+        let known = known(&mut transaction, rows).await?;
+        let is_new = |(_, cdr): &&(u64, &Cdr)| !known.contains(fit(&cdr.call_uuid, 64));
+        let rows: Vec<_> = rows.iter().filter(is_new).copied().collect();
+        if rows.is_empty() {
+            continue;
+        }
+        insert(&mut transaction, node, &rows).await?;
+        written.inserted += rows.len() as u64;
+        if batch.acc {
+            acc::write(&mut transaction, &acc_rows(&rows)).await?;
+        }
     }
     written.known = (batch.cdrs(0).len() as u64).saturating_sub(written.inserted);
     let located = batch.located(last);
@@ -139,11 +150,14 @@ async fn last_sequence(
     Ok(row.map_or(0, |(sequence,)| u64::try_from(sequence).unwrap_or(0)))
 }
 
-/// How many of these calls are there already. The server does not tell rows that it inserted from those that it left alone: the
+/// Those of these calls that are there already. The server does not tell rows that it inserted from those that it left alone: the
 /// protocol library asks it to count rows that were found.
-async fn known(connection: &mut MySqlConnection, rows: &[(u64, &Cdr)]) -> Result<u64, sqlx::Error> {
+async fn known(
+    connection: &mut MySqlConnection,
+    rows: &[(u64, &Cdr)],
+) -> Result<HashSet<String>, sqlx::Error> {
     let starts = || rows.iter().map(|(_, cdr)| signed(cdr.start_ms));
-    let mut query = QueryBuilder::<MySql>::new("SELECT COUNT(*) FROM cdr WHERE start_ms BETWEEN ");
+    let mut query = QueryBuilder::<MySql>::new("SELECT call_uuid FROM cdr WHERE start_ms BETWEEN ");
     query
         .push_bind(starts().min().unwrap_or(0))
         .push(" AND ")
@@ -153,18 +167,16 @@ async fn known(connection: &mut MySqlConnection, rows: &[(u64, &Cdr)]) -> Result
         row.push_bind(fit(&cdr.call_uuid, 64))
             .push_bind(signed(cdr.start_ms));
     });
-    let query = query.build_query_scalar::<i64>().persistent(false);
-    let found = query.fetch_one(connection).await?;
-    Ok(u64::try_from(found).unwrap_or(0))
+    let query = query.build_query_scalar::<String>().persistent(false);
+    Ok(query.fetch_all(connection).await?.into_iter().collect())
 }
 
-/// Inserts rows with one statement; returns how many of the calls were not there yet.
+/// Inserts rows with one statement.
 async fn insert(
     connection: &mut MySqlConnection,
     node: u16,
     rows: &[(u64, &Cdr)],
-) -> Result<u64, sqlx::Error> {
-    let known = known(connection, rows).await?;
+) -> Result<(), sqlx::Error> {
     let mut query = QueryBuilder::<MySql>::new(
         "INSERT INTO cdr (node, sequence, call_uuid, callid, from_tag, to_tag, direction,
              from_uri, to_uri, request_uri, source, destination, start_ms, answer_ms, end_ms,
@@ -201,5 +213,5 @@ async fn insert(
     // Changes nothing, and says so. IGNORE would hide other mistakes.
     query.push(" ON DUPLICATE KEY UPDATE call_uuid = cdr.call_uuid");
     query.build().persistent(false).execute(connection).await?;
-    Ok((rows.len() as u64).saturating_sub(known))
+    Ok(())
 }

@@ -55,7 +55,9 @@ pub(super) async fn session(
     // A lock is given up before the whole statement is, so that it can be tried again.
     let wait = (deadline.as_secs() / 3).max(1);
     sqlx::raw_sql(AssertSqlSafe(format!(
-        "SET SESSION innodb_lock_wait_timeout = {wait};
+        // Without strictness: a text that a column cannot have whole must not hold up all that come behind it.
+        "SET SESSION sql_mode = 'NO_ENGINE_SUBSTITUTION';
+         SET SESSION innodb_lock_wait_timeout = {wait};
          SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"
     )))
     .execute(connection)

@@ -10,7 +10,7 @@ use crate::database::DatabaseError;
 /// A table, its version in Kamailio's `version` table, and how it is made. Kamailio's definitions
 /// are those of its MySQL schema, so that its own tools work on them. Each has a primary key, as
 /// Galera needs.
-pub(super) const TABLES: [(&str, i64, &str); 6] = [
+pub(super) const TABLES: [(&str, i64, &str); 7] = [
     (
         "dispatcher",
         4,
@@ -112,6 +112,19 @@ pub(super) const TABLES: [(&str, i64, &str); 6] = [
          CONSTRAINT cdr_call_uuid_idx UNIQUE (call_uuid, start_ms),
          INDEX cdr_callid_idx (callid),
          INDEX cdr_start_idx (start_ms)",
+    ),
+    (
+        "acc",
+        5,
+        "id INT(10) UNSIGNED AUTO_INCREMENT PRIMARY KEY NOT NULL,
+         method VARCHAR(16) DEFAULT '' NOT NULL,
+         from_tag VARCHAR(128) DEFAULT '' NOT NULL,
+         to_tag VARCHAR(128) DEFAULT '' NOT NULL,
+         callid VARCHAR(255) DEFAULT '' NOT NULL,
+         sip_code VARCHAR(3) DEFAULT '' NOT NULL,
+         sip_reason VARCHAR(128) DEFAULT '' NOT NULL,
+         time DATETIME NOT NULL,
+         INDEX callid_idx (callid)",
     ),
     (
         "tandem_spool",

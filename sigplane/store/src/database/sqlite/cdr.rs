@@ -1,10 +1,12 @@
 //! Writing what comes from the journal, each change exactly once.
 
+use std::collections::HashSet;
+
 use sqlx::{Connection as _, QueryBuilder, Sqlite, SqliteConnection};
 use tandem_policy::Cdr;
 
-use super::{SqliteDatabase, location};
-use crate::database::batch::Batch;
+use super::{SqliteDatabase, acc, location};
+use crate::database::batch::{Batch, acc_rows};
 use crate::database::{DatabaseError, Written, signed};
 
 /// Rows in one statement: 26 values each, of which SQLite takes 32,766.
@@ -42,11 +44,18 @@ impl SqliteDatabase {
             .await
             .map_err(&failed)?;
         let mut written = Written::default();
-        let cdrs = batch.cdrs(last);
-        for rows in cdrs.chunks(ROWS) {
-            written.inserted += insert(&mut transaction, node, rows)
+        for rows in batch.cdrs(last).chunks(ROWS) {
+            let new = insert(&mut transaction, node, rows)
                 .await
                 .map_err(&failed)?;
+            written.inserted += new.len() as u64;
+            if batch.acc {
+                let is_new = |(_, cdr): &&(u64, &Cdr)| new.contains(&cdr.call_uuid);
+                let rows: Vec<_> = rows.iter().filter(is_new).copied().collect();
+                acc::write(&mut transaction, &acc_rows(&rows))
+                    .await
+                    .map_err(&failed)?;
+            }
         }
         written.known = (batch.cdrs(0).len() as u64).saturating_sub(written.inserted);
         let located = batch.located(last);
@@ -76,13 +85,13 @@ async fn last_sequence(connection: &mut SqliteConnection, node: u16) -> Result<u
     Ok(row.map_or(0, |(sequence,)| u64::try_from(sequence).unwrap_or(0)))
 }
 
-/// Inserts rows with one statement, which costs a fraction of one for each; returns how many of the
-/// calls were not there yet.
+/// Inserts rows with one statement, which costs a fraction of one for each; returns those of the
+/// calls that were not there yet.
 async fn insert(
     connection: &mut SqliteConnection,
     node: u16,
     rows: &[(u64, &Cdr)],
-) -> Result<u64, sqlx::Error> {
+) -> Result<HashSet<String>, sqlx::Error> {
     let mut query = QueryBuilder::<Sqlite>::new(
         "INSERT INTO cdr (node, sequence, call_uuid, callid, from_tag, to_tag, direction,
              from_uri, to_uri, request_uri, source, destination, start_ms, answer_ms, end_ms,
@@ -116,7 +125,7 @@ async fn insert(
                 .push_bind(i64::from(media.jitter));
         }
     });
-    query.push(" ON CONFLICT (call_uuid) DO NOTHING");
-    let done = query.build().persistent(false).execute(connection).await?;
-    Ok(done.rows_affected())
+    query.push(" ON CONFLICT (call_uuid) DO NOTHING RETURNING call_uuid");
+    let query = query.build_query_scalar::<String>().persistent(false);
+    Ok(query.fetch_all(connection).await?.into_iter().collect())
 }

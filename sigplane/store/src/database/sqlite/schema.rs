@@ -9,7 +9,7 @@ use crate::database::DatabaseError;
 
 /// A table, its version in Kamailio's `version` table, and what it has. Kamailio's definitions
 /// are those of its SQLite schema, so that its own tools work on them.
-pub(super) const TABLES: [(&str, i64, &str); 6] = [
+pub(super) const TABLES: [(&str, i64, &str); 7] = [
     (
         "dispatcher",
         4,
@@ -103,6 +103,18 @@ pub(super) const TABLES: [(&str, i64, &str); 6] = [
             CONSTRAINT cdr_call_uuid_idx UNIQUE (call_uuid)",
     ),
     (
+        "acc",
+        5,
+        "id INTEGER PRIMARY KEY NOT NULL,
+            method VARCHAR(16) DEFAULT '' NOT NULL,
+            from_tag VARCHAR(128) DEFAULT '' NOT NULL,
+            to_tag VARCHAR(128) DEFAULT '' NOT NULL,
+            callid VARCHAR(255) DEFAULT '' NOT NULL,
+            sip_code VARCHAR(3) DEFAULT '' NOT NULL,
+            sip_reason VARCHAR(128) DEFAULT '' NOT NULL,
+            time TIMESTAMP WITHOUT TIME ZONE NOT NULL",
+    ),
+    (
         "tandem_spool",
         1,
         "node INTEGER PRIMARY KEY NOT NULL,
@@ -118,7 +130,8 @@ const VERSION: &str = "CREATE TABLE IF NOT EXISTS version (
 )";
 
 /// CDRs are looked for by Call-ID and by time. Those of Kamailio's tables have Kamailio's names.
-const INDICES: [&str; 7] = [
+const INDICES: [&str; 8] = [
+    "CREATE INDEX IF NOT EXISTS acc_callid_idx ON acc (callid)",
     "CREATE INDEX IF NOT EXISTS subscriber_username_idx ON subscriber (username)",
     "CREATE INDEX IF NOT EXISTS location_account_contact_idx
          ON location (username, domain, contact)",

@@ -25,6 +25,8 @@ fn made_at_first_with_a_partition_for_each_month() {
         let twice = database.write_cdrs(1, &twice).await.unwrap();
         assert_eq!((twice.inserted, twice.known), (1, 1));
         assert_eq!(database.last_sequence(1).await.unwrap(), 11);
+        let acc = "select method, sip_code, count(*), min(unix_timestamp(time)) >= 1700000000 from acc group by 1, 2";
+        assert_eq!(server.sql("made", acc), "INVITE|486|3|1\n");
         // Months later.
         let partitions = "select count(*) from information_schema.partitions
             where table_schema = 'made' and table_name = 'cdr'";
@@ -68,7 +70,7 @@ fn made_at_first_with_a_partition_for_each_month() {
             "made",
             "select table_name, table_version from version order by 1"
         ),
-        "address|6\ncdr|1\ndispatcher|4\nlocation|9\nsubscriber|7\ntandem_spool|1\n"
+        "acc|5\naddress|6\ncdr|1\ndispatcher|4\nlocation|9\nsubscriber|7\ntandem_spool|1\n"
     );
 }
 
@@ -138,7 +140,14 @@ fn what_we_make_is_what_kamailio_makes() {
     }
     let ours = server.database("ours");
     block_on(async { open(&ours).await.unwrap().close().await });
-    for table in ["version", "dispatcher", "address", "subscriber", "location"] {
+    for table in [
+        "version",
+        "acc",
+        "dispatcher",
+        "address",
+        "subscriber",
+        "location",
+    ] {
         let show = format!("show columns from {table}");
         assert_eq!(
             server.sql("ours", &show),

@@ -8,8 +8,14 @@ use std::time::{Duration, Instant};
 use super::*;
 
 /// Those of Kamailio's schema files that have tables of ours.
-pub(super) const SCHEMAS: [&str; 5] =
-    ["standard", "dispatcher", "permissions", "auth_db", "usrloc"];
+pub(super) const SCHEMAS: [&str; 6] = [
+    "standard",
+    "acc",
+    "dispatcher",
+    "permissions",
+    "auth_db",
+    "usrloc",
+];
 
 /// For tables that Kamailio's files have made.
 pub(super) const ROWS: &str = "
