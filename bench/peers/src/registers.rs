@@ -46,7 +46,8 @@ pub(crate) struct Round {
     pub(crate) users: u32,
     pub(crate) passes: Vec<Pass>,
     pub(crate) memory: Option<Memory>,
-    pub(crate) restart: Option<Restart>,
+    /// Without a registration, and with all.
+    pub(crate) restarts: Option<[Restart; 2]>,
 }
 
 impl Round {
@@ -87,6 +88,12 @@ pub(crate) fn measure(wants: Wants, system: System) -> Result<Round> {
             table: wants.table,
         },
     )?;
+    let looks = wants.memory && system != System::Kernel;
+    let empty = if looks && system != System::Kamailio {
+        Some(memory::restart(&mut running, 0)?)
+    } else {
+        None
+    };
     let mut phones = Phones::new(&running.lab, sip(running.from), running.to, all)?;
     let warm = phones.register(wants.users..all, Pace::Window(wants.window))?;
     if warm.failed > 0 {
@@ -95,7 +102,6 @@ pub(crate) fn measure(wants: Wants, system: System) -> Result<Round> {
             warm.unexpected.join("\n")
         )));
     }
-    let looks = wants.memory && system != System::Kernel;
     let begin = looks.then(|| memory::Moment::now(&running)).transpose()?;
     let mut passes = Vec::new();
     let mut moments = Vec::new();
@@ -120,23 +126,26 @@ pub(crate) fn measure(wants: Wants, system: System) -> Result<Round> {
         }
         _ => None,
     };
-    let restart = if looks && system != System::Kamailio {
-        Some(memory::restart(&mut running, all)?)
-    } else {
-        None
+    let restarts = match empty {
+        Some(empty) => Some([empty, memory::restart(&mut running, all)?]),
+        None => None,
     };
     let round = Round {
         system,
         users: wants.users,
         passes,
         memory,
-        restart,
+        restarts,
     };
     if let Some(memory) = &round.memory {
         println!("           {system:?}: {memory}");
     }
-    if let Some(restart) = &round.restart {
-        println!("           {system:?}: {restart}");
+    if let Some([empty, full]) = &round.restarts {
+        println!("           {system:?}: {empty}");
+        println!(
+            "           {system:?}: {full}: {:.0} bytes a registration",
+            full.each(empty)
+        );
     }
     Ok(round)
 }

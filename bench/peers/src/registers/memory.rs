@@ -27,7 +27,8 @@ pub(crate) struct Moment {
 /// Bytes a registration.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Memory {
-    /// Resident after all have registered and transactions have ended.
+    /// Resident after all have registered and transactions have ended. What the reading of the subscribers has left
+    /// behind may serve for some of it.
     pub(crate) resident: f64,
     /// How much that has grown when all have refreshed.
     pub(crate) refreshed: f64,
@@ -45,8 +46,8 @@ pub(crate) struct Restart {
     /// Until it was seen that all users are registered.
     pub(crate) users_ms: u64,
     pub(crate) users: u64,
-    /// Bytes that are resident then, for each.
-    pub(crate) resident: f64,
+    /// Bytes that are resident then.
+    pub(crate) resident: u64,
 }
 
 impl Moment {
@@ -106,12 +107,23 @@ impl fmt::Display for Memory {
     }
 }
 
+impl Restart {
+    /// Bytes that each registration takes, beside a start without any: both have just read the same subscribers, and neither
+    /// has had a transaction.
+    pub(crate) fn each(&self, empty: &Self) -> f64 {
+        (self.resident as f64 - empty.resident as f64) / self.users.max(1) as f64
+    }
+}
+
 impl fmt::Display for Restart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "after a SIGKILL ready in {} ms, {} users seen registered after {} ms; {:.0} bytes resident for each of them, all else included",
-            self.ready_ms, self.users, self.users_ms, self.resident
+            "after a SIGKILL ready in {} ms, {} users seen registered after {} ms, {:.1} MB resident",
+            self.ready_ms,
+            self.users,
+            self.users_ms,
+            self.resident as f64 / 1e6
         )
     }
 }
@@ -158,7 +170,7 @@ pub(crate) fn restart(running: &mut Running, count: u32) -> Result<Restart> {
         ready_ms,
         users_ms,
         users: users(running)?,
-        resident: cpu::resident(&running.signaling()?) as f64 / f64::from(count),
+        resident: cpu::resident(&running.signaling()?),
     })
 }
 
@@ -186,5 +198,12 @@ mod tests {
         assert_eq!((memory.resident, memory.refreshed), (300.0, -10.0));
         assert_eq!(memory.shared, Some([10.0, 11.0]));
         assert_eq!(memory.journal, None);
+        let restart = |resident, users| Restart {
+            ready_ms: 1,
+            users_ms: 1,
+            users,
+            resident,
+        };
+        assert_eq!(restart(5_000, 10).each(&restart(2_000, 0)), 300.0);
     }
 }

@@ -135,7 +135,7 @@ mod tests {
             users: 10,
             passes: vec![pass],
             memory: None,
-            restart: None,
+            restarts: None,
         }
     }
 
