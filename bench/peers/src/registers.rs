@@ -46,7 +46,7 @@ pub(crate) struct Round {
     pub(crate) users: u32,
     pub(crate) passes: Vec<Pass>,
     pub(crate) memory: Option<Memory>,
-    /// Without a registration, and with all.
+    /// With those that registered first alone, and with all.
     pub(crate) restarts: Option<[Restart; 2]>,
 }
 
@@ -89,11 +89,6 @@ pub(crate) fn measure(wants: Wants, system: System) -> Result<Round> {
         },
     )?;
     let looks = wants.memory && system != System::Kernel;
-    let empty = if looks && system != System::Kamailio {
-        Some(memory::restart(&mut running, 0)?)
-    } else {
-        None
-    };
     let mut phones = Phones::new(&running.lab, sip(running.from), running.to, all)?;
     let warm = phones.register(wants.users..all, Pace::Window(wants.window))?;
     if warm.failed > 0 {
@@ -102,6 +97,11 @@ pub(crate) fn measure(wants: Wants, system: System) -> Result<Round> {
             warm.unexpected.join("\n")
         )));
     }
+    let few = if looks && system != System::Kamailio {
+        Some(memory::restart(&mut running, WARM)?)
+    } else {
+        None
+    };
     let begin = looks.then(|| memory::Moment::now(&running)).transpose()?;
     let mut passes = Vec::new();
     let mut moments = Vec::new();
@@ -126,8 +126,8 @@ pub(crate) fn measure(wants: Wants, system: System) -> Result<Round> {
         }
         _ => None,
     };
-    let restarts = match empty {
-        Some(empty) => Some([empty, memory::restart(&mut running, all)?]),
+    let restarts = match few {
+        Some(few) => Some([few, memory::restart(&mut running, all)?]),
         None => None,
     };
     let round = Round {
@@ -140,11 +140,11 @@ pub(crate) fn measure(wants: Wants, system: System) -> Result<Round> {
     if let Some(memory) = &round.memory {
         println!("           {system:?}: {memory}");
     }
-    if let Some([empty, full]) = &round.restarts {
-        println!("           {system:?}: {empty}");
+    if let Some([few, full]) = &round.restarts {
+        println!("           {system:?}: {few}");
         println!(
             "           {system:?}: {full}: {:.0} bytes a registration",
-            full.each(empty)
+            full.each(few)
         );
     }
     Ok(round)

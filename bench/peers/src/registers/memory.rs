@@ -108,10 +108,11 @@ impl fmt::Display for Memory {
 }
 
 impl Restart {
-    /// Bytes that each registration takes, beside a start without any: both have just read the same subscribers, and neither
+    /// Bytes that each registration takes, beside a start with few: both have just read the same subscribers, and neither
     /// has had a transaction.
-    pub(crate) fn each(&self, empty: &Self) -> f64 {
-        (self.resident as f64 - empty.resident as f64) / self.users.max(1) as f64
+    pub(crate) fn each(&self, few: &Self) -> f64 {
+        let more = self.users.saturating_sub(few.users).max(1);
+        (self.resident as f64 - few.resident as f64) / more as f64
     }
 }
 
@@ -204,6 +205,6 @@ mod tests {
             users,
             resident,
         };
-        assert_eq!(restart(5_000, 10).each(&restart(2_000, 0)), 300.0);
+        assert_eq!(restart(5_000, 12).each(&restart(2_000, 2)), 300.0);
     }
 }
