@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use tandem_policy::Transport;
+use tandem_policy::digest::Credentials;
 
 use crate::message::{self, Message, Name};
 use crate::text::{push_address, push_number};
@@ -92,10 +93,17 @@ impl Draft {
     }
 
     /// Takes over the headers of `message` that are not a proxy's to change, and its body.
-    fn pass(mut self, message: &Message<'_>, contact: Option<&[u8]>, body: &Body) -> Vec<u8> {
+    fn pass(
+        mut self,
+        message: &Message<'_>,
+        contact: Option<&[u8]>,
+        realms: &[String],
+        body: &Body,
+    ) -> Vec<u8> {
         for (name, written, value) in message.fields() {
             match name {
                 Name::Contact => {}
+                Name::ProxyAuthorization if is_for(value, realms) => {}
                 _ if is_hops(name) => {}
                 Name::ContentType | Name::ContentEncoding | Name::ContentDisposition
                     if *body == Body::Removed => {}
@@ -141,6 +149,13 @@ const fn is_hops(name: Name) -> bool {
     )
 }
 
+/// Whether credentials are for one of these realms.
+fn is_for(credentials: &[u8], realms: &[String]) -> bool {
+    !realms.is_empty()
+        && Credentials::parse(credentials)
+            .is_ok_and(|c| realms.iter().any(|realm| *realm.as_bytes() == *c.realm))
+}
+
 /// How a request goes on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Onward<'a> {
@@ -154,6 +169,8 @@ pub(crate) struct Onward<'a> {
     pub(crate) record_route: Option<&'a [u8]>,
     /// Our Contact, in the place of the sender's, if it has one.
     pub(crate) contact: &'a [u8],
+    /// Our own realms: credentials for them end here (RFC 3261 section 22.3).
+    pub(crate) realms: &'a [String],
     /// What becomes of the body.
     pub(crate) body: &'a Body,
 }
@@ -168,7 +185,7 @@ pub(crate) fn onward(message: &Message<'_>, onward: &Onward<'_>) -> Vec<u8> {
         .headers("Record-Route", onward.record_route)
         .headers("Route", onward.routes.iter().map(Vec::as_slice))
         .header("Max-Forwards", hops.to_string().as_bytes())
-        .pass(message, Some(onward.contact), onward.body)
+        .pass(message, Some(onward.contact), onward.realms, onward.body)
 }
 
 /// A REGISTER as it goes on to the registrar: Contacts stay as they are. `head` holds header lines of
@@ -207,7 +224,7 @@ pub(crate) fn back(
 ) -> Vec<u8> {
     Draft::response(message.code(), message.reason())
         .block(head)
-        .pass(message, contact, body)
+        .pass(message, contact, &[], body)
 }
 
 /// The ACK (without To) and the CANCEL of an INVITE of ours: its start line's URI, its topmost

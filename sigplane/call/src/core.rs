@@ -109,6 +109,8 @@ pub struct Core {
     /// Who is who; none without a registrar of our own.
     digest: Option<Digest>,
     subscribers: Arc<Subscribers>,
+    /// The realms of our users.
+    realms: Arc<[String]>,
     newcomers: Newcomers,
     access: Access,
     /// The names in the certificates of peers.
@@ -201,6 +203,11 @@ impl Core {
                 Digest::new(r.digest.clone(), nonces)
             }),
             subscribers: Arc::default(),
+            realms: config
+                .registrar
+                .iter()
+                .flat_map(|r| r.domains.iter().cloned())
+                .collect(),
             newcomers: Newcomers::new(),
             access: Access::default(),
             certified: FxHashMap::default(),

@@ -1,12 +1,13 @@
 //! What several targets feed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_call::{
     CoreConfig, DispatcherConfig, GuardConfig, HidingConfig, KeyRing, MediaConfig, MessageLimits,
     NatConfig, RealmConfig, RoutingConfig, Share, Side, Tables,
 };
-use tandem_policy::DispatcherRow;
+use tandem_policy::{DispatcherRow, Plan};
 
 /// The registrars' set.
 const REGISTRARS: u32 = 2;
@@ -36,6 +37,7 @@ pub fn config(keys: KeyRing) -> CoreConfig {
         max_calls: 10,
         limits: MessageLimits::default(),
         routing: RoutingConfig {
+            conference: None,
             pool_set: 1,
             trunk_set: 100,
             carrier_group: 1,
@@ -43,6 +45,7 @@ pub fn config(keys: KeyRing) -> CoreConfig {
             follow_redirects: false,
         },
         dispatcher: DispatcherConfig {
+            plan: Plan::default(),
             probe_interval: Duration::ZERO,
             probe_timeout: Duration::from_secs(4),
             probe_failures: 3,
@@ -64,6 +67,7 @@ pub fn config(keys: KeyRing) -> CoreConfig {
             domains: vec!["pbx.example".into()],
         },
         guard: GuardConfig::default(),
+        registrar: None,
     }
 }
 
@@ -86,5 +90,6 @@ pub fn tables(registrar: &str) -> Tables {
             row(3, REGISTRARS, registrar),
         ],
         address: vec![],
+        subscribers: Arc::default(),
     }
 }

@@ -1,5 +1,6 @@
 //! ACK of a 2xx: end to end, without a transaction (RFC 3261 section 13.2.2.4).
 
+use std::sync::Arc;
 use tandem_policy::EndCause;
 
 use super::Core;
@@ -44,12 +45,14 @@ impl Core {
         let (uri, routes) = receiver.route_set();
         let contact = self.contact_for(sender, hop);
         let branch = self.tokens.branch();
+        let realms = Arc::clone(&self.realms);
         let onward = Onward {
             uri,
             via: &self.via(hop, &branch),
             routes: &routes,
             record_route: None,
             contact: &contact,
+            realms: &realms,
             body: &body,
         };
         let bytes = compose::onward(message, &onward);

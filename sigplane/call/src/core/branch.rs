@@ -1,6 +1,7 @@
 //! Whom a call is offered to: one set of candidates after the other, those of a set at the same time
 //! (RFC 3261 sections 16.6 and 16.7).
 
+use std::sync::Arc;
 use tandem_link::Cookie;
 use tandem_policy::{EndCause, StateChange};
 use tandem_transaction::{ClientId, InviteRequest, Method};
@@ -169,12 +170,14 @@ impl Core {
             return;
         };
         let uri = self.uri_for(&candidate, call.record.caller.hop, invite.uri());
+        let realms = Arc::clone(&self.realms);
         let onward = Onward {
             uri: &uri,
             via: &self.via(hop, &branch),
             routes: candidate.routes(),
             record_route: Some(&self.record_route(hop)),
             contact: &self.contact_for(&call.record.caller, hop),
+            realms: &realms,
             body,
         };
         let (client, cancel) = self.send_invite(now, invite, &onward, hop, &branch);

@@ -308,12 +308,14 @@ impl Core {
     ) -> (ClientId, Option<CancelPlan>) {
         let branch = self.tokens.branch();
         let (uri, routes) = way.receiver.route_set();
+        let realms = Arc::clone(&self.realms);
         let onward = Onward {
             uri,
             via: &self.via(way.hop, &branch),
             routes: &routes,
             record_route: None,
             contact: &self.contact_for(&way.sender, way.hop),
+            realms: &realms,
             body,
         };
         if kind == RelayKind::Invite {

@@ -104,12 +104,14 @@ impl Core {
                 let head = self.register_head(message, came, hop);
                 compose::register(message, &uri, &via, &head).into()
             } else {
+                let realms = Arc::clone(&self.realms);
                 let onward = Onward {
                     uri: &uri,
                     via: &via,
                     routes: candidate.routes(),
                     record_route: None,
                     contact: &self.standing_contact(message, came, hop),
+                    realms: &realms,
                     body: &Body::Same,
                 };
                 compose::onward(message, &onward).into()

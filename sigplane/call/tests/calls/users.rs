@@ -437,10 +437,14 @@ fn a_user_calls_with_his_password_and_as_himself() {
         "{challenge}"
     );
     let credentials = answer_to(&challenge, "1001", "pw1", ("INVITE", &uri), 1);
-    let lines = format!("Contact: <sip:1001@192.168.1.5>\r\n{credentials}");
+    let theirs = "Proxy-Authorization: Digest username=\"x\", realm=\"pool.example\", nonce=\"n\", uri=\"sip:x\", response=\"00\"\r\n";
+    let lines = format!("Contact: <sip:1001@192.168.1.5>\r\n{credentials}{theirs}");
     let invite = phone.request("INVITE", &uri, &uri, &lines);
     world.from(PHONE, &invite);
     let (_, inside) = at_pool(&mut world);
+    // Ours end here; those for somebody behind us pass.
+    assert_eq!(header(&inside, "Proxy-Authorization"), theirs.trim()[21..]);
+    assert_eq!(inside.matches("Proxy-Authorization").count(), 1, "{inside}");
     assert!(inside.starts_with(&format!("INVITE {uri} ")), "{inside}");
     let other = phone
         .request("INVITE", &uri, &uri, &lines)
