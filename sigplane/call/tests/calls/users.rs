@@ -443,7 +443,7 @@ fn a_user_calls_with_his_password_and_as_himself() {
     world.from(PHONE, &invite);
     let (_, inside) = at_pool(&mut world);
     // Ours end here; those for somebody behind us pass.
-    assert_eq!(header(&inside, "Proxy-Authorization"), theirs.trim()[21..]);
+    assert_eq!(header(&inside, "Proxy-Authorization"), &theirs.trim()[21..]);
     assert_eq!(inside.matches("Proxy-Authorization").count(), 1, "{inside}");
     assert!(inside.starts_with(&format!("INVITE {uri} ")), "{inside}");
     let other = phone
