@@ -255,9 +255,16 @@ impl Journal {
             .into_iter()
             .map(|(_, key, body)| LiveCall { key, body })
             .collect();
-        if journal.segments.is_empty() {
-            journal.last_sequence = first_sequence();
-            journal.rotate()?;
+        match journal.segments.back() {
+            None => {
+                journal.last_sequence = first_sequence();
+                journal.rotate()?;
+            }
+            // One without a record says by its name where the numbers go on: segments are sorted by it.
+            Some(last) => {
+                let before = last.first.saturating_sub(1);
+                journal.last_sequence = journal.last_sequence.max(before);
+            }
         }
         Ok((journal, replay))
     }

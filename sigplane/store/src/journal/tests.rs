@@ -470,6 +470,23 @@ fn a_renewal_that_fails_too_begins_anew() {
 }
 
 #[test]
+fn a_life_that_wrote_nothing_leaves_the_numbers_as_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    for life in 0..4u64 {
+        let (mut journal, replay) = Journal::open(dir.path(), SMALL).unwrap();
+        assert_eq!(replay.live.len() as u64, life.saturating_sub(1));
+        if life == 0 {
+            continue;
+        }
+        // More than a segment.
+        for _ in 0..60 {
+            journal.append(&[put(life, &[0; 200])]).unwrap();
+        }
+        assert!(journal.last_sequence() > 1_000_000_000);
+    }
+}
+
+#[test]
 fn addresses_of_record_reach_the_database_once_and_are_kept_until_then() {
     let dir = tempfile::tempdir().unwrap();
     let (mut journal, _) = Journal::open(dir.path(), SMALL).unwrap();
