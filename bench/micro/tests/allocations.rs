@@ -25,3 +25,25 @@ fn a_call_takes_no_more_allocations_than_it_did() {
     assert!(allocations <= MOST, "{text}");
     assert!(journaled <= MOST_JOURNALED, "{text}");
 }
+
+/// Allocations a registration, 401 and 200, and bytes that it keeps in the core.
+const MOST_REGISTER: f64 = 183.0;
+const MOST_KEPT: f64 = 300.0;
+
+#[test]
+fn a_registration_takes_and_keeps_no_more_than_it_did() {
+    let mut bench = Command::new(env!("CARGO_BIN_EXE_tandem-bench-registers"));
+    let output = bench.arg("50000").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    let before = |words: &str| -> f64 {
+        let (front, _) = text
+            .split_once(words)
+            .unwrap_or_else(|| panic!("no {words:?} in {text}"));
+        front.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    let (allocations, kept) = (before(" allocations"), before(" bytes held a registration"));
+    println!("{text}");
+    assert!(allocations <= MOST_REGISTER, "{text}");
+    assert!(kept <= MOST_KEPT, "{text}");
+}

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tandem_e2e::baresip::Baresip;
 use tandem_e2e::kamailio::{DOMAIN, PASSWORD};
 use tandem_e2e::sip::{Message, Phone, sdp};
-use tandem_e2e::sipp::Server;
+use tandem_e2e::sipp::{Caller, Calls, Server};
 use tandem_e2e::topology::{CALLER, INSIDE, OUTSIDE, SERVERS, STRANGER, TRUNK, sip};
 use tandem_e2e::{Lab, Options, wait, wav};
 
@@ -401,4 +401,29 @@ fn a_user_made_just_now_registers() {
     wait::until("carol's registration", Duration::from_secs(3), registers).unwrap();
     assert!(counter(&lab, "subscribers_asked_for") > 0);
     assert_eq!(counter(&lab, "database_lookups_dropped"), 0);
+}
+
+#[test]
+fn sipp_registers() {
+    let (lab, _server) = world(1, "MD5");
+    let load = Calls {
+        scenario: "register.xml",
+        user: "alice",
+        count: 200,
+        rate: 50,
+        ..Calls::default()
+    };
+    let caller = Caller::start(&lab, &lab.carrier, "register", &load).unwrap();
+    let tally = caller.finish(SOON).unwrap();
+    assert_eq!((tally.successful, tally.failed), (200, 0), "{tally:?}");
+    // Each time from the same place, and so the same contact.
+    assert_eq!(counter(&lab, "registers_accepted"), 200);
+    assert_eq!(counter(&lab, "registered_users_now"), 1);
+    let one = || {
+        (lab.sql("SELECT count(*), min(username) FROM location")
+            .ok()?
+            == "1|alice\n")
+            .then_some(())
+    };
+    wait::until("the row in location", SOON, one).unwrap();
 }

@@ -13,64 +13,23 @@
 //! The second number is how many dialogs are held to see what each keeps; 0 leaves that out. `--toggle-collect=` with the
 //! name of `Core::input` leaves the peers' part out of the instructions.
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::error::Error;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tandem_call::{
-    Core, CoreConfig, DispatcherConfig, GuardConfig, HidingConfig, Input, KeyRing, MediaConfig,
-    MessageLimits, NatConfig, Now, Output, Path, RealmConfig, RoutingConfig, Side, Tables,
-};
+use tandem_bench_micro::{Counting, INSIDE, OUTSIDE, config, counted, held};
+use tandem_call::{Core, Input, Now, Output, Path, Tables};
 use tandem_link::{Command, DataplaneHello, FlowReport, FlowSpec, FromDataplane, LegStats};
 use tandem_link::{SlotTable, VERSION};
 use tandem_policy::{AddressRow, DispatcherRow};
-
-/// Counts what the core asks of the allocator.
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-static BYTES: AtomicU64 = AtomicU64::new(0);
-/// Not given back yet.
-static HELD: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: every call goes to the system's allocator as it came; the counters are no part of the contract. Needed: it
-// is the only way to see allocations.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        BYTES.fetch_add(layout.size() as u64, Ordering::Relaxed);
-        HELD.fetch_add(layout.size() as u64, Ordering::Relaxed);
-        // SAFETY: the caller's contract is the system's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        HELD.fetch_sub(layout.size() as u64, Ordering::Relaxed);
-        // SAFETY: the caller's contract is the system's.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        BYTES.fetch_add(size.saturating_sub(layout.size()) as u64, Ordering::Relaxed);
-        HELD.fetch_add(size as u64, Ordering::Relaxed);
-        HELD.fetch_sub(layout.size() as u64, Ordering::Relaxed);
-        // SAFETY: the caller's contract is the system's.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 const CARRIER: &str = "203.0.113.10:5060";
 const POOL: &str = "10.0.0.11:5060";
-const OUTSIDE: &str = "198.51.100.1:5060";
-const INSIDE: &str = "10.0.0.1:5060";
 
 fn main() -> ExitCode {
     match run() {
@@ -128,13 +87,6 @@ fn run() -> Result<(), Box<dyn Error>> {
          transactions of its set-up live"
     );
     Ok(())
-}
-
-fn counted() -> (u64, u64) {
-    (
-        ALLOCATIONS.load(Ordering::Relaxed),
-        BYTES.load(Ordering::Relaxed),
-    )
 }
 
 /// A core and its world.
@@ -245,7 +197,6 @@ impl Bench {
             }
         };
         settle(self);
-        let held = || HELD.load(Ordering::Relaxed);
         let before = held();
         let calls = calls.max(1);
         for call in 0..calls {
@@ -428,63 +379,4 @@ fn tables() -> Tables {
             tag: String::new(),
         }],
     }
-}
-
-fn config() -> Result<CoreConfig, Box<dyn Error>> {
-    let realm = |name: &str, side, sip: &str| -> Result<RealmConfig, Box<dyn Error>> {
-        let address: SocketAddr = sip.parse()?;
-        Ok(RealmConfig {
-            name: name.into(),
-            side,
-            sip: vec![address],
-            media: vec![address.ip()],
-            media_ports: 2_048..=65_535,
-        })
-    };
-    Ok(CoreConfig {
-        node: 7,
-        share: tandem_call::Share::default(),
-        server: "tandem".into(),
-        realms: vec![
-            realm("outside", Side::External, OUTSIDE)?,
-            realm("inside", Side::Internal, INSIDE)?,
-        ],
-        kernel: vec![],
-        streams: vec![],
-        t1: Duration::from_millis(500),
-        timer_c: Duration::from_secs(185),
-        max_calls: 1_000_000,
-        limits: MessageLimits::default(),
-        routing: RoutingConfig {
-            conference: None,
-            pool_set: 1,
-            trunk_set: 100,
-            carrier_group: 1,
-            registrar_set: None,
-            follow_redirects: false,
-        },
-        dispatcher: DispatcherConfig {
-            plan: tandem_policy::Plan::default(),
-            probe_interval: Duration::ZERO,
-            probe_timeout: Duration::from_secs(4),
-            probe_failures: 3,
-            probe_successes: 3,
-            first_response: Duration::from_secs(2),
-        },
-        media: MediaConfig {
-            dscp: 46,
-            timeout: Duration::from_secs(60),
-            hold_timeout: Duration::from_secs(3600),
-            max_duration: Duration::ZERO,
-        },
-        // As the appliance does by default.
-        nat: NatConfig::default(),
-        registrar: None,
-        hiding: HidingConfig {
-            enabled: true,
-            keys: Some(KeyRing::generate([7; 35])),
-            ..HidingConfig::off()
-        },
-        guard: GuardConfig::default(),
-    })
 }

@@ -1,0 +1,131 @@
+//! What the benchmarks of the proxy core share: an allocator that counts, and a core between an outside and an inside.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::error::Error;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tandem_call::{
+    CoreConfig, DispatcherConfig, GuardConfig, HidingConfig, KeyRing, MediaConfig, MessageLimits,
+    NatConfig, RealmConfig, RoutingConfig, Side,
+};
+
+/// Counts what the core asks of the allocator.
+#[derive(Debug)]
+pub struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+static BYTES: AtomicU64 = AtomicU64::new(0);
+/// Not given back yet.
+static HELD: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: every call goes to the system's allocator as it came; the counters are no part of the contract. Needed: it
+// is the only way to see allocations.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        BYTES.fetch_add(layout.size() as u64, Ordering::Relaxed);
+        HELD.fetch_add(layout.size() as u64, Ordering::Relaxed);
+        // SAFETY: the caller's contract is the system's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        HELD.fetch_sub(layout.size() as u64, Ordering::Relaxed);
+        // SAFETY: the caller's contract is the system's.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        BYTES.fetch_add(size.saturating_sub(layout.size()) as u64, Ordering::Relaxed);
+        HELD.fetch_add(size as u64, Ordering::Relaxed);
+        HELD.fetch_sub(layout.size() as u64, Ordering::Relaxed);
+        // SAFETY: the caller's contract is the system's.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+/// Allocations so far, and their bytes.
+#[must_use]
+pub fn counted() -> (u64, u64) {
+    (
+        ALLOCATIONS.load(Ordering::Relaxed),
+        BYTES.load(Ordering::Relaxed),
+    )
+}
+
+/// Bytes that were not given back yet.
+#[must_use]
+pub fn held() -> u64 {
+    HELD.load(Ordering::Relaxed)
+}
+
+/// Our address outside.
+pub const OUTSIDE: &str = "198.51.100.1:5060";
+/// Our address inside.
+pub const INSIDE: &str = "10.0.0.1:5060";
+
+/// The core's configuration: two realms, as the appliance has it by default otherwise.
+///
+/// # Errors
+/// None that can come to pass: the addresses are constants.
+pub fn config() -> Result<CoreConfig, Box<dyn Error>> {
+    let realm = |name: &str, side, sip: &str| -> Result<RealmConfig, Box<dyn Error>> {
+        let address: SocketAddr = sip.parse()?;
+        Ok(RealmConfig {
+            name: name.into(),
+            side,
+            sip: vec![address],
+            media: vec![address.ip()],
+            media_ports: 2_048..=65_535,
+        })
+    };
+    Ok(CoreConfig {
+        node: 7,
+        share: tandem_call::Share::default(),
+        server: "tandem".into(),
+        realms: vec![
+            realm("outside", Side::External, OUTSIDE)?,
+            realm("inside", Side::Internal, INSIDE)?,
+        ],
+        kernel: vec![],
+        streams: vec![],
+        t1: Duration::from_millis(500),
+        timer_c: Duration::from_secs(185),
+        max_calls: 1_000_000,
+        limits: MessageLimits::default(),
+        routing: RoutingConfig {
+            conference: None,
+            pool_set: 1,
+            trunk_set: 100,
+            carrier_group: 1,
+            registrar_set: None,
+            follow_redirects: false,
+        },
+        dispatcher: DispatcherConfig {
+            plan: tandem_policy::Plan::default(),
+            probe_interval: Duration::ZERO,
+            probe_timeout: Duration::from_secs(4),
+            probe_failures: 3,
+            probe_successes: 3,
+            first_response: Duration::from_secs(2),
+        },
+        media: MediaConfig {
+            dscp: 46,
+            timeout: Duration::from_secs(60),
+            hold_timeout: Duration::from_secs(3600),
+            max_duration: Duration::ZERO,
+        },
+        // As the appliance does by default.
+        nat: NatConfig::default(),
+        registrar: None,
+        hiding: HidingConfig {
+            enabled: true,
+            keys: Some(KeyRing::generate([7; 35])),
+            ..HidingConfig::off()
+        },
+        guard: GuardConfig::default(),
+    })
+}
