@@ -9,7 +9,7 @@ help:
 	@echo "make lab       the same set-up, left running for you to try; make lab-stop ends it"
 	@echo "make test      all tests, those in network namespaces included"
 	@echo "make nightly   what is too long for make test: simulation, fuzzing, soak"
-	@echo "make bench     what a relayed packet and a call cost in our own code"
+	@echo "make bench     what a relayed packet, a call and a registration cost in our own code"
 	@echo "make bench-peers  CPU time a call, beside Debian's Kamailio; ARGS=--help shows more"
 	@echo "make setup     installs what is missing (Debian 12)"
 	@echo "make fmt       formats the sources"
@@ -46,6 +46,7 @@ bench-peers: setup
 bench: setup
 	$(CARGO) run --release --package tandem-bench-micro
 	$(CARGO) run --release --package tandem-bench-micro --bin tandem-bench-calls
+	$(CARGO) run --release --package tandem-bench-micro --bin tandem-bench-registers
 
 fmt:
 	$(CARGO) fmt --all
