@@ -13,6 +13,7 @@ pub mod ctl;
 pub mod dns;
 mod failure;
 pub mod frame;
+pub mod galera;
 pub mod kamailio;
 mod lab;
 pub mod mariadb;
