@@ -59,8 +59,7 @@ fn a_node_is_killed_and_another_cut_off_and_nothing_is_refused_lost_or_doubled()
 
     let used = |cluster: &Galera| wait::until("a node in use", SOON, || cluster.used()).unwrap();
     // How long until another node than this one has new rows.
-    let goes_on = |cluster: &Galera, without: usize| {
-        let begin = Instant::now();
+    let goes_on = |cluster: &Galera, begin: Instant, without: usize| {
         let other = (without + 1) % NODES;
         let count = || {
             let said = cluster.sql(other, "SELECT count(*) FROM cdr").ok()?;
@@ -71,23 +70,25 @@ fn a_node_is_killed_and_another_cut_off_and_nothing_is_refused_lost_or_doubled()
         wait::until("new rows", SOON, more).unwrap();
         begin.elapsed()
     };
-    goes_on(&cluster, used(&cluster));
+    goes_on(&cluster, Instant::now(), used(&cluster));
     let first = used(&cluster);
+    let begin = Instant::now();
     cluster.kill(first);
     println!(
         "node {first} killed: new rows after {:?}",
-        goes_on(&cluster, first)
+        goes_on(&cluster, begin, first)
     );
     cluster.launch(first, false).unwrap();
 
     let second = used(&cluster);
     assert_ne!(second, first);
+    let begin = Instant::now();
     cluster.cut_off(second, true).unwrap();
     let apart = || (cluster.status(second, "wsrep_cluster_status")? != "Primary").then_some(());
     wait::until("a node apart", SOON, apart).unwrap();
     println!(
         "node {second} cut off: new rows after {:?}",
-        goes_on(&cluster, second)
+        goes_on(&cluster, begin, second)
     );
     assert_ne!(used(&cluster), second);
     cluster.cut_off(second, false).unwrap();
