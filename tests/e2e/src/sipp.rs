@@ -229,6 +229,8 @@ impl Caller {
             )),
             words("-trace_err -error_file errors.log -trace_stat -fd 1 -stf stat.csv"),
             words("-recv_timeout 40000 -buff_size 1048576"),
+            // Otherwise its credentials name the address that it sends to, whatever the Request-URI is.
+            words("-auth_uri example.com"),
             if call_id.is_empty() {
                 Vec::new()
             } else {
