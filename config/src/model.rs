@@ -526,6 +526,8 @@ pub struct Database {
     pub timeout: Duration,
     /// `acc`: whether calls are accounted in Kamailio's `acc` table, too. Default false.
     pub acc: bool,
+    /// `dialog`: whether Kamailio's `dialog` table has the calls that are answered, while they last. Default false.
+    pub dialog: bool,
     /// `reload_interval` in seconds: how often the dispatcher and address tables are read again; 0
     /// only on command. Default 30.
     pub reload_interval: Duration,

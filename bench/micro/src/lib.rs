@@ -94,6 +94,7 @@ pub fn config() -> Result<CoreConfig, Box<dyn Error>> {
         streams: vec![],
         t1: Duration::from_millis(500),
         timer_c: Duration::from_secs(185),
+        dialog_table: false,
         max_calls: 1_000_000,
         limits: MessageLimits::default(),
         routing: RoutingConfig {

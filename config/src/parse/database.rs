@@ -34,6 +34,8 @@ pub(super) fn database<'d>(
     let ca = s.value("ca").and_then(|v| path(report, v, &full));
     let full = s.key("acc");
     let acc = s.value("acc").and_then(|v| boolean(report, v, &full));
+    let full = s.key("dialog");
+    let dialog = s.value("dialog").and_then(|v| boolean(report, v, &full));
     if let DatabaseUrl::MariaDb(url) = &url
         && url.password.is_some()
         && password_file.is_some()
@@ -52,6 +54,7 @@ pub(super) fn database<'d>(
         ca,
         timeout: millis(report, &mut s, "timeout", 100..=60_000, 5_000),
         acc: acc.unwrap_or(false),
+        dialog: dialog.unwrap_or(false),
         reload_interval: seconds(report, &mut s, "reload_interval", 0..=DAY, 30),
     };
     Read {

@@ -34,6 +34,8 @@ pub struct CoreConfig {
     pub timer_c: Duration,
     /// How many calls may be in progress at a time; above it an INVITE is answered with 503.
     pub max_calls: usize,
+    /// Whether the database's `dialog` follows answered calls.
+    pub dialog_table: bool,
     /// What a message may bring.
     pub limits: MessageLimits,
     /// Who is routed where.

@@ -155,8 +155,8 @@ pub enum Output {
         body: Option<Vec<u8>>,
         /// The call's CDR, exactly once, in the record that ends it.
         cdr: Option<Box<tandem_policy::Cdr>>,
-        /// It is about an address of record, and the database's `location` is to follow it: see [`crate::location_rows`].
-        location: bool,
+        /// The table of the database that is to follow it: see [`crate::location_rows`] and [`crate::dialog_row`].
+        follower: Option<tandem_policy::Follower>,
     },
     /// Look for this user in the database: the table in memory does not have it. If there is one, all cores of the node are to be told, by
     /// [`Input::Newcomers`]. Nobody waits for it.

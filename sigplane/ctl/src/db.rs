@@ -190,10 +190,17 @@ fn grants(user: &str, database: &str) -> String {
     );
     for (tables, rights) in [
         (
-            &["version", "dispatcher", "address", "subscriber"][..],
+            &[
+                "version",
+                "dispatcher",
+                "address",
+                "subscriber",
+                "did_routing",
+                "trunk_routing",
+            ][..],
             "SELECT",
         ),
-        (&["location"], "SELECT, INSERT, UPDATE, DELETE"),
+        (&["location", "dialog"], "SELECT, INSERT, UPDATE, DELETE"),
         (&["tandem_spool"], "SELECT, INSERT, UPDATE"),
         (&["acc"], "INSERT"),
         // The partitions of the next months.

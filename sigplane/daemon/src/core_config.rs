@@ -71,6 +71,7 @@ pub(crate) fn core_config(
             .collect(),
         t1: config.sip.t1,
         timer_c: config.sip.timer_c,
+        dialog_table: config.database.dialog,
         max_calls: part(MAX_CALLS),
         limits: MessageLimits {
             bytes: config.sip.max_message,

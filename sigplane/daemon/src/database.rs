@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use tandem_admin::{ErrorCode, Reloaded};
-use tandem_call::{Tables, location_rows};
+use tandem_call::{Tables, dialog_row, location_rows};
 use tandem_policy::{BadRow, Subscribers};
 use tandem_store::{
-    Database, DatabaseError, DatabasePlace, JournalTail, Marks, TableCache, TableRows,
+    Database, DatabaseError, DatabasePlace, JournalTail, Marks, Readers, TableCache, TableRows,
 };
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -403,14 +403,17 @@ impl Keeper {
         let (node, acc) = (self.settings.node, self.settings.acc);
         let marks = Arc::clone(&self.settings.marks);
         let streams = self.settings.streams.clone();
-        let rows = |body: &[u8]| location_rows(body, &streams).unwrap_or_default();
+        let readers = Readers {
+            location: &|body| location_rows(body, &streams).unwrap_or_default(),
+            dialog: &|body| dialog_row(body, &streams),
+        };
         let open = self.open().await?;
         loop {
             let batch = open.tail.next(BATCH)?;
             let Some((newest, _)) = batch.last() else {
                 return Ok(());
             };
-            let written = open.database.write(node, &batch, rows, acc).await?;
+            let written = open.database.write(node, &batch, readers, acc).await?;
             marks.set_applied(*newest);
             if written.known > 0 {
                 tracing::warn!("{} CDRs were in the database already", written.known);

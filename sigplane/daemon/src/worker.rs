@@ -35,6 +35,7 @@ use tandem_call::{Core, Input, Now, Output, Path, SendError, Share, Tables, shar
 use tandem_config::Config;
 use tandem_link::{Command, DataplaneHello, FromDataplane};
 use tandem_net::Rings;
+use tandem_policy::Follower;
 use tandem_policy::locate::{Errand, Finding};
 use tandem_store::{Entry, Journal, LiveCall, Replay};
 
@@ -233,13 +234,15 @@ impl Worker {
                     self.counters.add(Count::CallsUnrestorable);
                     tracing::error!("{error}; this call is given up");
                     // It would be read again in every life.
-                    self.entries.push(Entry {
-                        key: call.key,
-                        body: None,
-                        cdr: None,
-                        // If it was an address of record, its rows go, too.
-                        location: true,
-                    });
+                    // Whatever it was, its rows go, too.
+                    for follower in [Follower::Location, Follower::Dialog] {
+                        self.entries.push(Entry {
+                            key: call.key,
+                            body: None,
+                            cdr: None,
+                            follower: Some(follower),
+                        });
+                    }
                 }
             }
         }
@@ -479,13 +482,13 @@ impl Worker {
                         key,
                         body,
                         cdr,
-                        location,
+                        follower,
                     } => {
                         self.entries.push(Entry {
                             key,
                             body,
                             cdr,
-                            location,
+                            follower,
                         });
                     }
                     action => self.actions.push(action),

@@ -17,7 +17,10 @@ pub use access::{Access, Origin};
 pub use dispatcher::{
     Algorithm, Attributes, Dispatcher, Draw, Expression, Field, Plan, SetPlan, Thresholds,
 };
-pub use rows::{AddressRow, BadRow, Cdr, CdrMedia, DispatcherRow, EndCause, LocationRow};
+pub use rows::{
+    AddressRow, BadRow, Cdr, CdrMedia, DialogEnd, DialogRow, DispatcherRow, EndCause, Follower,
+    LocationRow,
+};
 pub use subscribers::{SubscriberRow, Subscribers};
 pub use target::{Latency, StateChange, Target, TargetState, parse_destination};
 pub use transport::Transport;

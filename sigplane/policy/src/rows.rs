@@ -166,6 +166,53 @@ pub struct LocationRow {
     pub reg_id: u32,
 }
 
+/// A table that follows what the journal says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Follower {
+    /// `location`: addresses of record.
+    Location,
+    /// `dialog`: answered calls.
+    Dialog,
+}
+
+/// A row of `dialog` (Kamailio's table version 7): an answered call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DialogRow {
+    /// `callid`, `from_uri`, `from_tag`, `to_uri`, `to_tag` and `req_uri`, as the caller has them.
+    pub callid: String,
+    /// `from_uri`
+    pub from_uri: String,
+    /// `from_tag`
+    pub from_tag: String,
+    /// `to_uri`
+    pub to_uri: String,
+    /// `to_tag`
+    pub to_tag: String,
+    /// `req_uri`
+    pub req_uri: String,
+    /// `caller_…`
+    pub caller: DialogEnd,
+    /// `callee_…`
+    pub callee: DialogEnd,
+    /// `state`: whether the caller has acknowledged the answer (4, else 3).
+    pub acknowledged: bool,
+    /// `start_time`: the answer, in Unix seconds.
+    pub start_s: u64,
+}
+
+/// An end of a [`DialogRow`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DialogEnd {
+    /// `…_cseq`: the highest that it has used; 0 for none.
+    pub cseq: u32,
+    /// `…_route_set`, with commas between the elements; empty for none.
+    pub route_set: String,
+    /// `…_contact`: its URI.
+    pub contact: String,
+    /// `…_sock`: our address on its side, as `transport:address:port`.
+    pub socket: String,
+}
+
 /// A row that cannot be used. It is skipped; the other rows are not harmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadRow {

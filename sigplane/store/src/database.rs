@@ -10,12 +10,13 @@ mod sqlite;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tandem_policy::{LocationRow, SubscriberRow};
+use tandem_policy::SubscriberRow;
 use thiserror::Error;
 
 use crate::journal::Change;
 pub use admin::{Copied, TableState};
 use batch::Batch;
+pub use batch::Readers;
 pub use mariadb::{MariaDb, MariaDbError, MariaDbHost, MariaDbOptions, MariaDbTls};
 pub use rows::{TableRows, Written};
 pub use sqlite::SqliteDatabase;
@@ -228,8 +229,7 @@ impl Database {
 
     /// Writes changes of `node`, given with their journal sequence numbers in ascending order, and
     /// notes the last number, in one transaction. Changes that were written before are left out, so
-    /// the same batch may be given again after any failure. `rows` reads the state of an address of record;
-    /// `acc` says whether CDRs go to Kamailio's `acc`, too.
+    /// the same batch may be given again after any failure. `acc` says whether CDRs go to Kamailio's `acc`, too.
     ///
     /// # Errors
     /// Names the place and what is wrong. Nothing of the batch is written then, or all of it, when
@@ -238,7 +238,7 @@ impl Database {
         &mut self,
         node: u16,
         changes: &[(u64, Change)],
-        rows: impl Fn(&[u8]) -> Vec<LocationRow>,
+        readers: Readers<'_>,
         acc: bool,
     ) -> Result<Written, DatabaseError> {
         let Some((newest, _)) = changes.last() else {
@@ -248,7 +248,7 @@ impl Database {
             node,
             newest: *newest,
             changes,
-            rows: &rows,
+            readers,
             acc,
         };
         match self {

@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tandem_policy::Cdr;
+use tandem_policy::{Cdr, Follower};
 use thiserror::Error;
 
 use record::Wanted;
@@ -98,8 +98,8 @@ pub struct Entry {
     pub body: Option<Vec<u8>>,
     /// Its CDR.
     pub cdr: Option<Box<Cdr>>,
-    /// Not a call but an address of record, and the database's `location` is to follow it. Not together with a CDR.
-    pub location: bool,
+    /// The table of the database that is to follow it.
+    pub follower: Option<Follower>,
 }
 
 /// What the database is to have of a record.
@@ -107,11 +107,13 @@ pub struct Entry {
 pub enum Change {
     /// A CDR.
     Cdr(Box<Cdr>),
-    /// An address of record.
-    Location {
-        /// Its key.
+    /// What a table follows.
+    Row {
+        /// The table.
+        follower: Follower,
+        /// The record's key.
         key: u64,
-        /// Its state; none for one that is gone.
+        /// Its state; none for what is gone.
         body: Option<Vec<u8>>,
     },
 }
@@ -165,7 +167,7 @@ struct Unwritten {
     length: usize,
     live: bool,
     cdr: bool,
-    location: bool,
+    wanted: bool,
 }
 
 /// The journal's writer. One in the process; see [`crate::StateLock`].
@@ -434,8 +436,8 @@ impl Journal {
             sequence,
             length,
             live: body.is_some(),
-            cdr: matches!(wanted, Wanted::Cdr(_)),
-            location: matches!(wanted, Wanted::Location),
+            cdr: wanted.cdr.is_some(),
+            wanted: wanted.cdr.is_some() || wanted.follower.is_some(),
         });
     }
 
@@ -477,7 +479,7 @@ impl Journal {
                 length,
             };
             segment.length += length;
-            if entry.cdr || entry.location {
+            if entry.wanted {
                 segment.last_wanted = entry.sequence;
             }
             if entry.cdr {
@@ -562,7 +564,7 @@ impl Journal {
         }
         self.cleaning.offset += records.offset as u64;
         for (key, body) in copied {
-            self.encode(key, Some(body), Wanted::Nothing);
+            self.encode(key, Some(body), Wanted::default());
             self.cleaning.copied = self.last_sequence;
         }
         Ok(())
@@ -593,7 +595,7 @@ impl Journal {
             self.rotate()?;
         }
         for (key, body) in live {
-            self.encode(key, Some(&body), Wanted::Nothing);
+            self.encode(key, Some(&body), Wanted::default());
         }
         self.renewal = Renewal {
             first: self.segments.back().map_or(0, |s| s.first),

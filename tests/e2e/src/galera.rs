@@ -101,7 +101,7 @@ impl Galera {
     pub fn config(dir: &Path) -> String {
         let hosts: Vec<_> = (0..NODES).map(|node| address(Some(node))).collect();
         format!(
-            "[database]\nurl = \"mysql://tandem@{}/tandem\"\npassword_file = \"{}\"\ntimeout = 2000\n",
+            "[database]\nurl = \"mysql://tandem@{}/tandem\"\npassword_file = \"{}\"\ntimeout = 2000\ndialog = true\n",
             hosts.join(","),
             dir.join("galera/password").display()
         )

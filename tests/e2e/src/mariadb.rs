@@ -57,7 +57,7 @@ impl MariaDb {
     pub fn config(dir: &Path) -> String {
         let password = dir.join("mariadb/password");
         format!(
-            "[database]\nurl = \"mysql://tandem@127.0.0.1:3306/tandem\"\npassword_file = \"{}\"\n",
+            "[database]\nurl = \"mysql://tandem@127.0.0.1:3306/tandem\"\npassword_file = \"{}\"\ndialog = true\n",
             password.display()
         )
     }

@@ -49,6 +49,8 @@ pub enum Database {
     Sqlite,
     /// A server beside it.
     MariaDb,
+    /// That which `more` has.
+    Elsewhere,
 }
 
 /// SQLite, unless the tests shall be run with the other.
@@ -93,8 +95,9 @@ impl Options {
     #[must_use]
     pub fn config(&self, dir: &Path) -> String {
         let database = match self.database {
-            Database::Sqlite => String::new(),
+            Database::Sqlite => "[database]\ndialog = true\n".to_owned(),
             Database::MariaDb => MariaDb::config(dir),
+            Database::Elsewhere => String::new(),
         };
         let dir = dir.display();
         let Self {

@@ -80,18 +80,25 @@ fn calls(seconds: u32) -> Calls {
     }
 }
 
+fn some_in(table: &str, more_than: u32, lab: &Lab) -> Option<()> {
+    let rows = lab.sql(&format!("SELECT count(*) FROM {table}"));
+    (rows.ok()?.trim().parse::<u32>().ok()? > more_than).then_some(())
+}
+
 #[test]
 fn the_database_is_away_for_a_minute_and_nothing_is_refused_lost_or_doubled() {
     let (mut lab, _server) = world(Database::MariaDb);
     let load = calls(75);
     let caller = Caller::start(&lab, &lab.carrier, "caller", &load).unwrap();
     let users = register(&lab);
-    let some = |least: &str, lab: &Lab| {
-        let rows = lab.sql(&format!("SELECT count(*) FROM {least}"));
-        (rows.ok()?.trim().parse::<u32>().ok()? > 20).then_some(())
-    };
+    // Ten calls a second, of two seconds.
+    let talking = || some_in("dialog", 4, &lab);
+    wait::until("rows in dialog", SOON, talking).unwrap();
     for table in ["cdr", "location"] {
-        wait::until(format!("rows in {table}"), SOON, || some(table, &lab)).unwrap();
+        wait::until(format!("rows in {table}"), SOON, || {
+            some_in(table, 20, &lab)
+        })
+        .unwrap();
     }
     // At first it hangs, then it is dead.
     let signal = |lab: &mut Lab, signal| lab.mariadb().unwrap().signal(signal).unwrap();
@@ -127,6 +134,7 @@ fn the_database_is_away_for_a_minute_and_nothing_is_refused_lost_or_doubled() {
     assert_eq!(count("count(*)"), count("count(DISTINCT call_uuid)"));
     assert!(count("count(*)") <= u64::from(load.count) + 2, "doubled");
     check_location(&lab, &outcome);
+    assert_eq!(lab.sql("SELECT count(*) FROM dialog").unwrap(), "0\n");
 }
 
 /// At moments that nobody has chosen.
@@ -161,6 +169,7 @@ fn the_signaling_plane_is_killed_again_and_again(database: Database) {
     assert!(answered.trim().parse::<u64>().unwrap() >= tally.successful);
     let doubled = lab.sql("SELECT callid FROM cdr WHERE answer_ms IS NOT NULL GROUP BY callid HAVING count(*) > 1").unwrap();
     assert!(doubled.is_empty(), "{doubled}");
+    assert_eq!(lab.sql("SELECT count(*) FROM dialog").unwrap(), "0\n");
 }
 
 #[test]
@@ -196,7 +205,7 @@ fn tables_are_made_checked_brought_up_to_date_filled_and_given_to_a_user_with_fe
     );
     for _ in 0..2 {
         let (code, said) = db(&["init"]);
-        assert!(code == 0 && said.matches(" ok").count() == 7, "{said}");
+        assert!(code == 0 && said.matches(" ok").count() == 10, "{said}");
     }
     // Of an earlier version, and of a later one.
     let alter = "ALTER TABLE subscriber DROP COLUMN ha1b; UPDATE version SET table_version = 6 WHERE table_name = 'subscriber'";

@@ -28,7 +28,7 @@ fn a_node_is_killed_and_another_cut_off_and_nothing_is_refused_lost_or_doubled()
         trunk: None,
         carriers: vec![CALLER],
         // That of the cluster is below.
-        database: Database::Sqlite,
+        database: Database::Elsewhere,
         ..Options::default()
     })
     .unwrap();

@@ -34,6 +34,7 @@ pub fn config(keys: KeyRing) -> CoreConfig {
         streams: vec![],
         t1: Duration::from_millis(500),
         timer_c: Duration::from_secs(185),
+        dialog_table: true,
         max_calls: 10,
         limits: MessageLimits::default(),
         routing: RoutingConfig {

@@ -80,6 +80,7 @@ fn config(weather: &Weather) -> CoreConfig {
         ],
         t1: Duration::from_millis(500),
         timer_c: weather.timer_c,
+        dialog_table: true,
         max_calls: 10_000,
         limits: MessageLimits::default(),
         routing: RoutingConfig {

@@ -240,7 +240,7 @@ impl Core {
             key,
             body: Some(body),
             cdr: None,
-            location: false,
+            follower: None,
         });
         self.watch_binding(now, key, flow, until_ms, pings);
     }
@@ -287,7 +287,7 @@ impl Core {
             key,
             body: None,
             cdr: None,
-            location: false,
+            follower: None,
         });
     }
 

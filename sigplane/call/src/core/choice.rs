@@ -169,7 +169,7 @@ impl Core {
                     key,
                     body: None,
                     cdr: None,
-                    location: false,
+                    follower: None,
                 });
             }
         }
@@ -190,7 +190,7 @@ impl Core {
                 key,
                 body: Some(body),
                 cdr: None,
-                location: false,
+                follower: None,
             });
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tandem_link::FlowReport;
-use tandem_policy::{Cdr, CdrMedia, EndCause};
+use tandem_policy::{Cdr, CdrMedia, EndCause, Follower};
 
 use super::Core;
 use super::reply::Answer;
@@ -84,12 +84,13 @@ impl Core {
         };
         self.clear_timers(key);
         self.counters.add(Counter::Cdrs);
+        let follower = self.dialogs_follow(&call.record);
         let cdr = cdr(self.config.node, key, call.record);
         self.outputs.push_back(Output::Journal {
             key,
             body: None,
             cdr: Some(Box::new(cdr)),
-            location: false,
+            follower,
         });
     }
 
@@ -132,13 +133,20 @@ impl Core {
     pub(super) fn journal(&mut self, key: u64) {
         if let Some(call) = self.calls.get(&key) {
             let body = Some(journal::encode(&call.record));
+            let follower = self.dialogs_follow(&call.record);
             self.outputs.push_back(Output::Journal {
                 key,
                 body,
                 cdr: None,
-                location: false,
+                follower,
             });
         }
+    }
+
+    /// Whether `dialog` is told: of an answered call.
+    pub(super) fn dialogs_follow(&self, record: &Record) -> Option<Follower> {
+        let is_told = self.config.dialog_table && record.answer_ms.is_some();
+        is_told.then_some(Follower::Dialog)
     }
 }
 

@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use tandem_policy::Follower;
 use tandem_policy::registrar::{
     Binding, Contact, Contacts, Location, Record, Refused, Registration, update,
 };
@@ -265,14 +266,16 @@ impl Core {
             key: record.key,
             body: body.map(|bytes| journal::tag_location(&bytes)),
             cdr: None,
-            location: self
-                .config
-                .registrar
-                .as_ref()
-                .is_some_and(|r| r.location_table),
+            follower: self.location_follows(),
         });
         self.watch_location(now);
         record
+    }
+
+    /// Whether `location` is told.
+    fn location_follows(&self) -> Option<Follower> {
+        let registrar = self.config.registrar.as_ref()?;
+        registrar.location_table.then_some(Follower::Location)
     }
 
     /// A contact behind a NAT gets an OPTIONS every now and then.
@@ -325,11 +328,7 @@ impl Core {
                 key,
                 body: bytes.map(|bytes| journal::tag_location(&bytes)),
                 cdr: None,
-                location: self
-                    .config
-                    .registrar
-                    .as_ref()
-                    .is_some_and(|r| r.location_table),
+                follower: self.location_follows(),
             });
         }
         self.watch_location(now);

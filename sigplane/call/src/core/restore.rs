@@ -113,12 +113,13 @@ impl Core {
             end_ms: now.wall_ms,
         });
         self.counters.add(Counter::Cdrs);
+        let follower = self.dialogs_follow(&record);
         let cdr = super::end::cdr(self.config.node, key, record);
         self.outputs.push_back(Output::Journal {
             key,
             body: None,
             cdr: Some(Box::new(cdr)),
-            location: false,
+            follower,
         });
     }
 }

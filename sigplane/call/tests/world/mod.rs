@@ -56,6 +56,7 @@ pub fn config() -> CoreConfig {
         streams: vec![],
         t1: Duration::from_millis(500),
         timer_c: Duration::from_secs(185),
+        dialog_table: true,
         max_calls: 1000,
         limits: MessageLimits::default(),
         routing: RoutingConfig {

@@ -89,7 +89,7 @@ mod tests {
                 key: 1,
                 body: Some(vec![1]),
                 cdr: None,
-                location: false,
+                follower: None,
             };
             journal.append(&[entry]).unwrap();
             journal.last_sequence()

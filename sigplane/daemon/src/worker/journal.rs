@@ -21,7 +21,7 @@ impl Worker {
         if cdrs > 0 {
             self.counters.add_many(Count::CdrsJournaled, cdrs as u64);
         }
-        if cdrs > 0 || entries.iter().any(|entry| entry.location) {
+        if cdrs > 0 || entries.iter().any(|entry| entry.follower.is_some()) {
             self.database.journaled();
         }
         self.entries = entries;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tandem_policy::{Cdr, EndCause, LocationRow};
+use tandem_policy::{Cdr, DialogRow, EndCause, Follower, LocationRow};
 
 use super::signed;
 use crate::journal::Change;
@@ -13,10 +13,18 @@ pub(super) struct Batch<'a> {
     /// The last one's sequence number.
     pub(super) newest: u64,
     pub(super) changes: &'a [(u64, Change)],
-    /// Reads the state of an address of record.
-    pub(super) rows: &'a dyn Fn(&[u8]) -> Vec<LocationRow>,
+    pub(super) readers: Readers<'a>,
     /// Whether CDRs are in Kamailio's `acc`, too.
     pub(super) acc: bool,
+}
+
+/// What makes rows of what the journal has.
+#[derive(Clone, Copy)]
+pub struct Readers<'a> {
+    /// Of an address of record.
+    pub location: &'a dyn Fn(&[u8]) -> Vec<LocationRow>,
+    /// Of a call; none for one that has no row.
+    pub dialog: &'a dyn Fn(&[u8]) -> Option<DialogRow>,
 }
 
 /// A row of `acc`.
@@ -66,6 +74,16 @@ pub(super) fn acc_rows<'a>(cdrs: &[(u64, &'a Cdr)]) -> Vec<AccRow<'a>> {
     rows
 }
 
+/// A call as it is now.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct DialogState {
+    /// The node, and the call's number: together no other's for 34 years.
+    pub(super) hash_entry: u32,
+    pub(super) hash_id: u32,
+    /// None for one that is over.
+    pub(super) row: Option<DialogRow>,
+}
+
 /// An address of record as it is now.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Located {
@@ -80,32 +98,56 @@ impl Batch<'_> {
         let new = self.changes.iter().filter(|(s, _)| *s > after);
         new.filter_map(|(sequence, change)| match change {
             Change::Cdr(cdr) => Some((*sequence, &**cdr)),
-            Change::Location { .. } => None,
+            Change::Row { .. } => None,
         })
         .collect()
     }
 
-    /// The addresses of record that have changed behind this sequence number, each once, as it was at last.
-    pub(super) fn located(&self, after: u64) -> Vec<Located> {
+    /// What a table follows that has changed behind this sequence number, each once, as it was at last.
+    fn followed(&self, after: u64, wanted: Follower) -> Vec<(u64, Option<&[u8]>)> {
         let mut latest = HashMap::new();
-        for (sequence, change) in self.changes.iter().filter(|(s, _)| *s > after) {
-            if let Change::Location { key, body } = change {
-                latest.insert(*key, (*sequence, body));
+        for (sequence, change) in self.changes {
+            match change {
+                Change::Row {
+                    follower,
+                    key,
+                    body,
+                } if *sequence > after && *follower == wanted => {
+                    latest.insert(*key, body.as_deref());
+                }
+                _ => {}
             }
         }
         // By their keys: two nodes that write to one table lock its rows in the same order.
         let mut latest: Vec<_> = latest.into_iter().collect();
         latest.sort_unstable_by_key(|(key, _)| *key);
-        let read = |body: &Vec<u8>| {
-            let mut rows = (self.rows)(body);
+        latest
+    }
+
+    /// The addresses of record that have changed behind this sequence number, each once, as it was at last.
+    pub(super) fn located(&self, after: u64) -> Vec<Located> {
+        let read = |body: &[u8]| {
+            let mut rows = (self.readers.location)(body);
             rows.retain(fits);
             rows
         };
-        latest
+        self.followed(after, Follower::Location)
             .into_iter()
-            .map(|(key, (_, body))| Located {
+            .map(|(key, body)| Located {
                 prefix: format!("tnd-{}-{key:x}-", self.node),
-                rows: body.as_ref().map(read).unwrap_or_default(),
+                rows: body.map(read).unwrap_or_default(),
+            })
+            .collect()
+    }
+
+    /// The calls that have changed behind this sequence number, each once, as it was at last.
+    pub(super) fn dialogs(&self, after: u64) -> Vec<DialogState> {
+        self.followed(after, Follower::Dialog)
+            .into_iter()
+            .map(|(key, body)| DialogState {
+                hash_entry: u32::from(self.node) << 16 | (key >> 32) as u32 & 0xffff,
+                hash_id: key as u32,
+                row: body.and_then(self.readers.dialog),
             })
             .collect()
     }
@@ -160,6 +202,63 @@ mod tests {
         body.iter().map(row).collect()
     }
 
+    const READERS: Readers<'_> = Readers {
+        location: &rows,
+        dialog: &|body| {
+            (!body.is_empty()).then(|| DialogRow {
+                callid: String::from_utf8_lossy(body).into_owned(),
+                ..DialogRow::default()
+            })
+        },
+    };
+
+    #[test]
+    fn a_call_has_a_row_while_it_lasts() {
+        let change = |sequence, key, body: Option<&[u8]>| {
+            let (follower, body) = (Follower::Dialog, body.map(<[u8]>::to_vec));
+            (
+                sequence,
+                Change::Row {
+                    follower,
+                    key,
+                    body,
+                },
+            )
+        };
+        let key = 0x1_2345_6789_abcd;
+        let changes = [
+            change(1, key, Some(b"one")),
+            change(2, 7, Some(b"two")),
+            change(3, key, Some(b"one again")),
+            change(4, 7, None),
+        ];
+        let batch = Batch {
+            node: 3,
+            newest: 4,
+            changes: &changes,
+            readers: READERS,
+            acc: false,
+        };
+        let dialogs = batch.dialogs(0);
+        let seen: Vec<_> = dialogs
+            .iter()
+            .map(|d| {
+                (
+                    d.hash_entry,
+                    d.hash_id,
+                    d.row.as_ref().map(|r| r.callid.as_str()),
+                )
+            })
+            .collect();
+        let entry = 3 << 16;
+        let expected = [
+            (entry, 7, None),
+            (entry | 0x2345, 0x6789_abcd, Some("one again")),
+        ];
+        assert_eq!(seen, expected);
+        assert!(batch.located(0).is_empty() && batch.dialogs(4).is_empty());
+    }
+
     #[test]
     fn a_call_is_accounted_as_kamailio_does() {
         let refused = crate::journal::tests::cdr("refused");
@@ -192,7 +291,15 @@ mod tests {
     fn each_address_of_record_is_written_once_as_it_was_at_last() {
         let change = |sequence, key, body: Option<&[u8]>| {
             let body = body.map(<[u8]>::to_vec);
-            (sequence, Change::Location { key, body })
+            let follower = Follower::Location;
+            (
+                sequence,
+                Change::Row {
+                    follower,
+                    key,
+                    body,
+                },
+            )
         };
         let changes = [
             change(1, 7, Some(b"0")),
@@ -205,7 +312,7 @@ mod tests {
             node: 3,
             newest: 5,
             changes: &changes,
-            rows: &rows,
+            readers: READERS,
             acc: false,
         };
         let located = batch.located(1);

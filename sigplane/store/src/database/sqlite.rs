@@ -3,6 +3,7 @@
 mod acc;
 mod admin;
 mod cdr;
+mod dialog;
 mod location;
 mod schema;
 mod tables;

@@ -1,3 +1,4 @@
+mod followers;
 mod mariadb;
 mod server;
 
@@ -91,7 +92,7 @@ fn made_at_first_and_read_by_the_plain_tool() {
             &path,
             "select table_name, table_version from version order by 1"
         ),
-        "acc|5\naddress|6\ncdr|1\ndispatcher|4\nlocation|9\nsubscriber|7\ntandem_spool|1\n"
+        "acc|5\naddress|6\ncdr|1\ndialog|7\ndid_routing|1\ndispatcher|4\nlocation|9\nsubscriber|7\ntandem_spool|1\ntrunk_routing|1\n"
     );
 }
 
@@ -258,7 +259,7 @@ fn each_cdr_lands_once_wherever_the_process_dies() {
                         key,
                         body,
                         cdr: None,
-                        location: false,
+                        follower: None,
                     }])
                     .unwrap();
                 let cdr = Some(Box::new(cdr(&key.to_string())));
@@ -267,7 +268,7 @@ fn each_cdr_lands_once_wherever_the_process_dies() {
                         key,
                         body: None,
                         cdr,
-                        location: false,
+                        follower: None,
                     }])
                     .unwrap();
                 journal.sync_job().unwrap().run().unwrap();
@@ -291,7 +292,7 @@ fn each_cdr_lands_once_wherever_the_process_dies() {
                     break;
                 }
                 database
-                    .write(1, &batch, |_| Vec::new(), false)
+                    .write(1, &batch, followers::NONE, false)
                     .await
                     .unwrap();
                 if death == Death::AfterCommit {
@@ -339,7 +340,7 @@ fn a_batch_given_again_and_a_call_given_twice_insert_nothing() {
     });
 }
 
-use tandem_policy::{Cdr, LocationRow};
+use tandem_policy::Cdr;
 
 impl Database {
     async fn write_cdrs(
@@ -349,83 +350,8 @@ impl Database {
     ) -> Result<Written, DatabaseError> {
         let change = |(sequence, cdr): &(u64, Cdr)| (*sequence, Change::Cdr(Box::new(cdr.clone())));
         let changes: Vec<_> = batch.iter().map(change).collect();
-        self.write(node, &changes, |_| Vec::new(), true).await
+        self.write(node, &changes, followers::NONE, true).await
     }
-}
-
-/// Contacts of two users, refreshed, one more and one less, and gone: the rows at each step. `expires` comes as Unix seconds.
-async fn check_location(database: &mut Database, sql: impl Fn(&str) -> String, unix: &str) {
-    let rows = |body: &[u8]| {
-        let row = |number: &u8| LocationRow {
-            username: "o'hara".into(),
-            domain: "example.net".into(),
-            contact: match number {
-                8 => "sip:\u{1f600}@192.0.2.1".into(),
-                _ => format!("sip:{number}@192.0.2.1"),
-            },
-            expires_s: 1_800_000_000 + u64::from(*number),
-            q: 500,
-            cseq: u32::MAX,
-            methods: Some(5),
-            path: "x".repeat(if *number == 9 { 513 } else { 0 }),
-            instance: "\u{1f600}".into(),
-            user_agent: "y".repeat(300),
-            ..LocationRow::default()
-        };
-        body.iter().map(row).collect()
-    };
-    let change = |sequence, key, body: &[u8]| {
-        let body = (!body.is_empty()).then(|| body.to_vec());
-        (sequence, Change::Location { key, body })
-    };
-    let asked = format!(
-        "select ruid, contact, {unix}, coalesce(received, '-'), length(user_agent), methods, server_id from location order by ruid"
-    );
-    let line = |key: &str, place: u32, number: u32| {
-        format!(
-            "tnd-3-{key}-000{place}|sip:{number}@192.0.2.1|{}|-|255|5|3\n",
-            1_800_000_000 + number
-        )
-    };
-    let first = [
-        change(1, 1, &[1, 2]),
-        change(2, 16, &[3]),
-        change(3, 1, &[2, 4]),
-    ];
-    let written = database.write(3, &first, rows, false).await.unwrap();
-    assert_eq!((written.inserted, written.located), (0, 2));
-    let stand = line("1", 0, 2) + &line("1", 1, 4) + &line("10", 0, 3);
-    assert_eq!(sql(&asked), stand);
-    // Again, and with something new: what was there before does not come back.
-    let mut again = first.to_vec();
-    again.push(change(4, 1, &[5]));
-    database.write(3, &again, rows, false).await.unwrap();
-    let stand = line("1", 0, 5) + &line("10", 0, 3);
-    assert_eq!(sql(&asked), stand);
-    database.write(3, &first, rows, false).await.unwrap();
-    assert_eq!(sql(&asked), stand);
-    // What its columns cannot take is not there; another node's rows are.
-    let other = [change(1, 1, &[7])];
-    database.write(4, &other, rows, false).await.unwrap();
-    let gone = [change(5, 1, &[9, 8]), change(6, 16, &[])];
-    database.write(3, &gone, rows, false).await.unwrap();
-    assert_eq!(
-        sql(&asked),
-        line("1", 0, 7)
-            .replace("tnd-3", "tnd-4")
-            .replace("|3\n", "|4\n")
-    );
-    // Many at once.
-    let many: Vec<_> = (0..700)
-        .map(|key| change(7 + key, 1_000 + key, &[1, 2, 3]))
-        .collect();
-    database.write(3, &many, rows, false).await.unwrap();
-    assert_eq!(sql("select count(*) from location"), "2101\n");
-    let many: Vec<_> = (0..700)
-        .map(|key| change(707 + key, 1_000 + key, &[2]))
-        .collect();
-    database.write(3, &many, rows, false).await.unwrap();
-    assert_eq!(sql("select count(*) from location"), "701\n");
 }
 
 #[test]
@@ -435,7 +361,17 @@ fn location_follows_what_is_registered() {
     block_on(async {
         let mut database = open(&path).await.unwrap();
         let sql = |text: &str| sqlite3(&path, text);
-        check_location(&mut database, sql, "strftime('%s', expires)").await;
+        followers::check_location(&mut database, sql, "strftime('%s', expires)").await;
+    });
+}
+
+#[test]
+fn dialog_follows_answered_calls() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tandem.db");
+    block_on(async {
+        let mut database = open(&path).await.unwrap();
+        followers::check_dialog(&mut database, |text| sqlite3(&path, text)).await;
     });
 }
 

@@ -4,11 +4,11 @@
 //! u32 length of the payload | u32 CRC32 of length and payload | payload
 //! payload: u8 version | u8 flags | u64 sequence | u64 key
 //!          | with BODY: u32 length, bytes | with CDR: postcard of policy::Cdr, to the end
-//! LOCATION says that the database wants to know of the body, or that there is none any more.
+//! LOCATION and DIALOG say that this table of the database wants to know of the body, or that there is none any more.
 //! ```
 //! All numbers are little-endian.
 
-use tandem_policy::Cdr;
+use tandem_policy::{Cdr, Follower};
 
 use super::{Change, Entry};
 
@@ -25,6 +25,7 @@ const VERSION: u8 = 1;
 const BODY: u8 = 1;
 const CDR: u8 = 2;
 const LOCATION: u8 = 4;
+const DIALOG: u8 = 8;
 
 /// A record as it lies in a segment.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,8 +38,8 @@ pub(super) struct Record<'a> {
     pub(super) body: Option<&'a [u8]>,
     /// Its CDR, still encoded.
     cdr: Option<&'a [u8]>,
-    /// Whether it is an address of record that the database follows.
-    location: bool,
+    /// The table that follows it.
+    follower: Option<Follower>,
     /// The whole record's length, header included.
     pub(super) length: usize,
 }
@@ -49,18 +50,20 @@ impl Record<'_> {
         self.cdr.is_some()
     }
 
-    /// What the database is to have of it.
-    pub(super) fn change(&self) -> Result<Option<Change>, Bad> {
-        if self.location {
-            let (key, body) = (self.key, self.body.map(<[u8]>::to_vec));
-            return Ok(Some(Change::Location { key, body }));
-        }
-        Ok(self.cdr()?.map(|cdr| Change::Cdr(Box::new(cdr))))
+    /// What the database is to have of it: the CDR, and the table that follows it.
+    pub(super) fn changes(&self) -> Result<impl Iterator<Item = Change> + use<>, Bad> {
+        let cdr = self.cdr()?.map(|cdr| Change::Cdr(Box::new(cdr)));
+        let row = self.follower.map(|follower| Change::Row {
+            follower,
+            key: self.key,
+            body: self.body.map(<[u8]>::to_vec),
+        });
+        Ok(cdr.into_iter().chain(row))
     }
 
     /// Whether the database is to have something of it.
     pub(super) fn is_for_the_database(&self) -> bool {
-        self.has_cdr() || self.location
+        self.has_cdr() || self.follower.is_some()
     }
 
     /// Its CDR.
@@ -72,20 +75,18 @@ impl Record<'_> {
 }
 
 /// What the database wants of a record.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Wanted<'a> {
-    Nothing,
-    Cdr(&'a Cdr),
-    /// Its body, or that there is none any more.
-    Location,
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wanted<'a> {
+    pub(super) cdr: Option<&'a Cdr>,
+    /// Its body, or that there is none any more, for this table.
+    pub(super) follower: Option<Follower>,
 }
 
 impl<'a> Wanted<'a> {
     pub(super) fn of(entry: &'a Entry) -> Self {
-        match &entry.cdr {
-            Some(cdr) => Self::Cdr(cdr),
-            None if entry.location => Self::Location,
-            None => Self::Nothing,
+        Self {
+            cdr: entry.cdr.as_deref(),
+            follower: entry.follower,
         }
     }
 }
@@ -135,15 +136,16 @@ pub(super) fn encode(
     body: Option<&[u8]>,
     wanted: Wanted<'_>,
 ) -> usize {
-    let (cdr, location) = match wanted {
-        Wanted::Nothing => (None, 0),
-        Wanted::Cdr(cdr) => (Some(cdr), 0),
-        Wanted::Location => (None, LOCATION),
+    let Wanted { cdr, follower } = wanted;
+    let follower = match follower {
+        None => 0,
+        Some(Follower::Location) => LOCATION,
+        Some(Follower::Dialog) => DIALOG,
     };
     let start = out.len();
     out.extend_from_slice(&[0; HEADER]);
     let flags =
-        if body.is_some() { BODY } else { 0 } | if cdr.is_some() { CDR } else { 0 } | location;
+        if body.is_some() { BODY } else { 0 } | if cdr.is_some() { CDR } else { 0 } | follower;
     out.extend_from_slice(&[VERSION, flags]);
     out.extend_from_slice(&sequence.to_le_bytes());
     out.extend_from_slice(&key.to_le_bytes());
@@ -209,7 +211,12 @@ fn decode_payload(payload: &[u8]) -> Result<Record<'_>, Bad> {
         key: u64::from_le_bytes(*key),
         body,
         cdr: (flags & CDR != 0).then_some(rest),
-        location: flags & LOCATION != 0,
+        follower: match flags & (LOCATION | DIALOG) {
+            0 => None,
+            LOCATION => Some(Follower::Location),
+            DIALOG => Some(Follower::Dialog),
+            _ => return Err(Bad::Payload("which table follows it")),
+        },
         length: HEADER + payload.len(),
     })
 }
@@ -241,7 +248,11 @@ mod tests {
     fn a_record_comes_back_as_it_went() {
         let mut bytes = Vec::new();
         let cdr = crate::journal::tests::cdr("a");
-        let length = encode(&mut bytes, 7, 9, Some(b"state"), Wanted::Cdr(&cdr));
+        let wanted = Wanted {
+            cdr: Some(&cdr),
+            follower: Some(Follower::Dialog),
+        };
+        let length = encode(&mut bytes, 7, 9, Some(b"state"), wanted);
         assert_eq!(length, bytes.len());
         let record = decode(&bytes).unwrap();
         assert_eq!(
@@ -255,7 +266,7 @@ mod tests {
     #[test]
     fn every_flipped_bit_is_noticed() {
         let mut bytes = Vec::new();
-        encode(&mut bytes, 7, 9, Some(b"state"), Wanted::Nothing);
+        encode(&mut bytes, 7, 9, Some(b"state"), Wanted::default());
         for at in 0..bytes.len() {
             for bit in 0..8 {
                 let mut damaged = bytes.clone();

@@ -115,8 +115,8 @@ impl Open {
         while let Some((at, record)) = next {
             end = at + record.length;
             if record.sequence > after {
-                let change = record.change().map_err(|bad| self.corrupt(at, bad))?;
-                found.extend(change.map(|change| (record.sequence, change)));
+                let changes = record.changes().map_err(|bad| self.corrupt(at, bad))?;
+                found.extend(changes.map(|change| (record.sequence, change)));
             }
             next = if found.len() < most {
                 records.next()

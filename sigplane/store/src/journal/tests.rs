@@ -41,7 +41,7 @@ fn put(key: u64, body: &[u8]) -> Entry {
         key,
         body: Some(body.to_vec()),
         cdr: None,
-        location: false,
+        follower: None,
     }
 }
 
@@ -50,7 +50,7 @@ fn end(key: u64) -> Entry {
         key,
         body: None,
         cdr: Some(Box::new(cdr(&key.to_string()))),
-        location: false,
+        follower: None,
     }
 }
 
@@ -218,7 +218,7 @@ fn another_version_is_not_taken_for_a_torn_tail() {
     let dir = tempfile::tempdir().unwrap();
     drop(Journal::open(dir.path(), SMALL).unwrap());
     let mut bytes = Vec::new();
-    record::encode(&mut bytes, u64::MAX / 2, 1, Some(b"x"), Wanted::Nothing);
+    record::encode(&mut bytes, u64::MAX / 2, 1, Some(b"x"), Wanted::default());
     bytes[8] = 99;
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&bytes[..4]);
@@ -494,9 +494,10 @@ fn addresses_of_record_reach_the_database_once_and_are_kept_until_then() {
         key,
         body: body.map(<[u8]>::to_vec),
         cdr: None,
-        location: true,
+        follower: Some(Follower::Location),
     };
-    let change = |key: u64, body: Option<&[u8]>| Change::Location {
+    let change = |key: u64, body: Option<&[u8]>| Change::Row {
+        follower: Follower::Location,
         key,
         body: body.map(<[u8]>::to_vec),
     };

@@ -6,7 +6,7 @@ use sqlx::{Connection as _, MySql, MySqlConnection, QueryBuilder};
 use tandem_policy::Cdr;
 
 use super::partitions::{Partitions, is_short};
-use super::{MariaDb, MariaDbError, acc, location};
+use super::{MariaDb, MariaDbError, acc, dialog, location};
 use crate::database::batch::{Batch, acc_rows, fit};
 use crate::database::{Written, signed};
 
@@ -125,6 +125,7 @@ async fn write(
     written.known = (batch.cdrs(0).len() as u64).saturating_sub(written.inserted);
     let located = batch.located(last);
     location::write(&mut transaction, node, &located).await?;
+    dialog::write(&mut transaction, &batch.dialogs(last)).await?;
     written.located = located.len() as u64;
     sqlx::query(
         "INSERT INTO tandem_spool (node, sequence) VALUES (?, ?)

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use sqlx::{Connection as _, QueryBuilder, Sqlite, SqliteConnection};
 use tandem_policy::Cdr;
 
-use super::{SqliteDatabase, acc, location};
+use super::{SqliteDatabase, acc, dialog, location};
 use crate::database::batch::{Batch, acc_rows};
 use crate::database::{DatabaseError, Written, signed};
 
@@ -63,6 +63,9 @@ impl SqliteDatabase {
             .await
             .map_err(&failed)?;
         written.located = located.len() as u64;
+        dialog::write(&mut transaction, &batch.dialogs(last))
+            .await
+            .map_err(&failed)?;
         sqlx::query(
             "INSERT INTO tandem_spool (node, sequence) VALUES (?1, ?2)
              ON CONFLICT (node) DO UPDATE SET sequence = max(sequence, excluded.sequence)",

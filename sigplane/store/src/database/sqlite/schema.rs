@@ -9,7 +9,7 @@ use crate::database::DatabaseError;
 
 /// A table, its version in Kamailio's `version` table, and what it has. Kamailio's definitions
 /// are those of its SQLite schema, so that its own tools work on them.
-pub(super) const TABLES: [(&str, i64, &str); 7] = [
+pub(super) const TABLES: [(&str, i64, &str); 10] = [
     (
         "dispatcher",
         4,
@@ -115,6 +115,57 @@ pub(super) const TABLES: [(&str, i64, &str); 7] = [
             time TIMESTAMP WITHOUT TIME ZONE NOT NULL",
     ),
     (
+        "dialog",
+        7,
+        "id INTEGER PRIMARY KEY NOT NULL,
+            hash_entry INTEGER NOT NULL,
+            hash_id INTEGER NOT NULL,
+            callid VARCHAR(255) NOT NULL,
+            from_uri VARCHAR(255) NOT NULL,
+            from_tag VARCHAR(128) NOT NULL,
+            to_uri VARCHAR(255) NOT NULL,
+            to_tag VARCHAR(128) NOT NULL,
+            caller_cseq VARCHAR(20) NOT NULL,
+            callee_cseq VARCHAR(20) NOT NULL,
+            caller_route_set VARCHAR(512),
+            callee_route_set VARCHAR(512),
+            caller_contact VARCHAR(255) NOT NULL,
+            callee_contact VARCHAR(255) NOT NULL,
+            caller_sock VARCHAR(64) NOT NULL,
+            callee_sock VARCHAR(64) NOT NULL,
+            state INTEGER NOT NULL,
+            start_time INTEGER NOT NULL,
+            timeout INTEGER DEFAULT 0 NOT NULL,
+            sflags INTEGER DEFAULT 0 NOT NULL,
+            iflags INTEGER DEFAULT 0 NOT NULL,
+            toroute_name VARCHAR(32),
+            req_uri VARCHAR(255) NOT NULL,
+            xdata VARCHAR(512)",
+    ),
+    (
+        "did_routing",
+        1,
+        "id INTEGER PRIMARY KEY NOT NULL,
+            tenant VARCHAR(64) DEFAULT '' NOT NULL,
+            did VARCHAR(64) NOT NULL,
+            dest_type VARCHAR(32) DEFAULT '' NOT NULL,
+            destination VARCHAR(255) DEFAULT '' NOT NULL,
+            setid INTEGER DEFAULT 0 NOT NULL,
+            description VARCHAR(64) DEFAULT '' NOT NULL,
+            CONSTRAINT did_routing_did_idx UNIQUE (tenant, did)",
+    ),
+    (
+        "trunk_routing",
+        1,
+        "id INTEGER PRIMARY KEY NOT NULL,
+            tenant VARCHAR(64) DEFAULT '' NOT NULL,
+            prefix VARCHAR(32) DEFAULT '' NOT NULL,
+            trunk VARCHAR(64) NOT NULL,
+            priority INTEGER DEFAULT 0 NOT NULL,
+            weight INTEGER DEFAULT 1 NOT NULL,
+            description VARCHAR(64) DEFAULT '' NOT NULL",
+    ),
+    (
         "tandem_spool",
         1,
         "node INTEGER PRIMARY KEY NOT NULL,
@@ -130,7 +181,7 @@ const VERSION: &str = "CREATE TABLE IF NOT EXISTS version (
 )";
 
 /// CDRs are looked for by Call-ID and by time. Those of Kamailio's tables have Kamailio's names.
-const INDICES: [&str; 8] = [
+const INDICES: [&str; 9] = [
     "CREATE INDEX IF NOT EXISTS acc_callid_idx ON acc (callid)",
     "CREATE INDEX IF NOT EXISTS subscriber_username_idx ON subscriber (username)",
     "CREATE INDEX IF NOT EXISTS location_account_contact_idx
@@ -138,6 +189,7 @@ const INDICES: [&str; 8] = [
     "CREATE INDEX IF NOT EXISTS location_expires_idx ON location (expires)",
     "CREATE INDEX IF NOT EXISTS location_tcpcon_idx ON location (connection_id)",
     "CREATE INDEX IF NOT EXISTS location_connection_idx ON location (server_id, connection_id)",
+    "CREATE INDEX IF NOT EXISTS dialog_hash_idx ON dialog (hash_entry, hash_id)",
     "CREATE INDEX IF NOT EXISTS cdr_callid_idx ON cdr (callid)",
     "CREATE INDEX IF NOT EXISTS cdr_start_idx ON cdr (start_ms)",
 ];

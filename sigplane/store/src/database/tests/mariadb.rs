@@ -70,7 +70,7 @@ fn made_at_first_with_a_partition_for_each_month() {
             "made",
             "select table_name, table_version from version order by 1"
         ),
-        "acc|5\naddress|6\ncdr|1\ndispatcher|4\nlocation|9\nsubscriber|7\ntandem_spool|1\n"
+        "acc|5\naddress|6\ncdr|1\ndialog|7\ndid_routing|1\ndispatcher|4\nlocation|9\nsubscriber|7\ntandem_spool|1\ntrunk_routing|1\n"
     );
 }
 
@@ -126,7 +126,17 @@ fn location_follows_what_is_registered() {
     block_on(async {
         let mut database = open(&options).await.unwrap();
         let sql = |text: &str| server.sql("located", text);
-        check_location(&mut database, sql, "unix_timestamp(expires)").await;
+        followers::check_location(&mut database, sql, "unix_timestamp(expires)").await;
+    });
+}
+
+#[test]
+fn dialog_follows_answered_calls() {
+    let server = server::shared();
+    let options = server.database("answered");
+    block_on(async {
+        let mut database = open(&options).await.unwrap();
+        followers::check_dialog(&mut database, |text| server.sql("answered", text)).await;
     });
 }
 
@@ -147,6 +157,7 @@ fn what_we_make_is_what_kamailio_makes() {
         "address",
         "subscriber",
         "location",
+        "dialog",
     ] {
         let show = format!("show columns from {table}");
         assert_eq!(

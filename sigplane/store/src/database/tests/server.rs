@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 use super::*;
 
 /// Those of Kamailio's schema files that have tables of ours.
-pub(super) const SCHEMAS: [&str; 6] = [
+pub(super) const SCHEMAS: [&str; 7] = [
     "standard",
     "acc",
     "dispatcher",
     "permissions",
     "auth_db",
     "usrloc",
+    "dialog",
 ];
 
 /// For tables that Kamailio's files have made.
