@@ -47,6 +47,7 @@ bench: setup
 	$(CARGO) run --release --package tandem-bench-micro
 	$(CARGO) run --release --package tandem-bench-micro --bin tandem-bench-calls
 	$(CARGO) run --release --package tandem-bench-micro --bin tandem-bench-registers
+	$(CARGO) run --release --package tandem-bench-micro --bin tandem-bench-routes
 
 fmt:
 	$(CARGO) fmt --all

@@ -47,3 +47,23 @@ fn a_registration_takes_and_keeps_no_more_than_it_did() {
     assert!(allocations <= MOST_REGISTER, "{text}");
     assert!(kept <= MOST_KEPT, "{text}");
 }
+
+/// Bytes that a prefix keeps, and allocations of a number that finds its carriers: the list of them.
+const MOST_PREFIX: f64 = 90.0;
+
+#[test]
+fn a_prefix_keeps_and_a_number_takes_no_more_than_it_did() {
+    let mut bench = Command::new(env!("CARGO_BIN_EXE_tandem-bench-routes"));
+    let output = bench.arg("100000").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    let before = |words: &str| -> f64 {
+        let (front, _) = text
+            .split_once(words)
+            .unwrap_or_else(|| panic!("no {words:?} in {text}"));
+        front.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    println!("{text}");
+    assert!(before(" bytes held a prefix") <= MOST_PREFIX, "{text}");
+    assert!(before(" allocations") <= 1.0, "{text}");
+}

@@ -8,6 +8,7 @@ pub mod digest;
 mod dispatcher;
 pub mod locate;
 pub mod registrar;
+pub mod routing;
 mod rows;
 mod subscribers;
 mod target;
@@ -18,8 +19,8 @@ pub use dispatcher::{
     Algorithm, Attributes, Dispatcher, Draw, Expression, Field, Plan, SetPlan, Thresholds,
 };
 pub use rows::{
-    AddressRow, BadRow, Cdr, CdrMedia, DialogEnd, DialogRow, DispatcherRow, EndCause, Follower,
-    LocationRow,
+    AddressRow, BadRow, Cdr, CdrMedia, DialogEnd, DialogRow, DidRow, DispatcherRow, EndCause,
+    Follower, LocationRow, TrunkRow,
 };
 pub use subscribers::{SubscriberRow, Subscribers};
 pub use target::{Latency, StateChange, Target, TargetState, parse_destination};

@@ -38,6 +38,44 @@ pub struct AddressRow {
     pub tag: String,
 }
 
+/// A row of `did_routing` (version 1): a number of ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DidRow {
+    /// `id`
+    pub id: i64,
+    /// `tenant`: its name; empty for everybody.
+    pub tenant: String,
+    /// `did`: the number, or a name.
+    pub did: String,
+    /// `dest_type`
+    pub dest_type: String,
+    /// `destination`: the user part that is asked for instead; empty for the same.
+    pub destination: String,
+    /// `setid`: the dispatcher set; 0 for the usual one.
+    pub setid: u32,
+    /// `description`
+    pub description: String,
+}
+
+/// A row of `trunk_routing` (version 1): a way out for a prefix.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrunkRow {
+    /// `id`
+    pub id: i64,
+    /// `tenant`: its name; empty for everybody.
+    pub tenant: String,
+    /// `prefix`: of the number; empty for every number.
+    pub prefix: String,
+    /// `trunk`: its name.
+    pub trunk: String,
+    /// `priority`: higher first.
+    pub priority: i32,
+    /// `weight`: the share of the calls among equal priorities; 0 only when the others fail.
+    pub weight: u32,
+    /// `description`
+    pub description: String,
+}
+
 /// Why a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EndCause {
