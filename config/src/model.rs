@@ -397,6 +397,8 @@ pub struct Routing {
     pub conference_set: Option<u32>,
     /// `conference_prefix`: how the user part of a conference's Request-URI begins, in whatever case. Default `conf`.
     pub conference_prefix: String,
+    /// `dids`: whether carriers' calls are for the numbers in the database's `did_routing` alone. Default false.
+    pub dids: bool,
     /// `follow_redirects`: whether the contacts of a 3xx are asked in its sender's stead (RFC 3261
     /// section 16.5); else the caller gets 480. Default false: a redirection decides where calls go, and
     /// who pays.

@@ -512,6 +512,10 @@ fn routing<'d>(report: &mut Report<'_>, mut s: Section<'d>) -> Read<'d, Routing>
         .value("conference_set")
         .and_then(|v| integer(report, v, "routing.conference_set", sets));
     let conference_prefix = s.string(report, "conference_prefix", "conf");
+    let dids = s
+        .value("dids")
+        .and_then(|v| streams::boolean(report, v, "routing.dids"))
+        .unwrap_or(false);
     let follow_redirects = s
         .value("follow_redirects")
         .and_then(|v| streams::boolean(report, v, "routing.follow_redirects"))
@@ -524,6 +528,7 @@ fn routing<'d>(report: &mut Report<'_>, mut s: Section<'d>) -> Read<'d, Routing>
             registrar_set,
             conference_set,
             conference_prefix,
+            dids,
             follow_redirects,
         },
         section: s.finish(report),

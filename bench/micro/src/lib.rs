@@ -103,6 +103,7 @@ pub fn config() -> Result<CoreConfig, Box<dyn Error>> {
             trunk_set: 100,
             carrier_group: 1,
             registrar_set: None,
+            dids: false,
             follow_redirects: false,
         },
         dispatcher: DispatcherConfig {

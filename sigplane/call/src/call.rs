@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use tandem_policy::locate::Server;
+use tandem_policy::routing::Did;
 use tandem_transaction::{ClientId, ServerId};
 
 use crate::media::Party;
@@ -72,6 +73,8 @@ pub(crate) struct Setup {
     pub(crate) vias: Vec<u8>,
     /// Its Via and Record-Route headers, for responses that make a dialog.
     pub(crate) head: Vec<u8>,
+    /// Where the number of ours leads that it is for; none where numbers are not looked up.
+    pub(crate) did: Option<Did>,
     /// Whom to ask when the present ones have all refused, set by set; those of a set are asked at
     /// the same time.
     pub(crate) sets: VecDeque<Vec<Candidate>>,

@@ -12,6 +12,9 @@ use crate::text::{push_address, push_number};
 pub(crate) const ALLOW: &str =
     "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, NOTIFY, REFER";
 
+/// What a number of ours is for, to those that serve it.
+const DEST_TYPE: &str = "X-Dest-Type";
+
 /// What most messages need, in bytes: the memory is asked for once.
 const ROOM: usize = 1_024;
 
@@ -98,12 +101,14 @@ impl Draft {
         message: &Message<'_>,
         contact: Option<&[u8]>,
         realms: &[String],
+        without_type: bool,
         body: &Body,
     ) -> Vec<u8> {
         for (name, written, value) in message.fields() {
             match name {
                 Name::Contact => {}
                 Name::ProxyAuthorization if is_for(value, realms) => {}
+                _ if without_type && written.eq_ignore_ascii_case(DEST_TYPE.as_bytes()) => {}
                 _ if is_hops(name) => {}
                 Name::ContentType | Name::ContentEncoding | Name::ContentDisposition
                     if *body == Body::Removed => {}
@@ -171,6 +176,8 @@ pub(crate) struct Onward<'a> {
     pub(crate) contact: &'a [u8],
     /// Our own realms: credentials for them end here (RFC 3261 section 22.3).
     pub(crate) realms: &'a [String],
+    /// What the number is for, in the place of what the sender says (`X-Dest-Type`); empty to leave that out.
+    pub(crate) dest_type: Option<&'a [u8]>,
     /// What becomes of the body.
     pub(crate) body: &'a Body,
 }
@@ -185,7 +192,14 @@ pub(crate) fn onward(message: &Message<'_>, onward: &Onward<'_>) -> Vec<u8> {
         .headers("Record-Route", onward.record_route)
         .headers("Route", onward.routes.iter().map(Vec::as_slice))
         .header("Max-Forwards", hops.to_string().as_bytes())
-        .pass(message, Some(onward.contact), onward.realms, onward.body)
+        .headers(DEST_TYPE, onward.dest_type.filter(|d| !d.is_empty()))
+        .pass(
+            message,
+            Some(onward.contact),
+            onward.realms,
+            onward.dest_type.is_some(),
+            onward.body,
+        )
 }
 
 /// A REGISTER as it goes on to the registrar: Contacts stay as they are. `head` holds header lines of
@@ -224,7 +238,7 @@ pub(crate) fn back(
 ) -> Vec<u8> {
     Draft::response(message.code(), message.reason())
         .block(head)
-        .pass(message, contact, &[], body)
+        .pass(message, contact, &[], false, body)
 }
 
 /// The ACK (without To) and the CANCEL of an INVITE of ours: its start line's URI, its topmost

@@ -177,6 +177,8 @@ pub struct RoutingConfig {
     /// registered user agent sends outside of dialogs. None: nobody may register. It needs
     /// [`HidingConfig::keys`], which seal the way back.
     pub registrar_set: Option<u32>,
+    /// Whether carriers' calls are for the numbers of [`crate::Tables::dids`] alone.
+    pub dids: bool,
     /// Whether the contacts of a 3xx are asked in its sender's stead (RFC 3261 section 16.5).
     pub follow_redirects: bool,
 }

@@ -51,6 +51,7 @@ use rustc_hash::FxHashMap;
 use tandem_link::SlotTable;
 use tandem_policy::defence::{Blocks, Overload, Refused};
 use tandem_policy::digest::{Digest, Nonces};
+use tandem_policy::routing::Dids;
 use tandem_policy::{Access, BadRow, Dispatcher, Subscribers, Thresholds};
 use tandem_transaction::{ClientId, Layer, Output as TransactionOutput, ServerId, Settings};
 use tandem_transaction::{TimerTable, take};
@@ -109,6 +110,8 @@ pub struct Core {
     /// Who is who; none without a registrar of our own.
     digest: Option<Digest>,
     subscribers: Arc<Subscribers>,
+    /// Where numbers of ours lead.
+    dids: Arc<Dids>,
     /// The realms of our users.
     realms: Arc<[String]>,
     newcomers: Newcomers,
@@ -203,6 +206,7 @@ impl Core {
                 Digest::new(r.digest.clone(), nonces)
             }),
             subscribers: Arc::default(),
+            dids: Arc::default(),
             realms: config
                 .registrar
                 .iter()
@@ -337,6 +341,7 @@ impl Core {
         }
         self.bad_rows = bad;
         self.subscribers = Arc::clone(&tables.subscribers);
+        self.dids = Arc::clone(&tables.dids);
         self.newcomers = Newcomers::new();
         self.has_tables = true;
         if std::mem::take(&mut self.uncounted) {

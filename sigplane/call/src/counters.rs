@@ -84,6 +84,8 @@ counters! {
     LoopDetected = "sip_loop_detected",
     /// Answered 483: Max-Forwards is used up.
     TooManyHops = "sip_too_many_hops",
+    /// Carriers' calls answered 404: the number is not in `did_routing`.
+    DidsUnknown = "dids_unknown",
     /// Answered 403: who asks may not call.
     Forbidden = "sip_forbidden",
     /// CANCELs answered with 200.

@@ -136,6 +136,8 @@ pub struct Tables {
     pub address: Vec<AddressRow>,
     /// `subscriber`
     pub subscribers: Arc<Subscribers>,
+    /// `did_routing`
+    pub dids: Arc<tandem_policy::routing::Dids>,
 }
 
 /// One output.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tandem_config::{Config, DatabaseUrl, MariaDbUrl};
-use tandem_store::{Database, DatabaseError, DatabasePlace, TableState};
+use tandem_store::{Database, DatabaseError, DatabasePlace, TableState, WantedTables};
 
 use crate::check;
 use crate::client::Failure;
@@ -56,7 +56,7 @@ pub(crate) fn run(config: &Path, as_json: bool, work: &Work) -> Result<bool, Fai
             Work::Import(from) => {
                 let mut from = source(&config, from)?.with_patience(PATIENCE);
                 let mut source = Database::open_as_it_is(&mut from).await?;
-                let rows = source.tables(true).await?;
+                let rows = source.tables(WantedTables::ALL).await?;
                 source.close().await;
                 let mut database = Database::open(&mut place).await?;
                 let copied = database.copy(&rows).await?;
@@ -111,7 +111,7 @@ async fn show(mut database: Database, as_json: bool) -> Result<bool, Failure> {
     let is_good = states.iter().all(TableState::is_good);
     // What its rows are like can be said of tables that can be read.
     let bad = match is_good {
-        true => database.tables(true).await?.bad,
+        true => database.tables(WantedTables::ALL).await?.bad,
         false => Vec::new(),
     };
     database.close().await;

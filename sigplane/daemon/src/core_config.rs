@@ -87,6 +87,7 @@ pub(crate) fn core_config(
                 set,
                 prefix: config.routing.conference_prefix.clone(),
             }),
+            dids: config.routing.dids,
             follow_redirects: config.routing.follow_redirects,
         },
         dispatcher: DispatcherConfig {

@@ -10,9 +10,11 @@ use std::time::{Duration, SystemTime};
 
 use tandem_admin::{ErrorCode, Reloaded};
 use tandem_call::{Tables, dialog_row, location_rows};
+use tandem_policy::routing::Dids;
 use tandem_policy::{BadRow, Subscribers};
 use tandem_store::{
     Database, DatabaseError, DatabasePlace, JournalTail, Marks, Readers, TableCache, TableRows,
+    WantedTables,
 };
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -45,8 +47,8 @@ pub(crate) struct Settings {
     pub(crate) state_dir: PathBuf,
     /// The transports of the stream listeners.
     pub(crate) streams: Vec<&'static str>,
-    /// Whether there is a registrar.
-    pub(crate) subscribers: bool,
+    /// What is read.
+    pub(crate) wanted: WantedTables,
     pub(crate) marks: Arc<Marks>,
     /// Of every SIP worker.
     pub(crate) mailboxes: Vec<Mailbox>,
@@ -343,7 +345,7 @@ impl Keeper {
     }
 
     async fn tables(&mut self) -> Result<Arc<Tables>, Trouble> {
-        let wanted = self.settings.subscribers;
+        let wanted = self.settings.wanted;
         let rows = self.open().await?.database.tables(wanted).await?;
         if let Err(error) = self.cache.write(&rows) {
             tracing::warn!("keeping the tables for the next life: {error}");
@@ -354,6 +356,8 @@ impl Keeper {
     fn take(&mut self, mut rows: TableRows) -> Arc<Tables> {
         let (subscribers, bad) = Subscribers::new(std::mem::take(&mut rows.subscribers));
         rows.bad.extend(bad);
+        let (dids, bad) = Dids::new(&std::mem::take(&mut rows.dids));
+        rows.bad.extend(bad);
         if rows.bad != self.bad {
             rows.bad.iter().for_each(|row| tracing::warn!("{row}"));
             self.bad = rows.bad;
@@ -362,6 +366,7 @@ impl Keeper {
             dispatcher: rows.dispatcher,
             address: rows.address,
             subscribers: Arc::new(subscribers),
+            dids: Arc::new(dids),
         })
     }
 

@@ -12,6 +12,7 @@ use tandem_config::Config;
 use tandem_net::{BindError, StreamsError};
 use tandem_store::{
     DatabaseError, DatabasePlace, Journal, JournalError, JournalOptions, LockError, StateLock,
+    WantedTables,
 };
 
 use crate::admin::{self, AdminError};
@@ -140,7 +141,10 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
             .iter()
             .map(|l| l.transport.name())
             .collect(),
-        subscribers: !config.registrar.domains.is_empty(),
+        wanted: WantedTables {
+            subscribers: !config.registrar.domains.is_empty(),
+            dids: config.routing.dids,
+        },
         mailboxes: mailboxes.clone(),
     })?;
     let tables = match first {

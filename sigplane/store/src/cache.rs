@@ -1,7 +1,7 @@
 //! The tables as they were read last, in a file: a signaling plane that starts while the database is away decides by them.
 //!
 //! ```text
-//! u32 CRC32 of what follows | postcard of version, place, dispatcher, address, subscribers
+//! u32 CRC32 of what follows | postcard of version, place, dispatcher, address, subscribers, dids
 //! ```
 
 use std::fs::{self, OpenOptions};
@@ -10,14 +10,14 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use tandem_policy::{AddressRow, DispatcherRow, SubscriberRow};
+use tandem_policy::{AddressRow, DidRow, DispatcherRow, SubscriberRow};
 
 use crate::TableRows;
 
 /// The file's name in the state directory.
 const FILE: &str = "tables.cache";
 /// Goes up when the file or a row changes its form.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 /// What is in the file, borrowed for writing.
 type Written<'a> = (
@@ -26,6 +26,7 @@ type Written<'a> = (
     &'a [DispatcherRow],
     &'a [AddressRow],
     &'a [SubscriberRow],
+    &'a [DidRow],
 );
 /// The same, read.
 type Read = (
@@ -34,6 +35,7 @@ type Read = (
     Vec<DispatcherRow>,
     Vec<AddressRow>,
     Vec<SubscriberRow>,
+    Vec<DidRow>,
 );
 
 /// The file, of one database.
@@ -72,7 +74,7 @@ impl TableCache {
         if crc32fast::hash(rest) != crc {
             return Ok(None);
         }
-        let Ok((VERSION, place, dispatcher, address, subscribers)) =
+        let Ok((VERSION, place, dispatcher, address, subscribers, dids)) =
             postcard::from_bytes::<Read>(rest)
         else {
             return Ok(None);
@@ -86,6 +88,7 @@ impl TableCache {
             dispatcher,
             address,
             subscribers,
+            dids,
             bad: Vec::new(),
         };
         Ok(Some((rows, written)))
@@ -102,6 +105,7 @@ impl TableCache {
             &rows.dispatcher,
             &rows.address,
             &rows.subscribers,
+            &rows.dids,
         );
         let bytes = postcard::to_allocvec(&content).map_err(io::Error::other)?;
         let crc = crc32fast::hash(&bytes);

@@ -18,7 +18,7 @@ pub use admin::{Copied, TableState};
 use batch::Batch;
 pub use batch::Readers;
 pub use mariadb::{MariaDb, MariaDbError, MariaDbHost, MariaDbOptions, MariaDbTls};
-pub use rows::{TableRows, Written};
+pub use rows::{TableRows, WantedTables, Written};
 pub use sqlite::SqliteDatabase;
 
 /// Where the database is.
@@ -205,14 +205,14 @@ impl Database {
         }
     }
 
-    /// Reads `dispatcher`, `address`, and if `subscribers` are wanted `subscriber`, as they are at one moment.
+    /// Reads `dispatcher`, `address` and what else is wanted, as they are at one moment.
     ///
     /// # Errors
     /// Names the place and what is wrong.
-    pub async fn tables(&mut self, subscribers: bool) -> Result<TableRows, DatabaseError> {
+    pub async fn tables(&mut self, wanted: WantedTables) -> Result<TableRows, DatabaseError> {
         match self {
-            Self::Sqlite(database) => database.tables(subscribers).await,
-            Self::MariaDb(database) => Ok(database.tables(subscribers).await?),
+            Self::Sqlite(database) => database.tables(wanted).await,
+            Self::MariaDb(database) => Ok(database.tables(wanted).await?),
         }
     }
 

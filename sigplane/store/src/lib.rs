@@ -17,7 +17,8 @@ mod lock;
 pub use cache::TableCache;
 pub use database::{
     Copied, Database, DatabaseError, DatabasePlace, MariaDb, MariaDbError, MariaDbHost,
-    MariaDbOptions, MariaDbTls, Readers, SqliteDatabase, TableRows, TableState, Written,
+    MariaDbOptions, MariaDbTls, Readers, SqliteDatabase, TableRows, TableState, WantedTables,
+    Written,
 };
 pub use journal::{
     Change, Cut, Entry, Journal, JournalError, JournalOptions, JournalTail, LiveCall, Marks,

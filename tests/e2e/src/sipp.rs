@@ -41,6 +41,8 @@ pub struct Calls {
     pub talk: Duration,
     /// sipp's name of the transport: `u1`, `t1`.
     pub transport: &'static str,
+    /// The host of the Request-URI; where it goes when empty.
+    pub host: &'static str,
     /// The Call-IDs, in sipp's notation (`%u` is the call's number); its own when empty.
     pub call_id: &'static str,
 }
@@ -57,6 +59,7 @@ impl Default for Calls {
             rate: 1,
             talk: Duration::from_secs(2),
             transport: "u1",
+            host: "",
             call_id: "",
         }
     }
@@ -214,6 +217,7 @@ impl Caller {
             port,
             user,
             call_id,
+            host,
             transport,
             ..
         } = calls;
@@ -231,6 +235,15 @@ impl Caller {
             words("-recv_timeout 40000 -buff_size 1048576"),
             // Otherwise its credentials name the address that it sends to, whatever the Request-URI is.
             words("-auth_uri example.com"),
+            vec![
+                "-key".to_owned(),
+                "host".to_owned(),
+                if host.is_empty() {
+                    to.to_string()
+                } else {
+                    (*host).to_owned()
+                },
+            ],
             if call_id.is_empty() {
                 Vec::new()
             } else {

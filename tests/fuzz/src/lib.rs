@@ -43,6 +43,7 @@ pub fn config(keys: KeyRing) -> CoreConfig {
             trunk_set: 100,
             carrier_group: 1,
             registrar_set: Some(REGISTRARS),
+            dids: false,
             follow_redirects: false,
         },
         dispatcher: DispatcherConfig {
@@ -85,6 +86,7 @@ pub fn tables(registrar: &str) -> Tables {
         description: String::new(),
     };
     Tables {
+        dids: std::sync::Arc::default(),
         dispatcher: vec![
             row(1, 1, "10.0.0.11:5060"),
             row(2, 100, "203.0.113.50:5060"),

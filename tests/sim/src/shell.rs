@@ -89,6 +89,7 @@ fn config(weather: &Weather) -> CoreConfig {
             trunk_set: 100,
             carrier_group: 1,
             registrar_set: None,
+            dids: false,
             follow_redirects: weather.follow_redirects,
         },
         dispatcher: DispatcherConfig {
@@ -136,6 +137,7 @@ fn tables(weather: &Weather) -> Tables {
         description: String::new(),
     };
     Tables {
+        dids: std::sync::Arc::default(),
         subscribers: std::sync::Arc::default(),
         dispatcher: vec![
             target(1, 1, POOL[0]),

@@ -368,6 +368,7 @@ fn tables() -> Tables {
         description: String::new(),
     };
     Tables {
+        dids: std::sync::Arc::default(),
         subscribers: std::sync::Arc::default(),
         dispatcher: vec![target(1, 1, POOL), target(2, 100, CARRIER)],
         address: vec![AddressRow {

@@ -113,6 +113,7 @@ impl Bench {
             journal_bytes: 0,
         };
         let tables = Tables {
+            dids: std::sync::Arc::default(),
             subscribers: Arc::new(subscribers),
             ..Tables::default()
         };

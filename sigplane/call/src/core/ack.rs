@@ -47,6 +47,7 @@ impl Core {
         let branch = self.tokens.branch();
         let realms = Arc::clone(&self.realms);
         let onward = Onward {
+            dest_type: None,
             uri,
             via: &self.via(hop, &branch),
             routes: &routes,

@@ -169,9 +169,15 @@ impl Core {
         let Some(call) = self.calls.get(&key).filter(|c| c.setup.is_some()) else {
             return;
         };
-        let uri = self.uri_for(&candidate, call.record.caller.hop, invite.uri());
+        let did = call.setup.as_ref().and_then(|s| s.did.clone());
+        let instead = did.as_ref().filter(|did| !did.destination.is_empty());
+        // The host is the target's in any case.
+        let instead = instead.map(|did| format!("sip:{}@did", did.destination));
+        let asked = instead.as_ref().map_or(invite.uri(), |uri| uri.as_bytes());
+        let uri = self.uri_for(&candidate, call.record.caller.hop, asked);
         let realms = Arc::clone(&self.realms);
         let onward = Onward {
+            dest_type: did.as_ref().map(|did| did.dest_type.as_bytes()),
             uri: &uri,
             via: &self.via(hop, &branch),
             routes: candidate.routes(),

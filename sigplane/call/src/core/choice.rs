@@ -5,10 +5,13 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use tandem_policy::routing::Did;
 use tandem_policy::{Draw, Field, TargetState};
 use tandem_sip::{Host, Uri};
 
 use super::Core;
+use super::invite::Decision;
+use super::reply::Answer;
 use super::request::Arrival;
 use super::share::Item;
 use super::timer::Timer;
@@ -18,6 +21,7 @@ use crate::counters::Counter;
 use crate::io::{Now, Output};
 use crate::journal::{self, HeldTarget};
 use crate::message::{Message, Name, auth_user};
+use crate::record::Direction;
 
 /// How long changes of targets' loads gather before the other workers are told.
 const GATHER: Duration = Duration::from_millis(100);
@@ -66,7 +70,8 @@ impl Core {
         let conference = routing.conference.as_ref().map(|c| c.set);
         let sets = std::iter::once(routing.pool_set)
             .chain(routing.registrar_set)
-            .chain(conference);
+            .chain(conference)
+            .chain(self.dids.sets());
         sets.flat_map(|set| self.dispatcher.reachable(set))
     }
 
@@ -101,6 +106,34 @@ impl Core {
             begins.is_some_and(|b| b.eq_ignore_ascii_case(conference.prefix.as_bytes()))
         });
         conference.map_or(routing.pool_set, |conference| conference.set)
+    }
+
+    /// Where the number of ours leads that a carrier's request is for; none where numbers are not looked up. Its tenant is the host
+    /// of the Request-URI.
+    ///
+    /// # Errors
+    /// What it is answered with, when there is no such number.
+    pub(super) fn did_of(
+        &self,
+        decision: Decision,
+        message: &Message<'_>,
+    ) -> Result<Option<Did>, Answer> {
+        let routing = &self.config.routing;
+        let is_conference = routing.conference.as_ref().map(|c| c.set) == Some(decision.set);
+        let from_carrier = decision.direction == Direction::Inbound && !decision.registered;
+        if !routing.dids || !from_carrier || is_conference {
+            return Ok(None);
+        }
+        let uri = Uri::parse(message.uri());
+        let tenant = match uri.as_ref().and_then(|uri| uri.host) {
+            Some(Host::Name(name)) => String::from_utf8_lossy(name).to_ascii_lowercase(),
+            _ => String::new(),
+        };
+        let user = uri.map(|uri| uri.user).unwrap_or_default();
+        match self.dids.find(&tenant, user) {
+            Some(did) => Ok(Some(did.clone())),
+            None => Err(Answer::new(404, "Not Found")),
+        }
     }
 
     /// A call was given to a target.

@@ -310,6 +310,7 @@ impl Core {
         let (uri, routes) = way.receiver.route_set();
         let realms = Arc::clone(&self.realms);
         let onward = Onward {
+            dest_type: None,
             uri,
             via: &self.via(way.hop, &branch),
             routes: &routes,

@@ -76,6 +76,13 @@ impl Core {
             Ok(None) => return,
             Err(answer) => return self.reply(arrival, &answer),
         };
+        let did = match self.did_of(decision, message) {
+            Ok(did) => did,
+            Err(answer) => {
+                self.counters.add(Counter::DidsUnknown);
+                return self.reply(arrival, &answer);
+            }
+        };
         if self.is_merged(arrival) {
             self.counters.add(Counter::LoopDetected);
             return self.reply(arrival, &Answer::new(482, "Loop Detected"));
@@ -102,6 +109,7 @@ impl Core {
             invite: bytes.into(),
             vias,
             head,
+            did: did.clone(),
             sets: VecDeque::new(),
             branches: Vec::new(),
             best: None,
@@ -142,7 +150,9 @@ impl Core {
             return self.reject(now, key, &answer, EndCause::Local);
         }
         let sets = if agents.is_empty() {
-            let candidates = self.candidates(now, decision.set, arrival);
+            let named = did.map(|did| did.setid).filter(|set| *set != 0);
+            let set = named.unwrap_or(decision.set);
+            let candidates = self.candidates(now, set, arrival);
             candidates.into_iter().map(|c| vec![c]).collect()
         } else {
             agents.into()

@@ -106,6 +106,7 @@ impl Core {
             } else {
                 let realms = Arc::clone(&self.realms);
                 let onward = Onward {
+                    dest_type: None,
                     uri: &uri,
                     via: &via,
                     routes: candidate.routes(),

@@ -8,6 +8,7 @@
 )]
 
 mod dialogs;
+mod dids;
 mod forks;
 mod guard;
 mod hiding;

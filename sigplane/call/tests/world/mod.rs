@@ -65,6 +65,7 @@ pub fn config() -> CoreConfig {
             trunk_set: 100,
             carrier_group: 1,
             registrar_set: None,
+            dids: false,
             follow_redirects: false,
         },
         dispatcher: DispatcherConfig {
@@ -99,6 +100,7 @@ pub fn tables() -> Tables {
         description: String::new(),
     };
     Tables {
+        dids: std::sync::Arc::default(),
         subscribers: std::sync::Arc::default(),
         dispatcher: vec![
             target(1, 1, POOL[0]),

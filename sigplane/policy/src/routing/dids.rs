@@ -1,16 +1,17 @@
 //! Where calls to our own numbers go.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 
 use super::Number;
 use crate::rows::{BadRow, DidRow};
 
 /// The table `did_routing` in memory.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dids {
-    /// By tenant, then by the digits of the number, or the name; the empty tenant is everybody's.
+    /// By tenant in lower case, then by the digits of the number, or the name; the empty tenant is everybody's.
     tenants: HashMap<String, HashMap<Box<[u8]>, Did>>,
+    sets: BTreeSet<u32>,
 }
 
 /// Where a number leads.
@@ -69,9 +70,11 @@ impl Dids {
             destination: row.destination.as_str().into(),
             setid: row.setid,
         };
-        let of_tenant = self.tenants.entry(row.tenant.clone()).or_default();
+        let tenant = row.tenant.to_ascii_lowercase();
+        let of_tenant = self.tenants.entry(tenant).or_default();
         match of_tenant.entry(key(row.did.as_bytes()).as_ref().into()) {
             Entry::Vacant(place) => {
+                self.sets.extend((did.setid != 0).then_some(did.setid));
                 place.insert(did);
                 Ok(())
             }
@@ -89,6 +92,11 @@ impl Dids {
         let key = key(user);
         let of = |tenant: &str| self.tenants.get(tenant)?.get(key.as_ref());
         of(tenant).or_else(|| of(""))
+    }
+
+    /// The sets that are named.
+    pub fn sets(&self) -> impl Iterator<Item = u32> + '_ {
+        self.sets.iter().copied()
     }
 
     /// How many numbers there are.
@@ -147,7 +155,10 @@ mod tests {
         let (dids, bad) = Dids::new(&[
             row(1, "acme", "1000", "front"),
             row(2, "zeta", "+1000", "desk"),
-            row(3, "", "1000", "other"),
+            DidRow {
+                setid: 5,
+                ..row(3, "", "1000", "other")
+            },
             row(4, "", "help", "h"),
             row(5, "acme", "10-00", "again"),
             row(6, "", "2", "a b"),
@@ -164,6 +175,7 @@ mod tests {
         assert_eq!(to("acme", "help;a").as_deref(), Some("h"));
         assert_eq!(to("acme", "1001"), None);
         assert_eq!(dids.len(), 4);
+        assert_eq!(dids.sets().collect::<Vec<_>>(), [5]);
         let ids: Vec<_> = bad.iter().map(|b| b.id).collect();
         assert_eq!(ids, [5, 6, 7, 8], "{bad:?}");
     }

@@ -1,6 +1,6 @@
 //! What comes out of the database, whichever it is.
 
-use tandem_policy::{AddressRow, BadRow, DispatcherRow, SubscriberRow};
+use tandem_policy::{AddressRow, BadRow, DidRow, DispatcherRow, SubscriberRow};
 
 /// The tables' rows, in the order of their ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,8 +11,27 @@ pub struct TableRows {
     pub address: Vec<AddressRow>,
     /// `subscriber`, if it was asked for.
     pub subscribers: Vec<SubscriberRow>,
+    /// `did_routing`, if it was asked for.
+    pub dids: Vec<DidRow>,
     /// Rows with a value that its column cannot have. What a value means is policy's to judge.
     pub bad: Vec<BadRow>,
+}
+
+/// The tables that are read beside `dispatcher` and `address`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WantedTables {
+    /// `subscriber`
+    pub subscribers: bool,
+    /// `did_routing`
+    pub dids: bool,
+}
+
+impl WantedTables {
+    /// Every table.
+    pub const ALL: Self = Self {
+        subscribers: true,
+        dids: true,
+    };
 }
 
 /// What [`crate::Database::write`] did.

@@ -110,7 +110,7 @@ fn rows_that_the_plain_tool_wrote_are_read_and_bad_ones_named() {
              insert into address (ip_addr) values ('192.0.2.1');
              insert into address (ip_addr, mask) values ('192.0.2.1', 300);",
         );
-        let rows = database.tables(true).await.unwrap();
+        let rows = database.tables(WantedTables::ALL).await.unwrap();
         assert_eq!(rows.dispatcher.len(), 1);
         assert_eq!(rows.dispatcher[0].destination, "sip:10.0.0.1:5060");
         assert_eq!(rows.address.len(), 1);
@@ -148,7 +148,15 @@ fn a_database_that_kamailio_made_works_and_other_versions_are_refused() {
     );
     block_on(async {
         let mut database = open(&path).await.unwrap();
-        assert_eq!(database.tables(true).await.unwrap().dispatcher.len(), 1);
+        assert_eq!(
+            database
+                .tables(WantedTables::ALL)
+                .await
+                .unwrap()
+                .dispatcher
+                .len(),
+            1
+        );
         database.close().await;
         sqlite3(
             &path,
@@ -200,7 +208,7 @@ fn a_locked_database_is_a_temporary_trouble() {
         let error = database.write_cdrs(1, &[(1, cdr("a"))]).await.unwrap_err();
         assert!(error.is_temporary(), "{error:?}");
         assert!(
-            database.tables(true).await.is_ok(),
+            database.tables(WantedTables::ALL).await.is_ok(),
             "reading does not wait for a writer"
         );
         lock.rollback().await.unwrap();
@@ -365,6 +373,48 @@ fn location_follows_what_is_registered() {
     });
 }
 
+/// `did_routing`, if it is wanted.
+async fn check_dids(database: &mut Database, sql: impl Fn(&str) -> String) {
+    sql(
+        "insert into did_routing (tenant, did, dest_type, destination, setid) values
+            ('acme', '1000', 'ivr', 'front', 5), ('', '2', '', '', -1), ('zeta', '1000', '', '', 0)",
+    );
+    let rows = database.tables(WantedTables::ALL).await.unwrap();
+    let read: Vec<_> = rows
+        .dids
+        .iter()
+        .map(|r| {
+            (
+                r.tenant.as_str(),
+                r.did.as_str(),
+                r.destination.as_str(),
+                r.setid,
+            )
+        })
+        .collect();
+    assert_eq!(
+        read,
+        [("acme", "1000", "front", 5), ("zeta", "1000", "", 0)]
+    );
+    assert!(
+        rows.bad[0].to_string().contains("setid cannot be -1"),
+        "{:?}",
+        rows.bad
+    );
+    let rows = database.tables(WantedTables::default()).await.unwrap();
+    assert!(rows.dids.is_empty() && rows.bad.is_empty());
+}
+
+#[test]
+fn numbers_of_ours_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tandem.db");
+    block_on(async {
+        let mut database = open(&path).await.unwrap();
+        check_dids(&mut database, |text| sqlite3(&path, text)).await;
+    });
+}
+
 #[test]
 fn dialog_follows_answered_calls() {
     let dir = tempfile::tempdir().unwrap();
@@ -426,8 +476,23 @@ async fn look_up(database: &mut Database) {
             "{name}"
         );
     }
-    assert_eq!(database.tables(true).await.unwrap().subscribers.len(), 3);
-    assert!(database.tables(false).await.unwrap().subscribers.is_empty());
+    assert_eq!(
+        database
+            .tables(WantedTables::ALL)
+            .await
+            .unwrap()
+            .subscribers
+            .len(),
+        3
+    );
+    assert!(
+        database
+            .tables(WantedTables::default())
+            .await
+            .unwrap()
+            .subscribers
+            .is_empty()
+    );
 }
 
 #[test]
@@ -457,7 +522,7 @@ fn tables_of_debians_kamailio_are_read_as_they_are() {
     sqlite3(&path, SUBSCRIBERS);
     block_on(async {
         let mut database = open(&path).await.unwrap();
-        server::check_rows(&database.tables(false).await.unwrap());
+        server::check_rows(&database.tables(WantedTables::default()).await.unwrap());
         look_up(&mut database).await;
     });
 }

@@ -3,23 +3,21 @@
 
 use sqlx::mysql::MySqlRow;
 use sqlx::{Connection as _, Row as _};
-use tandem_policy::{AddressRow, BadRow, DispatcherRow, SubscriberRow};
+use tandem_policy::{AddressRow, BadRow, DidRow, DispatcherRow, SubscriberRow};
 
 use super::error::is_incomparable;
 use super::{MariaDb, MariaDbError};
-use crate::database::TableRows;
+use crate::database::{TableRows, WantedTables};
 
 impl MariaDb {
     pub(in crate::database) async fn tables(
         &mut self,
-        subscribers: bool,
+        wanted: WantedTables,
     ) -> Result<TableRows, MariaDbError> {
-        let (dispatcher, address, users) = self
-            .run(
-                "read the dispatcher, address and subscriber tables",
-                async |c| {
-                    let mut transaction = c.begin_with("START TRANSACTION READ ONLY").await?;
-                    let dispatcher = sqlx::query(
+        let (dispatcher, address, users, numbers) = self
+            .run("read the tables", async |c| {
+                let mut transaction = c.begin_with("START TRANSACTION READ ONLY").await?;
+                let dispatcher = sqlx::query(
                     "SELECT CAST(id AS SIGNED) AS id, CAST(setid AS SIGNED) AS setid, destination,
                          CAST(flags AS SIGNED) AS flags, CAST(priority AS SIGNED) AS priority,
                          attrs, description
@@ -27,38 +25,50 @@ impl MariaDb {
                 )
                 .fetch_all(&mut *transaction)
                 .await?;
-                    let address = sqlx::query(
-                        "SELECT CAST(id AS SIGNED) AS id, CAST(grp AS SIGNED) AS grp, ip_addr,
+                let address = sqlx::query(
+                    "SELECT CAST(id AS SIGNED) AS id, CAST(grp AS SIGNED) AS grp, ip_addr,
                          CAST(mask AS SIGNED) AS mask, CAST(port AS SIGNED) AS port, tag
                      FROM address ORDER BY id",
+                )
+                .fetch_all(&mut *transaction)
+                .await?;
+                let users = if wanted.subscribers {
+                    sqlx::query(
+                        "SELECT CAST(id AS SIGNED) AS id, username, domain, password, ha1, ha1b
+                         FROM subscriber ORDER BY subscriber.id",
                     )
                     .fetch_all(&mut *transaction)
-                    .await?;
-                    let users = if subscribers {
-                        sqlx::query(
-                            "SELECT CAST(id AS SIGNED) AS id, username, domain, password, ha1, ha1b
-                         FROM subscriber ORDER BY subscriber.id",
-                        )
-                        .fetch_all(&mut *transaction)
-                        .await?
-                    } else {
-                        Vec::new()
-                    };
-                    transaction.rollback().await?;
-                    Ok((dispatcher, address, users))
-                },
-            )
+                    .await?
+                } else {
+                    Vec::new()
+                };
+                let numbers = if wanted.dids {
+                    sqlx::query(
+                        "SELECT CAST(id AS SIGNED) AS id, tenant, did, dest_type, destination,
+                             CAST(setid AS SIGNED) AS setid, description
+                         FROM did_routing ORDER BY did_routing.id",
+                    )
+                    .fetch_all(&mut *transaction)
+                    .await?
+                } else {
+                    Vec::new()
+                };
+                transaction.rollback().await?;
+                Ok((dispatcher, address, users, numbers))
+            })
             .await?;
         let mut rows = TableRows::default();
         let TableRows {
             dispatcher: targets,
             address: addresses,
             subscribers,
+            dids,
             bad,
         } = &mut rows;
         collect("dispatcher", &dispatcher, dispatcher_row, targets, bad);
         collect("address", &address, address_row, addresses, bad);
         collect("subscriber", &users, subscriber_row, subscribers, bad);
+        collect("did_routing", &numbers, did_row, dids, bad);
         Ok(rows)
     }
 
@@ -132,6 +142,18 @@ fn address_row(row: &MySqlRow) -> Result<AddressRow, String> {
         mask: number(row, "mask")?,
         port: number(row, "port")?,
         tag: text(row, "tag")?,
+    })
+}
+
+fn did_row(row: &MySqlRow) -> Result<DidRow, String> {
+    Ok(DidRow {
+        id: number(row, "id")?,
+        tenant: text(row, "tenant")?,
+        did: text(row, "did")?,
+        dest_type: text(row, "dest_type")?,
+        destination: text(row, "destination")?,
+        setid: number(row, "setid")?,
+        description: text(row, "description")?,
     })
 }
 

@@ -2,22 +2,22 @@
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Connection as _, Row as _};
-use tandem_policy::{AddressRow, BadRow, DispatcherRow, SubscriberRow};
+use tandem_policy::{AddressRow, BadRow, DidRow, DispatcherRow, SubscriberRow};
 
 use super::SqliteDatabase;
-use crate::database::{DatabaseError, TableRows};
+use crate::database::{DatabaseError, TableRows, WantedTables};
 
 impl SqliteDatabase {
-    /// Reads `dispatcher`, `address`, and if `subscribers` are wanted `subscriber`, as they are at one moment.
+    /// Reads `dispatcher`, `address` and what else is wanted, as they are at one moment.
     ///
     /// # Errors
     /// Names the file and what is wrong.
     pub(in crate::database) async fn tables(
         &mut self,
-        subscribers: bool,
+        wanted: WantedTables,
     ) -> Result<TableRows, DatabaseError> {
         self.check_identity()?;
-        let failed = self.failed("read the dispatcher, address and subscriber tables");
+        let failed = self.failed("read the tables");
         let mut transaction = self.connection.begin().await.map_err(&failed)?;
         let dispatcher = sqlx::query(
             "SELECT id, setid, destination, flags, priority, attrs, description
@@ -31,9 +31,19 @@ impl SqliteDatabase {
                 .fetch_all(&mut *transaction)
                 .await
                 .map_err(&failed)?;
-        let users = if subscribers {
+        let users = if wanted.subscribers {
             sqlx::query(
                 "SELECT id, username, domain, password, ha1, ha1b FROM subscriber ORDER BY id",
+            )
+            .fetch_all(&mut *transaction)
+            .await
+            .map_err(&failed)?
+        } else {
+            Vec::new()
+        };
+        let numbers = if wanted.dids {
+            sqlx::query(
+                "SELECT id, tenant, did, dest_type, destination, setid, description FROM did_routing ORDER BY id",
             )
             .fetch_all(&mut *transaction)
             .await
@@ -48,11 +58,13 @@ impl SqliteDatabase {
             dispatcher: targets,
             address: addresses,
             subscribers,
+            dids,
             bad,
         } = &mut rows;
         collect("dispatcher", &dispatcher, dispatcher_row, targets, bad);
         collect("address", &address, address_row, addresses, bad);
         collect("subscriber", &users, subscriber_row, subscribers, bad);
+        collect("did_routing", &numbers, did_row, dids, bad);
         Ok(rows)
     }
 
@@ -119,6 +131,18 @@ fn address_row(row: &SqliteRow) -> Result<AddressRow, String> {
         mask: number(row, "mask")?,
         port: number(row, "port")?,
         tag: text(row, "tag")?,
+    })
+}
+
+fn did_row(row: &SqliteRow) -> Result<DidRow, String> {
+    Ok(DidRow {
+        id: number(row, "id")?,
+        tenant: text(row, "tenant")?,
+        did: text(row, "did")?,
+        dest_type: text(row, "dest_type")?,
+        destination: text(row, "destination")?,
+        setid: number(row, "setid")?,
+        description: text(row, "description")?,
     })
 }
 

@@ -93,7 +93,7 @@ fn tables_of_debians_kamailio_are_read_as_they_are_and_other_versions_refused() 
     server.sql("kamailio", SUBSCRIBERS);
     block_on(async {
         let mut database = open(&options).await.unwrap();
-        server::check_rows(&database.tables(false).await.unwrap());
+        server::check_rows(&database.tables(WantedTables::default()).await.unwrap());
         look_up(&mut database).await;
         database.close().await;
         assert_eq!(server.sql("kamailio", "show create table location"), before);
@@ -127,6 +127,16 @@ fn location_follows_what_is_registered() {
         let mut database = open(&options).await.unwrap();
         let sql = |text: &str| server.sql("located", text);
         followers::check_location(&mut database, sql, "unix_timestamp(expires)").await;
+    });
+}
+
+#[test]
+fn numbers_of_ours_are_read() {
+    let server = server::shared();
+    let options = server.database("numbers");
+    block_on(async {
+        let mut database = open(&options).await.unwrap();
+        check_dids(&mut database, |text| server.sql("numbers", text)).await;
     });
 }
 
@@ -348,7 +358,7 @@ fn a_server_that_hangs_is_given_up_and_one_that_is_read_only_not_used() {
         );
         assert!(error.is_temporary());
         // What became of it is not known: this connection is not used again.
-        let error = database.tables(false).await.unwrap_err();
+        let error = database.tables(WantedTables::default()).await.unwrap_err();
         assert!(
             matches!(error, DatabaseError::MariaDb(MariaDbError::Lost { .. })),
             "{error:?}"
@@ -371,7 +381,7 @@ fn a_server_that_hangs_is_given_up_and_one_that_is_read_only_not_used() {
         let lookup = tokio::time::timeout(hurry, database.subscriber("a", "b"));
         assert!(lookup.await.is_err());
         server.thaw();
-        assert!(database.tables(false).await.is_err());
+        assert!(database.tables(WantedTables::default()).await.is_err());
         server.sql("", "set global read_only = 1");
         let error = open(&options).await.unwrap_err();
         assert!(
