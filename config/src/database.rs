@@ -1,7 +1,15 @@
 //! The database's URL: `sqlite:PATH`, or `mysql://USER[:PASSWORD]@HOST[:PORT][,HOST...]/DATABASE`.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::PathBuf;
+
+use serde::{Serialize, Serializer};
+
+/// What of a value with a secret may be seen, in a configuration that is written down to be compared.
+pub(crate) const SHOWN: &str = "$shown";
+/// And what says whether the secret is the same.
+pub(crate) const HIDDEN: &str = "$hidden";
 
 /// MariaDB's port.
 const PORT: u16 = 3306;
@@ -44,6 +52,45 @@ pub struct Password(pub String);
 impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Password(...)")
+    }
+}
+
+/// To be compared: the secret itself is not in it.
+impl Serialize for DatabaseUrl {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeMap as _;
+        let mut hasher = DefaultHasher::new();
+        if let Self::MariaDb(url) = self {
+            url.password.as_ref().map(|p| &p.0).hash(&mut hasher);
+        }
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry(SHOWN, &self.to_string())?;
+        map.serialize_entry(HIDDEN, &hasher.finish())?;
+        map.end()
+    }
+}
+
+/// Without its password.
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = match self {
+            Self::Sqlite(path) => return write!(f, "sqlite:{}", path.display()),
+            Self::MariaDb(url) => url,
+        };
+        let password = url.password.as_ref().map_or("", |_| ":***");
+        write!(f, "mysql://{}{password}@", url.user)?;
+        for (at, host) in url.hosts.iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            match host {
+                DatabaseHost::Tcp(name, PORT) => write!(f, "{comma}{name}")?,
+                DatabaseHost::Tcp(name, port) if name.contains(':') => {
+                    write!(f, "{comma}[{name}]:{port}")?;
+                }
+                DatabaseHost::Tcp(name, port) => write!(f, "{comma}{name}:{port}")?,
+                DatabaseHost::Socket(path) => write!(f, "{comma}{}", path.display())?,
+            }
+        }
+        write!(f, "/{}", url.database)
     }
 }
 

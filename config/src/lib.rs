@@ -11,13 +11,18 @@
 
 mod check;
 mod database;
+mod diff;
+mod keys;
 mod mistake;
 mod model;
 mod parse;
+mod place;
 mod section;
 mod value;
 
 pub use database::{DatabaseHost, DatabaseUrl, MariaDbUrl, Password, url as database_url};
+pub use diff::{Change, diff};
+pub use keys::{Needs, needs};
 pub use mistake::Mistake;
 pub use model::{
     Admin, Algorithm, Certificate, ClientCertificate, Config, Database, Dataplane, Defence,
@@ -26,3 +31,4 @@ pub use model::{
     TlsTrunk,
 };
 pub use parse::parse;
+pub use place::{place, without_secrets};

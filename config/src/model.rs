@@ -5,18 +5,22 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
+
 use crate::database::DatabaseUrl;
 
 /// The whole appliance.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Config {
     /// `[node]`
     pub node: Node,
     /// `[dataplane]`
     pub dataplane: Dataplane,
     /// `[[port]]`, at least one.
+    #[serde(rename = "port")]
     pub ports: Vec<Port>,
     /// `[[realm]]`: at least one of each side. Its index is the realm's number in both planes.
+    #[serde(rename = "realm")]
     pub realms: Vec<Realm>,
     /// `[media]`
     pub media: Media,
@@ -49,7 +53,7 @@ pub struct Config {
 }
 
 /// `[node]`: who this machine is and where it keeps its things.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Node {
     /// `id`, 1 to 65,535; unique in a cluster. Marks flows and CDRs.
     pub id: u16,
@@ -68,7 +72,7 @@ impl Node {
 }
 
 /// `[dataplane]`
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Dataplane {
     /// `workers`: CPU cores, one poll loop each; the position in this list is the worker's index.
     pub workers: Vec<u16>,
@@ -88,7 +92,8 @@ pub struct Dataplane {
 }
 
 /// What a worker does when there is nothing to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Idle {
     /// Polls without end: one whole core, the lowest latency.
     Poll,
@@ -97,7 +102,7 @@ pub enum Idle {
 }
 
 /// `[[port]]`: a NIC port or a virtual device.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Port {
     /// `name`, used by realms.
     pub name: String,
@@ -113,7 +118,8 @@ pub struct Port {
 }
 
 /// Which side of the appliance a realm is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Side {
     /// Carriers and callers: `"external"`.
     External,
@@ -122,7 +128,7 @@ pub enum Side {
 }
 
 /// `[[realm]]`: a network that the appliance has a foot in: a port, and a VLAN of it if tagged.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Realm {
     /// `name`.
     pub name: String,
@@ -145,7 +151,7 @@ pub struct Realm {
 }
 
 /// `[media]`
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Media {
     /// `relay_workers`: indices of the workers that own flows. Default all.
     pub relay_workers: Vec<u16>,
@@ -162,7 +168,7 @@ pub struct Media {
 }
 
 /// `[sip]`
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Sip {
     /// `t1` in milliseconds (RFC 3261 section 17.1.1.1). Default 500.
     pub t1: Duration,
@@ -191,7 +197,7 @@ pub struct Sip {
 }
 
 /// `[[sip.kernel]]`: a SIP address outside of the dataplane.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct KernelListen {
     /// `listen`: address and port.
     pub listen: SocketAddr,
@@ -200,7 +206,8 @@ pub struct KernelListen {
 }
 
 /// A transport with connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum StreamTransport {
     /// `"tcp"`
     Tcp,
@@ -226,7 +233,8 @@ impl StreamTransport {
 }
 
 /// Whether a TLS listener asks for the client's certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ClientCertificate {
     /// `"none"`
     None,
@@ -237,7 +245,7 @@ pub enum ClientCertificate {
 }
 
 /// `[[sip.listen]]`: a listener for connections. They go through the kernel's own stack.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Listen {
     /// `transport`
     pub transport: StreamTransport,
@@ -252,10 +260,11 @@ pub struct Listen {
 }
 
 /// `[tls]`
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Tls {
     /// `[[tls.certificate]]`: ours. The first is shown to who names no server, and to servers that ask
     /// for one.
+    #[serde(rename = "certificate")]
     pub certificates: Vec<Certificate>,
     /// `ca`: files with the authorities that sign the certificates of servers. Default Debian's.
     pub ca: Vec<PathBuf>,
@@ -264,11 +273,12 @@ pub struct Tls {
     /// `verify`: whether certificates of servers are checked. Default true.
     pub verify: bool,
     /// `[[tls.trunk]]`: mutual TLS by trunk.
+    #[serde(rename = "trunk")]
     pub trunks: Vec<TlsTrunk>,
 }
 
 /// `[[tls.certificate]]`
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Certificate {
     /// `names`: the server names (SNI) that it is shown for; `*.` at the front stands for one label.
     pub names: Vec<String>,
@@ -280,7 +290,7 @@ pub struct Certificate {
 
 /// `[[tls.trunk]]`: whoever connects from these networks shows a certificate of this authority with
 /// one of these names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TlsTrunk {
     /// `networks`
     pub networks: Vec<Network>,
@@ -299,8 +309,14 @@ pub struct Network {
     pub length: u8,
 }
 
+impl Serialize for Network {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}/{}", self.address, self.length))
+    }
+}
+
 /// `[streams]`: limits of connections, so that nobody takes them from others.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Streams {
     /// `max_connections` in all. Default 20,000.
     pub max_connections: u32,
@@ -325,7 +341,7 @@ pub struct Streams {
 }
 
 /// `[hiding]`: what the carrier side does not see of the inside.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Hiding {
     /// `enabled`. Default true.
     pub enabled: bool,
@@ -343,7 +359,7 @@ pub struct Hiding {
 
 /// `[defence]`: who of those that are not trusted is not heard for a while. Trusted are the carriers of the
 /// address table, the trunks, the internal side, and `trusted`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Defence {
     /// `enabled`. Default true.
     pub enabled: bool,
@@ -365,7 +381,7 @@ pub struct Defence {
 }
 
 /// `[overload]`: when new calls are refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Overload {
     /// `target` in milliseconds: a new call that waited longer is refused while there is overload. 0
     /// never refuses. Default 10.
@@ -381,7 +397,7 @@ pub struct Overload {
 }
 
 /// `[routing]`
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Routing {
     /// `pool_set`: dispatcher set of the media servers that serve carriers' calls. Default 1.
     pub pool_set: u32,
@@ -406,7 +422,8 @@ pub struct Routing {
 }
 
 /// When our Path goes into a REGISTER.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum PathRule {
     /// `"always"`
     Always,
@@ -415,7 +432,7 @@ pub enum PathRule {
 }
 
 /// `[nat]`: registered user agents, and what lies between them and us.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Nat {
     /// `path`. Default `"always"`: without it nothing finds back to a user agent behind a NAT.
     pub path: PathRule,
@@ -432,7 +449,7 @@ pub struct Nat {
 }
 
 /// `[registrar]`: our own registrar, for the users in the database's `subscriber` table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Registrar {
     /// `domains`, in lower case: whose users register with us, and make calls with their passwords. Default none: no registrar.
     pub domains: Vec<String>,
@@ -458,11 +475,13 @@ pub struct Registrar {
 }
 
 /// `[dispatcher]`: sharing, probing and failover.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Dispatcher {
     /// `algorithm` and `expression`: how sets share their calls that are not described below. Default `call-id`.
+    #[serde(flatten)]
     pub algorithm: Algorithm,
     /// `[[dispatcher.set]]`
+    #[serde(rename = "set")]
     pub sets: Vec<DispatcherSet>,
     /// `probe_interval` in seconds; 0 does not probe. Default 10.
     pub probe_interval: Duration,
@@ -478,27 +497,29 @@ pub struct Dispatcher {
 }
 
 /// How a set shares its calls.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Algorithm {
     /// `algorithm`: its name; the file may have Kamailio's number instead.
+    #[serde(rename = "algorithm")]
     pub name: &'static str,
     /// `expression`: what is hashed, with the algorithm of that name; else empty.
     pub expression: String,
 }
 
 /// `[[dispatcher.set]]`
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DispatcherSet {
     /// `set`: its number.
     pub set: u32,
     /// `algorithm` and `expression`. Default `call-id`.
+    #[serde(flatten)]
     pub algorithm: Algorithm,
     /// `fallback`: the set whose turn it is when none of its targets takes calls. Default none.
     pub fallback: Option<u32>,
 }
 
 /// `[dns]`: how names are looked up.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Dns {
     /// `servers`: addresses, with a port where it is not 53. Default none: those of
     /// `/etc/resolv.conf`.
@@ -512,7 +533,7 @@ pub struct Dns {
 }
 
 /// `[database]`
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Database {
     /// `url`: `sqlite:PATH` or `mysql://USER@HOST,HOST/DATABASE`. Default
     /// `sqlite:<state_dir>/tandem.db`.
@@ -536,7 +557,7 @@ pub struct Database {
 }
 
 /// `[admin]`
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Admin {
     /// `socket`: the management API's unix socket. Default `<run_dir>/admin.sock`.
     pub socket: PathBuf,
