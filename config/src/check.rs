@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::mistake::Report;
 use crate::model::{ClientCertificate, Side, StreamTransport};
-use crate::parse::{Draft, NO_PORT, Read};
+use crate::parse::{Draft, NO_PORT, Read, http};
 use crate::section::Section;
 use crate::value::SOCKET_PATH_MAX;
 
@@ -23,6 +23,7 @@ pub(crate) fn draft(draft: &Draft<'_>, report: &mut Report<'_>) {
     sip_workers(draft, report);
     sockets(draft, report);
     streams(draft, report);
+    http::check(report, &draft.http);
 }
 
 fn workers(draft: &Draft<'_>, report: &mut Report<'_>) {
@@ -442,7 +443,7 @@ fn unique<T>(
 }
 
 /// The line where a value was seen before, if it was.
-fn again<K: Eq + Hash>(
+pub(crate) fn again<K: Eq + Hash>(
     report: &Report<'_>,
     seen: &mut HashMap<K, usize>,
     key: K,

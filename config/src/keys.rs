@@ -90,6 +90,8 @@ const KEYS: &[(&str, Needs)] = &[
     ("database.dialog", Sigplane),
     ("database.reload_interval", Live),
     ("admin.socket", Sigplane),
+    ("admin.tokens", Sigplane),
+    ("http", Sigplane),
 ];
 
 /// What a change of a key needs: `realm.media_ports`, without the names of list elements. A key that nobody has

@@ -12,6 +12,7 @@
 mod check;
 mod database;
 mod diff;
+mod http;
 mod keys;
 mod mistake;
 mod model;
@@ -22,6 +23,7 @@ mod value;
 
 pub use database::{DatabaseHost, DatabaseUrl, MariaDbUrl, Password, url as database_url};
 pub use diff::{Change, diff};
+pub use http::{HttpCertificate, HttpListen, HttpService, MetricsAccess};
 pub use keys::{Needs, needs};
 pub use mistake::Mistake;
 pub use model::{

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use crate::database::DatabaseUrl;
+use crate::http::HttpListen;
 
 /// The whole appliance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -50,6 +51,8 @@ pub struct Config {
     pub database: Database,
     /// `[admin]`
     pub admin: Admin,
+    /// `[[http]]`
+    pub http: Vec<HttpListen>,
 }
 
 /// `[node]`: who this machine is and where it keeps its things.
@@ -561,4 +564,6 @@ pub struct Database {
 pub struct Admin {
     /// `socket`: the management API's unix socket. Default `<run_dir>/admin.sock`.
     pub socket: PathBuf,
+    /// `tokens`: the file of the tokens for the management API over HTTPS. Default `<state_dir>/tokens`.
+    pub tokens: PathBuf,
 }

@@ -6,6 +6,7 @@ mod defence;
 mod dispatcher;
 mod dns;
 mod hiding;
+pub(crate) mod http;
 mod registrar;
 mod streams;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 use crate::check;
+use crate::http::HttpListen;
 use crate::mistake::{Mistake, Report};
 use crate::model::{
     Admin, Config, Database, Dataplane, Defence, Dispatcher, Dns, Hiding, Idle, KernelListen,
@@ -86,6 +88,7 @@ pub(crate) struct Draft<'d> {
     pub(crate) dns: Read<'d, Dns>,
     pub(crate) database: Read<'d, Database>,
     pub(crate) admin: Read<'d, Admin>,
+    pub(crate) http: Vec<Read<'d, HttpListen>>,
 }
 
 impl<'d> Draft<'d> {
@@ -137,6 +140,7 @@ impl<'d> Draft<'d> {
         let database = database::database(report, section, &node);
         let section = table(report, &mut root, "admin", "admin");
         let admin = admin(report, section, &node);
+        let http = http::listeners(report, &mut root);
         root.finish(report);
         Self {
             node,
@@ -159,6 +163,7 @@ impl<'d> Draft<'d> {
             dns,
             database,
             admin,
+            http,
         }
     }
 
@@ -186,6 +191,7 @@ impl<'d> Draft<'d> {
             dns: self.dns.value,
             database: self.database.value,
             admin: self.admin.value,
+            http: self.http.into_iter().map(|h| h.value).collect(),
         }
     }
 }
@@ -569,8 +575,9 @@ fn admin<'d>(
     node: &Read<'_, Node>,
 ) -> Read<'d, Admin> {
     let socket = s.path(report, "socket", node.value.run_dir.join("admin.sock"));
+    let tokens = s.path(report, "tokens", node.value.state_dir.join("tokens"));
     Read {
-        value: Admin { socket },
+        value: Admin { socket, tokens },
         section: s.finish(report),
     }
 }

@@ -125,6 +125,8 @@ fn every_default_is_as_documented() {
     assert_eq!(c.database.timeout, Duration::from_secs(5));
     assert_eq!(c.database.reload_interval, Duration::from_secs(30));
     assert_eq!(c.admin.socket.to_str(), Some("/run/tandem/admin.sock"));
+    assert_eq!(c.admin.tokens.to_str(), Some("/var/lib/tandem/tokens"));
+    assert!(c.http.is_empty());
 }
 
 #[test]

@@ -18,6 +18,8 @@ mod database;
 mod disk;
 mod ephemeral;
 mod hiding;
+#[allow(dead_code, unused_imports, reason = "its services come next")]
+mod http;
 mod mailbox;
 mod resolver;
 mod shared;

@@ -21,6 +21,7 @@ use crate::database::{self, First};
 use crate::disk::Disk;
 use crate::ephemeral;
 use crate::hiding::{self, KeysError};
+use crate::http::{self, HttpError};
 use crate::mailbox::mailbox;
 use crate::resolver;
 use crate::shared::Shared;
@@ -37,6 +38,7 @@ pub(crate) enum StartError {
     Bind(BindError),
     Streams(StreamsError),
     Admin(AdminError),
+    Http(HttpError),
     Keys(KeysError),
     /// A core that `sip.cores` names, and that is not there for us.
     Core(u16),
@@ -52,6 +54,7 @@ impl std::fmt::Display for StartError {
             Self::Bind(e) => write!(f, "SIP socket {e}"),
             Self::Streams(e) => write!(f, "SIP listener {e}"),
             Self::Admin(e) => write!(f, "management API: {e}"),
+            Self::Http(e) => write!(f, "HTTP listener {e}"),
             Self::Keys(e) => e.fmt(f),
             Self::Core(core) => write!(
                 f,
@@ -79,6 +82,7 @@ from! {
     Bind: BindError,
     Streams: StreamsError,
     Admin: AdminError,
+    Http: HttpError,
     Keys: KeysError,
     System: io::Error,
 }
@@ -170,12 +174,14 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
         mailboxes: mailboxes.clone(),
     })?;
     let (streams, stream_listeners) = streams::start(&config, shards)?;
+    let http = http::bind(&config)?;
     let hiding = hiding::settings(&config)?;
     let journal = Shared::new(journal);
     let disk = Disk::start(mailboxes.clone())?;
     let mut head = Some(HeadParts {
         signals,
         seed: seed()?,
+        http: http.handle(),
     });
     // Nonces of a life before are stale, which costs a user agent another round.
     let mut nonce_key = [0; 32];
@@ -215,6 +221,8 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
         }
     }
     admin::start(&config, mailboxes, database.clone())?;
+    // Each service is put in here, by whoever has it.
+    http.serve(http::Services::default())?;
     Ok(Running {
         workers,
         cores: config.sip.cores.clone(),

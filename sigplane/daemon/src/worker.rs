@@ -42,6 +42,7 @@ use tandem_store::{Entry, Journal, LiveCall, Replay};
 use crate::ask::ToWorker;
 use crate::database;
 use crate::disk::Disk;
+use crate::http;
 use crate::mailbox::{Inbox, Mailbox};
 use crate::resolver;
 use crate::shared::Shared;
@@ -86,6 +87,7 @@ pub(crate) struct HeadParts {
     pub(crate) signals: SignalFd,
     /// Unpredictable.
     pub(crate) seed: [u8; 16],
+    pub(crate) http: http::Handle,
 }
 
 /// A worker.

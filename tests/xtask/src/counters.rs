@@ -27,6 +27,10 @@ const SOURCES: &[(&str, &str)] = &[
         "Signaling plane: TCP, TLS and WebSocket",
         "sigplane/net/src/streams/counters.rs",
     ),
+    (
+        "Signaling plane: HTTP",
+        "sigplane/daemon/src/http/counters.rs",
+    ),
 ];
 
 /// The guide's page.

@@ -16,6 +16,7 @@ use super::route::{Lists, numbered};
 use super::{BATCH, HeadParts, Worker};
 use crate::ask::ToWorker;
 use crate::hiding;
+use crate::http;
 
 /// The first worker's part.
 pub(super) struct Head {
@@ -23,6 +24,7 @@ pub(super) struct Head {
     pub(super) guard: Guard,
     pub(super) requests: Requests,
     pub(super) signals: SignalFd,
+    pub(super) http: http::Handle,
     lists: Lists,
 }
 
@@ -33,6 +35,7 @@ impl Head {
             guard: Guard::new(config, parts.seed),
             requests: Requests::new(config),
             signals: parts.signals,
+            http: parts.http,
             lists: Lists::default(),
         }
     }
@@ -157,6 +160,9 @@ impl Worker {
             tracing::info!("SIGHUP: files are read again");
             if let Some(streams) = &mut self.streams {
                 streams.reload();
+            }
+            if let Some(head) = &self.head {
+                head.http.reload();
             }
             self.reload_keys();
         }

@@ -143,6 +143,7 @@ impl Worker {
             ]);
             let streams = self.streams.iter();
             gauges.extend(streams.flat_map(crate::streams::Handle::counters));
+            gauges.extend(self.head.iter().flat_map(|head| head.http.counters()));
         }
         if let Some((_, rings)) = &self.session {
             gauges.push(("net_ring_corrupt", rings.corrupt()));
