@@ -6,6 +6,7 @@ mod access;
 pub mod defence;
 pub mod digest;
 mod dispatcher;
+mod fs_cdr;
 pub mod locate;
 pub mod registrar;
 pub mod routing;
@@ -18,6 +19,7 @@ pub use access::{Access, Origin};
 pub use dispatcher::{
     Algorithm, Attributes, Dispatcher, Draw, Expression, Field, Plan, SetPlan, Thresholds,
 };
+pub use fs_cdr::FsCdr;
 pub use rows::{
     AddressRow, BadRow, Cdr, CdrMedia, DialogEnd, DialogRow, DidRow, DispatcherRow, EndCause,
     Follower, LocationRow, TrunkRow,

@@ -69,6 +69,7 @@ pub(crate) const HOUSE: &[Room] = &[
             "tandem-link",
         ],
     ),
+    room("tandem-freeswitch", Kind::Pure, &["tandem-policy"]),
     room(
         "tandem-store",
         Kind::Plain,
@@ -91,12 +92,18 @@ pub(crate) const HOUSE: &[Room] = &[
             "tandem-admin",
             "tandem-policy",
             "tandem-link",
+            "tandem-freeswitch",
         ],
     ),
     room(
         "tandemctl",
         Kind::Plain,
-        &["tandem-config", "tandem-admin", "tandem-store"],
+        &[
+            "tandem-config",
+            "tandem-admin",
+            "tandem-store",
+            "tandem-freeswitch",
+        ],
     ),
     room("tandem-e2e", Kind::Test, &[]),
     room("tandem-bench", Kind::Test, &[]),

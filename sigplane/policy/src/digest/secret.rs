@@ -38,6 +38,20 @@ impl Secret {
         (!nothing).then_some(secret)
     }
 
+    /// What a media server that authenticates by itself is told (see the crate `freeswitch`): the MD5 hash of user, realm and
+    /// password in hexadecimal digits (RFC 2617 section 3.2.2.2), which is good for this realm alone. None if there is no way to it.
+    #[must_use]
+    pub fn md5_ha1(&self, username: &str, realm: &str) -> Option<String> {
+        let hash = self.ha1(Algorithm::Md5, username.as_bytes(), realm.as_bytes())?;
+        String::from_utf8(hash).ok()
+    }
+
+    /// The password, where the row has one: for a media server that has to answer challenges, and for nobody else.
+    #[must_use]
+    pub fn password(&self) -> Option<&str> {
+        (!self.password.is_empty()).then_some(&*self.password)
+    }
+
     /// Of nobody: what is compared with when there is no such user.
     pub(super) fn nobody() -> Self {
         Self {
