@@ -2,7 +2,7 @@
 //!
 //! The rooms of this module, each a part of [`Core`]'s behaviour: `request` and `response` sort
 //! what comes in, `source` knows who may, `edge` hides one side from the other, `guard` defends us; `invite`, `branch` and `answer` set a call up; `in_dialog` and `ack` serve
-//! it; `cancel`, `bye` and `end` end it; `choice` says which targets a request tries; `dataplane` keeps the other plane in step; `passage` has what is no call, `standing` dialogs of such,
+//! it; `cancel`, `bye` and `end` end it; `change` takes another configuration; `choice` says which targets a request tries; `dataplane` keeps the other plane in step; `passage` has what is no call, `standing` dialogs of such,
 //! `register` what goes to registrars inside, `registrar` and `authenticate` our own, `flow` what comes from it to user agents, `bindings` who they are; `probe` watches the
 //! targets and `names` knows where they are; `own` makes requests of our own; `share` is what passes between cores.
 
@@ -13,6 +13,7 @@ mod bindings;
 mod branch;
 mod bye;
 mod cancel;
+mod change;
 mod choice;
 mod dataplane;
 mod dialog;
@@ -50,9 +51,9 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 use tandem_link::SlotTable;
 use tandem_policy::defence::{Blocks, Overload, Refused};
-use tandem_policy::digest::{Digest, Nonces};
+use tandem_policy::digest::Digest;
 use tandem_policy::routing::Dids;
-use tandem_policy::{Access, BadRow, Dispatcher, Subscribers, Thresholds};
+use tandem_policy::{Access, BadRow, Dispatcher, Subscribers};
 use tandem_transaction::{ClientId, Layer, Output as TransactionOutput, ServerId, Settings};
 use tandem_transaction::{TimerTable, take};
 
@@ -65,6 +66,7 @@ use crate::media::{Ports, RealmMedia};
 use crate::record::Hop;
 use crate::token::Tokens;
 use bindings::Bindings;
+use change::Former;
 use choice::Choice;
 use dataplane::{ComingUp, Link};
 use edge::Neighbours;
@@ -121,6 +123,8 @@ pub struct Core {
     dispatcher: Dispatcher,
     choice: Choice,
     neighbours: Neighbours,
+    /// Who could call, and who was inside, before the configuration was changed.
+    former: Vec<Former>,
     bad_rows: Vec<BadRow>,
     /// Whether the tables were read yet. Before, nobody can be told from a stranger.
     has_tables: bool,
@@ -174,11 +178,7 @@ impl Core {
             })
             .collect();
         let ports = Ports::new(&realms, SlotTable::deal(&[]), tokens.number(), config.share);
-        let thresholds = Thresholds {
-            failures: config.dispatcher.probe_failures,
-            successes: config.dispatcher.probe_successes,
-            probing: !config.dispatcher.probe_interval.is_zero(),
-        };
+        let thresholds = change::thresholds(&config.dispatcher);
         let dispatcher = Dispatcher::new(thresholds, config.dispatcher.plan.clone());
         Self {
             counters: Counters::default(),
@@ -200,24 +200,20 @@ impl Core {
             bindings: Bindings::default(),
             registrar: Registrar::new(seed),
             durable: false,
-            digest: config.registrar.as_ref().map(|r| {
-                let worker = config.share.worker;
-                let nonces = Nonces::new(&r.nonce_key, worker, r.nonce_lifetime_ms, r.max_nonces);
-                Digest::new(r.digest.clone(), nonces)
-            }),
+            digest: config
+                .registrar
+                .as_ref()
+                .map(|registrar| change::judge(registrar, config.share.worker)),
             subscribers: Arc::default(),
             dids: Arc::default(),
-            realms: config
-                .registrar
-                .iter()
-                .flat_map(|r| r.domains.iter().cloned())
-                .collect(),
+            realms: change::realms(&config),
             newcomers: Newcomers::new(),
             access: Access::default(),
             certified: FxHashMap::default(),
             dispatcher,
             choice: Choice::default(),
             neighbours: Neighbours::default(),
+            former: Vec::new(),
             bad_rows: Vec::new(),
             has_tables: false,
             coming_up: ComingUp::Unborn,
@@ -278,6 +274,7 @@ impl Core {
             Input::DataplaneDown => self.dataplane_down(now),
             Input::Dataplane(message) => self.dataplane_message(now, message),
             Input::Tables(tables) => self.tables(now, &tables),
+            Input::Config(config) => self.take_config(now, *config),
             Input::Certified { path, peer, name } => self.certified(path, peer, name),
             Input::Newcomers(found) => self.newcomers(&found),
             Input::Located(finding) => self.located(now, finding),

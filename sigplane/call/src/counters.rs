@@ -54,6 +54,10 @@ counters! {
     AcksMissing = "sip_acks_missing",
     /// OPTIONS to ourselves answered with 200.
     OptionsAnswered = "sip_options_answered",
+    /// Configurations taken while running.
+    ConfigsTaken = "configs_taken",
+    /// Configurations not taken, since something in them is fixed while running: a fault of ours.
+    ConfigsUnfit = "configs_unfit",
     /// Messages of blocked sources that came by another way than the dataplane's: dropped.
     BlockedDropped = "sip_blocked",
     /// Requests of sources that are not trusted, non-SIP and responses to nothing included.

@@ -10,6 +10,7 @@ use tandem_policy::defence::{Sight, Source};
 use tandem_policy::locate::{Errand, Finding};
 use tandem_policy::{AddressRow, DispatcherRow, Subscribers};
 
+use crate::config::CoreConfig;
 use crate::core::News;
 
 /// The time of one input.
@@ -76,6 +77,8 @@ pub enum Input<'a> {
     Dataplane(FromDataplane),
     /// The database's tables were read: they replace those before.
     Tables(Arc<Tables>),
+    /// Another configuration, from the next input on. One that [`crate::Core::can_take`] refuses is not taken.
+    Config(Box<CoreConfig>),
     /// What came of an [`Output::Locate`].
     Located(Finding),
     /// Another worker's [`Output::Registered`].

@@ -97,6 +97,12 @@ impl Digest {
         Self { settings, nonces }
     }
 
+    /// Other settings, from now on. Which nonces were used is not forgotten.
+    pub fn set(&mut self, settings: Settings, lifetime_ms: u64, limit: usize) {
+        self.settings = settings;
+        self.nonces.set(lifetime_ms, limit);
+    }
+
     /// The values of WWW-Authenticate or Proxy-Authenticate, a header each, the most liked first (RFC 8760 section 2.3). Only
     /// algorithms that this secret can be compared by: a user agent takes the first that it knows. For a user who is not known
     /// it should be some other's, so that the answer does not tell the two apart.

@@ -99,6 +99,19 @@ impl Dispatcher {
         }
     }
 
+    /// Other thresholds and another plan, from now on. What was learned of targets stays; without probes nothing would ever bring back
+    /// those that they made inactive, so these are again as their rows say.
+    pub fn set(&mut self, thresholds: Thresholds, plan: Plan) {
+        if self.thresholds.probing && !thresholds.probing {
+            let learned = |t: &&mut Target| t.state == TargetState::Inactive;
+            for target in self.targets.values_mut().filter(learned) {
+                target.unlearn();
+            }
+        }
+        self.thresholds = thresholds;
+        self.plan = plan;
+    }
+
     /// Replaces the table. Targets that stay keep what was learned about them; rows that cannot be
     /// used are skipped and named, and so are attributes.
     pub fn load(&mut self, rows: &[DispatcherRow]) -> Vec<BadRow> {

@@ -200,6 +200,11 @@ impl Target {
         self.successes = 0;
     }
 
+    /// The state that its row says.
+    pub(crate) const fn unlearn(&mut self) {
+        self.set_state(TargetState::of_flags(self.row.flags));
+    }
+
     /// Takes over what an earlier state of the table had learned, unless the administrator
     /// changed the row's place or flags.
     pub(crate) fn inherit(&mut self, earlier: &Self) {

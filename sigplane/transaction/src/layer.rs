@@ -134,6 +134,11 @@ pub trait Hop: Copy {
 }
 
 impl<H: Hop> Layer<H> {
+    /// Other times, for timers that are set from now on; those that run go on.
+    pub const fn set(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
     /// Without transactions.
     #[must_use]
     pub fn new(settings: Settings) -> Self {

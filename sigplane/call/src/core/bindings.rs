@@ -267,6 +267,26 @@ impl Core {
         }));
     }
 
+    /// Keepalives go by the new interval at once.
+    pub(super) fn pace_keepalives(&mut self, now: Now, old: Duration) {
+        let interval = self.config.nat.keepalive;
+        if interval == old {
+            return;
+        }
+        let pinged = self.bindings.by_flow.values().filter(|b| b.pings);
+        let stopped = self.config.nat.keepalive_misses;
+        let pinged: Vec<u64> = pinged
+            .filter(|b| b.missed < stopped)
+            .map(|b| b.key)
+            .collect();
+        for key in pinged {
+            self.timers.clear(Timer::Keepalive(key));
+            if !interval.is_zero() {
+                self.next_keepalive(now, key);
+            }
+        }
+    }
+
     /// Between three quarters of the interval and all of it: they shall not all come at once.
     fn next_keepalive(&mut self, now: Now, key: u64) {
         let interval = self.config.nat.keepalive;
@@ -326,6 +346,10 @@ impl Core {
     /// It is time for a keepalive.
     pub(super) fn keepalive(&mut self, now: Now, key: u64) {
         let limit = self.config.nat.keepalive_misses;
+        // Switched off meanwhile.
+        if self.config.nat.keepalive.is_zero() {
+            return;
+        }
         let Some(binding) = self.bindings.get_mut(key) else {
             return;
         };

@@ -12,7 +12,7 @@
 //! journal's record as they were, tags and all.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use tandem_sip::{FramingError, Index, NameAddr, Start, TOKEN_PREFIX};
@@ -288,14 +288,28 @@ impl Core {
             let all = members.flat_map(tandem_policy::Target::addresses);
             all.map(|a| a.ip().to_canonical())
         };
-        let pool: HashSet<IpAddr> = self.inner_sets().flat_map(addresses).collect();
-        let trunk = self.outer_sets().flat_map(addresses).collect();
+        let (inner, outer) = self.sets_of_both_sides();
+        let pool: HashSet<IpAddr> = inner.into_iter().flat_map(addresses).collect();
+        let trunk = outer.into_iter().flat_map(addresses).collect();
         let ours = self.config.addresses(Side::Internal);
         self.neighbours = Neighbours {
             has_public: ours.chain(pool.iter().copied()).any(|ip| !is_private(ip)),
             pool,
             trunk,
         };
+    }
+
+    /// The sets inside and outside. One that was routed to until lately counts as what it was, if it is nothing else now: calls
+    /// with its targets are up.
+    fn sets_of_both_sides(&self) -> (BTreeSet<u32>, BTreeSet<u32>) {
+        let mut inner: BTreeSet<u32> = self.inner_sets().collect();
+        let mut outer: BTreeSet<u32> = self.outer_sets().collect();
+        let (now_inner, now_outer) = (inner.clone(), outer.clone());
+        for former in &self.former {
+            inner.extend(former.inner.difference(&now_outer));
+            outer.extend(former.outer.difference(&now_inner));
+        }
+        (inner, outer)
     }
 
     fn open(&self, token: &[u8]) -> Opened {

@@ -70,6 +70,10 @@ impl Core {
         let Some((_, side)) = self.probed().find(|(id, _)| *id == target) else {
             return;
         };
+        // Switched off meanwhile.
+        if self.config.dispatcher.probe_interval.is_zero() {
+            return;
+        }
         self.timers.set(
             Timer::Probe(target),
             now.mono + self.config.dispatcher.probe_interval,

@@ -38,6 +38,8 @@ pub(super) enum Timer {
     Location,
     /// The other workers are to be told the targets' loads.
     Loads,
+    /// Those who could call before a change are forgotten.
+    Former,
     /// A request has waited for a name for too long.
     Held,
     /// The target's answer to a probe does not come.
@@ -71,6 +73,7 @@ impl Core {
                 Timer::Locate(target) => self.locate_target(now, target),
                 Timer::Location => self.location_due(now),
                 Timer::Loads => self.tell_loads(),
+                Timer::Former => self.forget_former(now),
                 Timer::Held => self.held_too_long(now),
                 Timer::ProbeTimeout(target) => self.probe_silent(now, target),
             }

@@ -34,18 +34,28 @@ fn world() -> World {
 
 fn said(method: &str, to: &str, branch: &str, cseq: u32, extra: &str, body: &str) -> String {
     Request {
-        method,
-        uri: "sip:100@10.0.0.1",
-        me: PHONE,
         branch,
-        from: FROM,
-        to,
-        call_id: CALL_ID,
         cseq,
         extra,
         body,
+        ..request_of(method, to)
     }
     .text()
+}
+
+fn request_of<'a>(method: &'a str, to: &'a str) -> Request<'a> {
+    Request {
+        method,
+        uri: "sip:100@10.0.0.1",
+        me: PHONE,
+        branch: "b",
+        from: FROM,
+        to,
+        call_id: CALL_ID,
+        cseq: 1,
+        extra: "",
+        body: "",
+    }
 }
 
 /// Everything that was sent, by side; nothing of the inside is in what went out.
@@ -616,6 +626,45 @@ fn it_can_be_switched_off_and_running_calls_stay_hidden() {
     let invite = world.one_to(TRUNK);
     assert_eq!(header(&invite, "Call-ID"), CALL_ID);
     assert_eq!(header(&invite, "From"), FROM);
+}
+
+#[test]
+fn it_can_be_switched_off_and_on_while_calls_are_up() {
+    let mut world = world();
+    let out = call(&mut world);
+    let mut off = hiding(keys(1));
+    // As a daemon has it that needs no keys.
+    (off.hiding.enabled, off.hiding.keys) = (false, None);
+    world.input(tandem_call::Input::Config(Box::new(off)));
+    assert_eq!(world.counter("configs_taken"), 1);
+    let invite = Request {
+        call_id: "another",
+        branch: "i2",
+        body: &sdp("10.0.0.11", 20_000),
+        ..request_of("INVITE", TO)
+    };
+    world.from(PHONE, &invite.text());
+    let seen = world.one_to(TRUNK);
+    assert_eq!(header(&seen, "Call-ID"), "another");
+    world.sent.clear();
+    world.input(tandem_call::Input::Config(Box::new(hiding(keys(1)))));
+    // Each goes on as it began.
+    let ok = answer(
+        &seen,
+        TRUNK,
+        "200 OK",
+        "bob",
+        "",
+        &sdp("203.0.113.50", 4_000),
+    );
+    world.from(TRUNK, &ok);
+    let answered = world.one_to(PHONE);
+    assert_eq!(header(&answered, "Call-ID"), "another");
+    world.from(PHONE, &said("BYE", &bob(), "b", 5, "", ""));
+    let bye = world.one_to(TRUNK);
+    assert_eq!(header(&bye, "Call-ID"), out.token);
+    world.from(TRUNK, &answer(&bye, TRUNK, "200 OK", "", "", ""));
+    assert!(world.one_to(PHONE).starts_with("SIP/2.0 200"));
 }
 
 #[test]

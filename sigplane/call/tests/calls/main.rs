@@ -7,6 +7,7 @@
     reason = "a test"
 )]
 
+mod changes;
 mod dialogs;
 mod dids;
 mod forks;

@@ -583,3 +583,61 @@ fn a_user_that_is_new_in_the_database_is_asked_for_and_registers_at_once() {
     world.from(PHONE, &third);
     assert_eq!(world.asked, [format!("2000@{DOMAIN}")]);
 }
+
+#[test]
+fn a_registrar_that_is_changed_or_gone_for_a_while_takes_nothing_twice() {
+    let mut world = world();
+    let mut phone = Phone::new("1001", PHONE);
+    world.from(PHONE, &phone.register(""));
+    let challenge = world.one_to(PHONE);
+    let of = ("REGISTER", "sip:example.net");
+    let credentials = answer_to(&challenge, "1001", "pw1", of, 1);
+    world.from(PHONE, &phone.register(&credentials));
+    assert!(world.one_to(PHONE).starts_with("SIP/2.0 200"));
+    let take = |world: &mut World, config: &CoreConfig| {
+        world.core.can_take(config).unwrap();
+        world.input(Input::Config(Box::new(config.clone())));
+    };
+    // Gone, and back, with nonces that live shorter, then longer than those that were used.
+    take(&mut world, &config());
+    world.from(PHONE, &phone.register(&credentials));
+    let none = world.sent_to(PHONE).pop().unwrap();
+    assert!(!none.starts_with("SIP/2.0 200"), "{none}");
+    let mut short = with_users();
+    let lifetime = |config: &mut CoreConfig, ms| {
+        config.registrar.as_mut().unwrap().nonce_lifetime_ms = ms;
+    };
+    lifetime(&mut short, 10_000);
+    take(&mut world, &short);
+    world.wait(secs(11));
+    let mut other = Phone::new("1002", SECOND);
+    assert!(other.registers(&mut world).starts_with("SIP/2.0 200"));
+    let mut long = with_users();
+    lifetime(&mut long, 600_000);
+    take(&mut world, &long);
+    world.from(PHONE, &phone.register(&credentials));
+    let again = world.one_to(PHONE);
+    assert!(
+        start(&again).contains(" 401 ") && again.contains("stale=true"),
+        "{again}"
+    );
+    // Who was registered still is.
+    assert_eq!(
+        world
+            .core
+            .counters()
+            .find(|(n, _)| *n == "registered_users_now")
+            .map(|(_, v)| v),
+        Some(2)
+    );
+    let credentials = answer_to(&again, "1001", "pw1", of, 1);
+    world.from(PHONE, &phone.register(&credentials));
+    assert!(world.one_to(PHONE).starts_with("SIP/2.0 200"));
+    // Another domain: the old one's users are nobody's.
+    let mut domains = with_users();
+    domains.registrar.as_mut().unwrap().domains = vec!["example.com".into()];
+    take(&mut world, &domains);
+    world.from(PHONE, &phone.register(""));
+    let no = world.sent_to(PHONE).pop().unwrap();
+    assert!(!no.contains("WWW-Authenticate"), "{no}");
+}

@@ -73,6 +73,15 @@ impl Overload {
         }
     }
 
+    /// Other limits, from now on.
+    pub const fn set(&mut self, config: OverloadConfig) {
+        self.config = config;
+        if config.target.is_zero() {
+            self.overloaded = false;
+            self.since = None;
+        }
+    }
+
     /// A message is read that has waited so long. Of every message, whatever becomes of it.
     pub fn observe(&mut self, now: Duration, waited: Duration) {
         if self.config.target.is_zero() {

@@ -37,6 +37,11 @@ impl Refused {
         }
     }
 
+    /// What is refused from now on is remembered for so long.
+    pub const fn set_keep(&mut self, keep: Duration) {
+        self.keep = keep;
+    }
+
     /// A request was refused.
     pub fn insert(&mut self, now: Duration, key: &[&[u8]]) {
         self.turn(now);

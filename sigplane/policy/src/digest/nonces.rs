@@ -24,6 +24,8 @@ pub struct Nonces {
     order: VecDeque<(u64, u64)>,
     /// The time of the youngest nonce that had to be forgotten: whatever is as old counts no more.
     forgotten_ms: Option<u64>,
+    /// The time of the youngest that was forgotten since it counts no more: it does not, whatever lifetime there will be.
+    over_ms: Option<u64>,
 }
 
 /// Which counts of a nonce were used: the highest, and the 64 up to it, as in IPsec (RFC 4303 section 3.4.3).
@@ -64,7 +66,18 @@ impl Nonces {
             used: HashMap::new(),
             order: VecDeque::new(),
             forgotten_ms: None,
+            over_ms: None,
         }
+    }
+
+    /// Other limits, from now on.
+    pub(super) fn set(&mut self, lifetime_ms: u64, limit: usize) {
+        if lifetime_ms > self.lifetime_ms {
+            // What was used and is over by the old lifetime is not remembered: it must not count again.
+            self.forgotten_ms = self.forgotten_ms.max(self.over_ms);
+        }
+        self.lifetime_ms = lifetime_ms;
+        self.limit = limit.max(1);
     }
 
     /// Makes one, for a realm. `drawn` must be unpredictable.
@@ -147,9 +160,12 @@ impl Nonces {
             if !is_over && self.order.len() < self.limit {
                 break;
             }
-            if !is_over {
-                self.forgotten_ms = self.forgotten_ms.max(Some(made_ms));
-            }
+            let forgotten = if is_over {
+                &mut self.over_ms
+            } else {
+                &mut self.forgotten_ms
+            };
+            *forgotten = (*forgotten).max(Some(made_ms));
             self.order.pop_front();
             self.used.remove(&drawn);
         }

@@ -243,3 +243,24 @@ fn who_knows_no_rport_is_answered_where_it_registered_from() {
     world.from(REGISTRAR, &answer(&passed, REGISTRAR, "200 OK", "", "", ""));
     assert!(world.one_to(AGENT).starts_with("SIP/2.0 200"));
 }
+
+#[test]
+fn keepalives_follow_their_interval_at_once_and_stop_when_they_are_switched_off() {
+    let mut world = world();
+    registered(&mut world);
+    let with = |interval| {
+        let mut config = with_registrar();
+        config.nat.keepalive = interval;
+        tandem_call::Input::Config(Box::new(config))
+    };
+    world.input(with(secs(0)));
+    world.sent.clear();
+    world.wait(secs(100));
+    assert_eq!(world.counter("nat_keepalives_sent"), 0);
+    world.input(with(secs(8)));
+    world.wait(secs(9));
+    assert_eq!(world.counter("nat_keepalives_sent"), 1);
+    world.input(with(secs(0)));
+    world.wait(secs(100));
+    assert_eq!(world.counter("nat_keepalives_sent"), 1);
+}
