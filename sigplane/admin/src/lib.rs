@@ -1,16 +1,22 @@
 //! The management API's types, shared by the signaling plane's daemon, `tandemctl` and the console.
 //!
-//! JSON-RPC 2.0 over a unix socket, one JSON value a line in each direction. Method names are
-//! Kamailio's where it has the thing. A capture sends [`Notification`] lines after its answer until
-//! it ends; closing the connection stops it.
+//! JSON-RPC 2.0 over a unix socket, one JSON value a line in each direction, and over HTTPS by POST. Method names are
+//! Kamailio's where it has the thing: [`METHODS`] has them all. A capture sends [`Notification`] lines after its answer
+//! until it ends; closing the connection stops it.
 #![forbid(unsafe_code)]
 
+pub mod methods;
 mod rpc;
+pub mod tokens;
 mod types;
 
-pub use rpc::{ErrorCode, MAX_LINE, Notification, Request, Response, RpcError, decode_line};
+pub use methods::{METHODS, Method, Role};
+pub use rpc::{
+    ErrorCode, Incoming, MAX_BATCH, MAX_LINE, Notification, Request, Response, RpcError, decode,
+};
 pub use types::{
-    BlockParams, Blocked, Call, CaptureEnd, CaptureParams, CaptureStarted, CapturedPacket, Counter,
-    DirectionFigures, Flow, FlowLeg, Plane, Reloaded, SetStateParams, SipWorker, Status, Target,
-    method,
+    Address, AorParams, BlockParams, Blocked, Call, CallCounts, CallKey, CallNames, CaptureEnd,
+    CaptureParams, CaptureStarted, CapturedPacket, Contact, Counter, DirectionFigures, Ended, Flow,
+    FlowLeg, Info, MethodName, Page, Plane, Registration, Registrations, Reloaded, SetStateParams,
+    SipWorker, Status, Table, TableName, TableRow, Target, Uptime, method,
 };

@@ -1,22 +1,24 @@
-//! The envelope: JSON-RPC 2.0.
+//! The envelope: JSON-RPC 2.0, batches and notifications included.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-/// The longest line that either end accepts, in bytes: a list of 100,000 calls fits.
+/// The longest answer that either end accepts, in bytes.
 pub const MAX_LINE: usize = 64 * 1024 * 1024;
+/// The most requests of a batch.
+pub const MAX_BATCH: usize = 100;
 
 /// A call of a method.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Request {
     /// Always `"2.0"`.
     pub jsonrpc: String,
-    /// The client's number or text for it, repeated in the answer.
-    pub id: Value,
-    /// One of [`crate::method`].
+    /// The client's number or text for it, repeated in the answer; none for a notification, which has no answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<Value>,
+    /// One of [`crate::METHODS`].
     pub method: String,
-    /// The method's parameters, an object.
-    #[serde(default)]
+    /// The method's parameters: an object, a list in the method's order, or null for none.
     pub params: Value,
 }
 
@@ -26,11 +28,20 @@ impl Request {
     pub fn new(id: u64, method: &str, params: Value) -> Self {
         Self {
             jsonrpc: "2.0".into(),
-            id: id.into(),
+            id: Some(id.into()),
             method: method.into(),
             params,
         }
     }
+}
+
+/// What a client sent: one request, or several.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Incoming {
+    /// One.
+    One(Request),
+    /// A batch, at least one; what is no request among them has its answer already.
+    Batch(Vec<Result<Request, Response>>),
 }
 
 /// The answer to a request.
@@ -105,6 +116,10 @@ pub enum ErrorCode {
     DatabaseDown = -32_001,
     /// Too many clients or requests.
     Busy = -32_002,
+    /// The client's role is not enough.
+    Forbidden = -32_003,
+    /// What was named is not there.
+    NotFound = -32_004,
 }
 
 /// A line that no request asked for by its id: a captured packet, the end of a capture.
@@ -130,68 +145,140 @@ impl Notification {
     }
 }
 
-/// Reads a request from one line.
+/// Reads what a client sent.
 ///
 /// # Errors
 /// The answer to send instead: [`ErrorCode::Parse`] or [`ErrorCode::InvalidRequest`], with the place.
-pub fn decode_line(line: &[u8]) -> Result<Request, Box<Response>> {
-    let value: Value = serde_json::from_slice(line).map_err(|e| {
-        Box::new(Response::failure(
-            Value::Null,
-            ErrorCode::Parse,
-            format!("not JSON: {e}"),
-        ))
+pub fn decode(bytes: &[u8]) -> Result<Incoming, Box<Response>> {
+    let value: Value = serde_json::from_slice(bytes).map_err(|e| {
+        let message = format!("not JSON: {e}");
+        Box::new(Response::failure(Value::Null, ErrorCode::Parse, message))
     })?;
-    let id = value.get("id").cloned().unwrap_or(Value::Null);
-    let request: Request = serde_json::from_value(value).map_err(|e| {
-        let message = format!("not a JSON-RPC request: {e}");
-        Box::new(Response::failure(
-            id.clone(),
-            ErrorCode::InvalidRequest,
-            message,
-        ))
-    })?;
-    if request.jsonrpc == "2.0" {
-        Ok(request)
-    } else {
-        let message = "jsonrpc must be \"2.0\"";
-        Err(Box::new(Response::failure(
-            id,
-            ErrorCode::InvalidRequest,
-            message,
-        )))
+    match value {
+        Value::Array(requests) if requests.is_empty() => {
+            Err(Box::new(invalid(Value::Null, "the batch is empty")))
+        }
+        Value::Array(requests) if requests.len() > MAX_BATCH => {
+            let problem = format!("the batch has more than {MAX_BATCH} requests");
+            Err(Box::new(invalid(Value::Null, &problem)))
+        }
+        Value::Array(requests) => {
+            let requests = requests.into_iter().map(request).collect();
+            Ok(Incoming::Batch(requests))
+        }
+        value => request(value).map(Incoming::One).map_err(Box::new),
     }
+}
+
+fn request(value: Value) -> Result<Request, Response> {
+    let Value::Object(mut members) = value else {
+        return Err(invalid(Value::Null, "it is no object"));
+    };
+    let id = members.remove("id");
+    // An id that cannot be one is not repeated.
+    let known = match &id {
+        Some(Value::String(_) | Value::Number(_) | Value::Null) => id.clone(),
+        None => None,
+        Some(_) => {
+            return Err(invalid(
+                Value::Null,
+                "`id` is neither text nor a number nor null",
+            ));
+        }
+    };
+    read(members, id).map_err(|problem| invalid(known.unwrap_or(Value::Null), problem))
+}
+
+fn read(mut members: Map<String, Value>, id: Option<Value>) -> Result<Request, &'static str> {
+    let Some(Value::String(jsonrpc)) = members.remove("jsonrpc").filter(|v| v == "2.0") else {
+        return Err("`jsonrpc` must be \"2.0\"");
+    };
+    let Some(Value::String(method)) = members.remove("method") else {
+        return Err("`method` must be there, and text");
+    };
+    let params = members.remove("params").unwrap_or_default();
+    if !matches!(params, Value::Object(_) | Value::Array(_) | Value::Null) {
+        return Err("`params` is neither an object nor a list");
+    }
+    Ok(Request {
+        jsonrpc,
+        id,
+        method,
+        params,
+    })
+}
+
+fn invalid(id: Value, problem: &str) -> Response {
+    let message = format!("not a JSON-RPC request: {problem}");
+    Response::failure(id, ErrorCode::InvalidRequest, message)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
+
+    fn code(bytes: &[u8]) -> (Value, i64) {
+        let answer = decode(bytes).unwrap_err();
+        (answer.id, answer.error.unwrap().code)
+    }
 
     #[test]
     fn a_request_comes_back_as_it_went() {
         let request = Request::new(4, "core.status", Value::Null);
         let line = serde_json::to_vec(&request).unwrap();
-        assert_eq!(decode_line(&line).unwrap(), request);
+        assert_eq!(decode(&line).unwrap(), Incoming::One(request));
     }
 
     #[test]
     fn a_wrong_version_keeps_the_id() {
-        let answer = decode_line(br#"{"jsonrpc":"1.0","id":9,"method":"x"}"#).unwrap_err();
-        assert_eq!(answer.id, Value::from(9));
-        assert_eq!(answer.error.unwrap().code, ErrorCode::InvalidRequest as i64);
+        let invalid = ErrorCode::InvalidRequest as i64;
+        for text in [
+            r#"{"jsonrpc":"1.0","id":9,"method":"x"}"#,
+            r#"{"id":9,"method":"x"}"#,
+            r#"{"jsonrpc":"2.0","id":9,"method":7}"#,
+            r#"{"jsonrpc":"2.0","id":9}"#,
+            r#"{"jsonrpc":"2.0","id":9,"method":"x","params":"y"}"#,
+        ] {
+            assert_eq!(code(text.as_bytes()), (9.into(), invalid), "{text}");
+        }
+        let odd = r#"{"jsonrpc":"2.0","id":{},"method":"x"}"#;
+        assert_eq!(code(odd.as_bytes()), (Value::Null, invalid));
     }
 
     #[test]
     fn what_is_not_json_is_said_to_be_so() {
-        let answer = decode_line(b"status\n").unwrap_err();
-        assert_eq!(answer.error.unwrap().code, ErrorCode::Parse as i64);
+        assert_eq!(code(b"status\n"), (Value::Null, ErrorCode::Parse as i64));
+        assert_eq!(code(b"[1,"), (Value::Null, ErrorCode::Parse as i64));
+    }
+
+    /// The examples of JSON-RPC 2.0, section 7.
+    #[test]
+    fn batches_are_as_the_specification_has_them() {
+        let invalid = ErrorCode::InvalidRequest as i64;
+        assert_eq!(code(b"[]"), (Value::Null, invalid));
+        let Incoming::Batch(three) = decode(b"[1,2,3]").unwrap() else {
+            panic!("it is a batch");
+        };
+        assert!(three.iter().all(|r| r.as_ref().unwrap_err().id.is_null()));
+        assert_eq!(three.len(), 3);
+        let mixed = br#"[{"jsonrpc":"2.0","method":"sum","params":[1,2],"id":"1"},
+            {"jsonrpc":"2.0","method":"notify_hello","params":[7]},{"foo":"boo"}]"#;
+        let Incoming::Batch(mixed) = decode(mixed).unwrap() else {
+            panic!("it is a batch");
+        };
+        assert_eq!(mixed[0].as_ref().unwrap().id, Some("1".into()));
+        assert_eq!(mixed[1].as_ref().unwrap().id, None);
+        assert!(mixed[2].is_err());
+        let many = format!("[{}1]", "1,".repeat(MAX_BATCH));
+        assert_eq!(code(many.as_bytes()), (Value::Null, invalid));
     }
 
     proptest! {
         #[test]
-        fn any_line_is_a_request_or_an_error(line in proptest::collection::vec(any::<u8>(), 0..256)) {
-            let _ = decode_line(&line);
+        fn any_bytes_are_a_request_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
+            let _ = decode(&bytes);
         }
     }
 }

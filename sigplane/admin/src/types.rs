@@ -6,6 +6,42 @@ use serde::{Deserialize, Serialize};
 
 /// The methods' names.
 pub mod method {
+    /// Returns [`super::Info`].
+    pub const INFO: &str = "core.info";
+    /// Returns [`super::Uptime`].
+    pub const UPTIME: &str = "core.uptime";
+    /// Returns a text.
+    pub const VERSION: &str = "core.version";
+    /// Returns a list of names.
+    pub const LIST_METHODS: &str = "system.listMethods";
+    /// Takes [`super::MethodName`], returns a text.
+    pub const METHOD_HELP: &str = "system.methodHelp";
+    /// Takes [`super::CallKey`], returns [`super::Ended`].
+    pub const DLG_END: &str = "dlg.end_dlg";
+    /// Takes [`super::CallNames`], returns [`super::Ended`].
+    pub const DLG_TERMINATE: &str = "dlg.terminate_dlg";
+    /// Returns [`super::CallCounts`].
+    pub const DLG_STATS_ACTIVE: &str = "dlg.stats_active";
+    /// Takes [`super::Page`], returns [`super::Registrations`].
+    pub const UL_DUMP: &str = "ul.dump";
+    /// Takes [`super::AorParams`], returns [`super::Registration`].
+    pub const UL_LOOKUP: &str = "ul.lookup";
+    /// Takes [`super::AorParams`], returns [`super::Registration`] as it was.
+    pub const UL_RM: &str = "ul.rm";
+    /// Takes names, returns an object with texts.
+    pub const STATS_FETCH: &str = "stats.fetch";
+    /// Takes names, returns an object with numbers.
+    pub const STATS_FETCHN: &str = "stats.fetchn";
+    /// Takes [`super::TableName`], returns a list of [`super::TableRow`].
+    pub const HTABLE_DUMP: &str = "htable.dump";
+    /// Returns a list of [`super::Table`].
+    pub const HTABLE_LIST: &str = "htable.listTables";
+    /// Returns null.
+    pub const TLS_RELOAD: &str = "tls.reload";
+    /// Returns a list of [`super::Address`].
+    pub const PERMISSIONS_DUMP: &str = "permissions.addressDump";
+    /// The same as [`DISPATCHER_RELOAD`]: the tables are read together.
+    pub const PERMISSIONS_RELOAD: &str = "permissions.addressReload";
     /// Returns [`super::Status`].
     pub const STATUS: &str = "core.status";
     /// Returns a list of [`super::Target`].
@@ -14,7 +50,7 @@ pub mod method {
     pub const DISPATCHER_RELOAD: &str = "dispatcher.reload";
     /// Takes [`super::SetStateParams`], returns the [`super::Target`] as it is then.
     pub const DISPATCHER_SET_STATE: &str = "dispatcher.set_state";
-    /// Returns a list of [`super::Call`].
+    /// Takes [`super::Page`], returns a list of [`super::Call`], by their keys.
     pub const DLG_LIST: &str = "dlg.list";
     /// Returns a list of [`super::Flow`].
     pub const FLOWS: &str = "tandem.flows";
@@ -32,6 +68,196 @@ pub mod method {
     pub const CAPTURE_PACKET: &str = "tandem.capture.packet";
     /// Notification with a [`super::CaptureEnd`]; the last one.
     pub const CAPTURE_END: &str = "tandem.capture.end";
+}
+
+/// `core.info`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Info {
+    /// `tandem`.
+    pub name: String,
+    /// The software's version.
+    pub version: String,
+    /// The node's id.
+    pub node: u16,
+    /// The process.
+    pub pid: u32,
+    /// When it started, Unix seconds.
+    pub up_since: u64,
+    /// Its SIP workers.
+    pub sip_workers: usize,
+    /// Where its state is.
+    pub state_dir: String,
+}
+
+/// `core.uptime`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uptime {
+    /// Unix seconds.
+    pub now: u64,
+    /// Unix seconds.
+    pub up_since: u64,
+    /// Seconds between them.
+    pub uptime: u64,
+}
+
+/// `system.methodHelp`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MethodName {
+    /// A method's name.
+    pub method: String,
+}
+
+/// Which part of a long list is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Page {
+    /// Goes on behind this place: the last `key` of the page before, or its `next`.
+    pub after: u64,
+    /// So many at most; absent: 1,000. Never more than 10,000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+/// `dlg.end_dlg`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CallKey {
+    /// The call's number on this node.
+    pub key: u64,
+}
+
+/// `dlg.terminate_dlg`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CallNames {
+    /// Its Call-ID, on either side.
+    pub call_id: String,
+    /// The tag in From, if it has to be that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_tag: Option<String>,
+    /// The tag in To, if it has to be that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_tag: Option<String>,
+}
+
+/// How many calls an order has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// At least one: none is an error.
+    pub ended: u64,
+}
+
+/// `dlg.stats_active`, with Kamailio's names: it tells fewer states apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallCounts {
+    /// Not answered yet.
+    pub starting: u64,
+    /// Answered.
+    pub ongoing: u64,
+    /// Ended; the last figures are awaited.
+    pub ending: u64,
+    /// All of them.
+    pub all: u64,
+}
+
+/// `ul.lookup` and `ul.rm`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AorParams {
+    /// `location`, the only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
+    /// `user@domain`.
+    pub aor: String,
+}
+
+/// `ul.dump`: a page of users.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registrations {
+    /// The users.
+    pub registrations: Vec<Registration>,
+    /// `after` of the next page; none behind the last. What registers while pages are asked for may be on none of them.
+    pub next: Option<u64>,
+}
+
+/// A registered user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registration {
+    /// `user@domain`.
+    pub aor: String,
+    /// The contacts, the latest last.
+    pub contacts: Vec<Contact>,
+}
+
+/// A contact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contact {
+    /// Its URI.
+    pub contact: String,
+    /// For how many seconds it counts yet.
+    pub expires_s: u64,
+    /// Its preference, in thousandths.
+    pub q: u16,
+    /// Where its REGISTER came from, as a URI.
+    pub received: String,
+    /// The Path of its REGISTER.
+    pub path: String,
+    /// The Call-ID of its REGISTER.
+    pub call_id: String,
+    /// And its CSeq.
+    pub cseq: u32,
+    /// User-Agent.
+    pub user_agent: String,
+    /// The socket of ours that it came to.
+    pub socket: String,
+    /// `+sip.instance`; empty for none.
+    pub instance: String,
+    /// `reg-id`; 0 for none.
+    pub reg_id: u32,
+}
+
+/// `htable.dump`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableName {
+    /// One of those of `htable.listTables`.
+    pub table: String,
+}
+
+/// `htable.listTables`: a table in memory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// Its name.
+    pub name: String,
+    /// What is in it.
+    pub about: String,
+}
+
+/// `htable.dump`: a row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableRow {
+    /// Its key.
+    pub name: String,
+    /// Its value.
+    pub value: u64,
+}
+
+/// `permissions.addressDump`: a row of the address table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address {
+    /// The row's id.
+    pub id: i64,
+    /// Its group.
+    pub group: u32,
+    /// The network's address.
+    pub address: String,
+    /// The length of its prefix.
+    pub mask: u8,
+    /// The port; 0 for any.
+    pub port: u16,
+    /// The tag.
+    pub tag: String,
 }
 
 /// `core.status`
@@ -127,12 +353,13 @@ pub struct Target {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SetStateParams {
-    /// The row's id, or the URI, or the `duid`.
+    /// The row's id, or the URI, or the `duid`; `all` for every target of the set.
     pub target: String,
     /// The set, where several have the target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set: Option<u32>,
-    /// `active`, `inactive` or `probing`: until probes say otherwise; `disabled` or `draining`: until another word.
+    /// `active`, `inactive` or `probing`: until probes say otherwise; `disabled` or `draining`: until another word. Or
+    /// Kamailio's letters: `a`, `i`, `t` and `d`, each with a `p` or without.
     pub state: String,
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tandem_policy::locate::Server;
 use tandem_policy::routing::Did;
@@ -86,6 +87,10 @@ pub(crate) struct Setup {
     pub(crate) redirected: Vec<Vec<u8>>,
     /// The caller gave up.
     pub(crate) cancelled: bool,
+    /// When the INVITE came, on the clock of [`crate::Now::mono`].
+    pub(crate) begun: Duration,
+    /// An 18x came.
+    pub(crate) rang: bool,
     pub(crate) exchange: Exchange,
 }
 

@@ -4,6 +4,7 @@
 
 use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 
 use crate::call::Call;
 use crate::journal;
@@ -126,13 +127,18 @@ impl Calls {
 
     /// What `look` says of each of them. Those at rest are not kept open for it.
     pub(crate) fn map<T>(&self, look: impl Fn(u64, &Call) -> T) -> impl Iterator<Item = T> {
-        self.slots.iter().filter_map(move |(key, slot)| match slot {
-            Slot::Open(call) => Some(look(*key, call)),
-            Slot::Folded(folded) => match folded.seen.get() {
-                Some(call) => call.as_deref().map(|call| look(*key, call)),
-                None => folded.open().map(|call| look(*key, &call)),
-            },
-        })
+        let slots = self.slots.iter();
+        slots.filter_map(move |(key, slot)| slot.look(*key, &look))
+    }
+
+    /// The same of those with keys above `after`, in their order.
+    pub(crate) fn map_after<T>(
+        &self,
+        after: u64,
+        look: impl Fn(u64, &Call) -> T,
+    ) -> impl Iterator<Item = T> {
+        let slots = self.slots.range((Bound::Excluded(after), Bound::Unbounded));
+        slots.filter_map(move |(key, slot)| slot.look(*key, &look))
     }
 
     /// The targets among whose calls they are counted, one for each call that is.
@@ -174,6 +180,19 @@ impl std::fmt::Debug for Calls {
             .field("slots", &self.slots)
             .field("by_call_id", &self.by_call_id)
             .finish_non_exhaustive()
+    }
+}
+
+impl Slot {
+    /// What `look` says of it; one at rest stays so.
+    fn look<T>(&self, key: u64, look: impl Fn(u64, &Call) -> T) -> Option<T> {
+        match self {
+            Self::Open(call) => Some(look(key, call)),
+            Self::Folded(folded) => match folded.seen.get() {
+                Some(call) => call.as_deref().map(|call| look(key, call)),
+                None => folded.open().map(|call| look(key, &call)),
+            },
+        }
     }
 }
 

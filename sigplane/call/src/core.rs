@@ -23,10 +23,12 @@ mod flow;
 mod guard;
 mod in_dialog;
 mod invite;
+mod latency;
 mod limits;
 mod media;
 mod names;
 mod newcomers;
+mod orders;
 mod own;
 mod passage;
 mod probe;
@@ -70,6 +72,7 @@ use change::Former;
 use choice::Choice;
 use dataplane::{ComingUp, Link};
 use edge::Neighbours;
+use latency::Latencies;
 use names::Names;
 use newcomers::Newcomers;
 use passage::Passage;
@@ -90,6 +93,7 @@ const TURNED_AWAY: usize = 500_000;
 pub struct Core {
     config: CoreConfig,
     counters: Counters,
+    latencies: Latencies,
     tokens: Tokens,
     layer: Layer<Hop>,
     /// Events of the layer that are not handled yet.
@@ -182,6 +186,7 @@ impl Core {
         let dispatcher = Dispatcher::new(thresholds, config.dispatcher.plan.clone());
         Self {
             counters: Counters::default(),
+            latencies: Latencies::default(),
             blocks: Blocks::new(config.guard.sources, seed),
             overload: Overload::new(config.guard.overload),
             turned_away: Refused::new(64 * config.t1, TURNED_AWAY, seed),
@@ -239,6 +244,7 @@ impl Core {
                 bytes,
             } => {
                 self.overload.observe(now.mono, waited);
+                self.latencies.message_wait.record(waited);
                 let hop = Hop {
                     path,
                     local,
@@ -284,6 +290,8 @@ impl Core {
                 self.blocks.remove(now.mono, source);
             }
             Input::Told(news) => self.told(now, news),
+            Input::EndCall { key } => self.end_by_order(now, key),
+            Input::Unregister { aor } => self.unregister(now, &aor),
         }
         self.settle(now);
         self.tell_ports();

@@ -143,6 +143,8 @@ counters! {
     CallsSessionExpired = "calls_session_expired",
     /// Calls ended by our own fault or for want of our own means.
     CallsEndedLocally = "calls_ended_locally",
+    /// Calls ended by an administrator's order.
+    CallsEndedByAdministrator = "calls_ended_by_administrator",
     /// Calls ended since the dataplane would not carry their media.
     CallsMediaFailed = "calls_media_failed",
     /// Calls ended by a BYE of the caller.
@@ -183,6 +185,8 @@ counters! {
     AuthOtherUser = "auth_other_user",
     /// REGISTERs passed on to the worker that has their address of record.
     RegistersPassedOn = "registers_passed_on",
+    /// Addresses of record whose contacts an administrator removed.
+    RegistrationsRemoved = "registrations_removed",
     /// Addresses of record of which bindings expired.
     RegistrationsExpired = "registrations_expired",
     /// Bindings taken up from the journal.

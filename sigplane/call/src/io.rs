@@ -106,6 +106,16 @@ pub enum Input<'a> {
     Newcomers(Arc<Subscribers>),
     /// Another core of this node tells something: its [`Output::Tell`].
     Told(News),
+    /// An administrator ends this call: [`crate::Core::has_call`] says whether it is there.
+    EndCall {
+        /// Its number.
+        key: u64,
+    },
+    /// An administrator removes this user's contacts.
+    Unregister {
+        /// `user@domain`, the domain in lower case.
+        aor: Vec<u8>,
+    },
 }
 
 /// A flow whose user agent may call, since it has registered.

@@ -14,6 +14,7 @@ mod config;
 mod core;
 mod counters;
 mod hiding;
+pub mod histogram;
 mod io;
 mod journal;
 pub mod media;
@@ -31,6 +32,6 @@ pub use config::{
 pub use core::{Core, News, RestoreError, Share, shard_of_key};
 pub use hiding::{Flow, HidingConfig, KeyFault, KeyId, KeyRing, Opened, OpenedFlow};
 pub use io::{Input, Now, Output, Path, Registered, SendError, Tables};
-pub use rows::{dialog_row, location_rows};
+pub use rows::{contact_rows, dialog_row, location_rows};
 pub use tandem_sip::{ShardTable, shard};
-pub use views::{CallState, CallView, Footprint, TargetView};
+pub use views::{CallCounts, CallState, CallView, Footprint, TargetView};

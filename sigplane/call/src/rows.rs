@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use tandem_policy::registrar::{Binding, decode};
+use tandem_policy::registrar::{Binding, Record, decode};
 use tandem_policy::{DialogEnd, DialogRow, LocationRow};
 
 use crate::hiding::Flow;
@@ -14,7 +14,12 @@ use crate::record::Peer;
 /// the stream listeners, as `socket` names them, in the order of the configuration. None when this is something else.
 #[must_use]
 pub fn location_rows(body: &[u8], streams: &[&str]) -> Option<Vec<LocationRow>> {
-    let record = decode(journal::location_of(body)?)?;
+    contact_rows(&decode(journal::location_of(body)?)?, streams)
+}
+
+/// The rows of an address of record; none where its name is none. `streams` as for [`location_rows`].
+#[must_use]
+pub fn contact_rows(record: &Record, streams: &[&str]) -> Option<Vec<LocationRow>> {
     let (user, domain) = text(&record.aor)
         .rsplit_once('@')
         .map(|(user, domain)| (user.to_owned(), domain.to_owned()))?;

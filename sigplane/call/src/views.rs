@@ -28,6 +28,17 @@ impl CallState {
     }
 }
 
+/// How many calls are in each state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallCounts {
+    /// [`CallState::Setup`]
+    pub setup: u64,
+    /// [`CallState::Confirmed`]
+    pub confirmed: u64,
+    /// [`CallState::Ending`]
+    pub ending: u64,
+}
+
 /// A call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallView {

@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use std::thread::{self, JoinHandle};
 
 use serde_json::{Value, json};
-use tandem_admin::{Notification, Request, Response, method};
+use tandem_admin::{Incoming, Notification, Request, Response, decode, method};
 use tempfile::TempDir;
 
 /// Serves one connection: answers each request with `answers`, then sends the notifications.
@@ -24,15 +24,18 @@ fn serve(
         let mut reader = BufReader::new(stream);
         let mut line = String::new();
         reader.read_line(&mut line).ok()?;
-        let request: Request = serde_json::from_str(&line).ok()?;
+        let Ok(Incoming::One(request)) = decode(line.as_bytes()) else {
+            return None;
+        };
+        let id = request.id.clone()?;
         let response = match answer.get("refuse") {
             Some(why) => Response {
                 jsonrpc: "2.0".into(),
-                id: request.id.clone(),
+                id,
                 result: None,
                 error: serde_json::from_value(json!({"code": -32000, "message": why})).ok(),
             },
-            None => Response::success(request.id.clone(), answer),
+            None => Response::success(id, answer),
         };
         let stream = reader.get_mut();
         writeln!(stream, "{}", serde_json::to_string(&response).ok()?).ok()?;

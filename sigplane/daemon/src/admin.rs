@@ -1,21 +1,33 @@
-//! The management API: JSON-RPC 2.0, a value a line, on a unix socket for the owner alone.
+//! The management API: JSON-RPC 2.0. On a unix socket for the owner alone, a value a line; by HTTPS for who has a token
+//! (`gate`, `remote`). What the methods do is the same for both (`methods`).
 
 mod ask;
 mod capture;
 mod client;
+mod gate;
+mod lists;
+mod message;
+mod methods;
+mod params;
+mod remote;
 
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
+use tandem_admin::Role;
 use tandem_config::Config;
 use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 
 use crate::database;
+use crate::http;
 use crate::mailbox::Mailbox;
+
+pub(crate) use gate::Gate;
+pub(crate) use remote::Rpc;
 
 /// Clients at a time; more are told so and closed.
 const CLIENTS: usize = 32;
@@ -38,21 +50,49 @@ impl std::fmt::Display for AdminError {
     }
 }
 
-/// What the clients' tasks share.
-struct Shared {
+/// What answers, whoever asks.
+pub(crate) struct Api {
     node: u16,
+    state_dir: PathBuf,
     started: Instant,
+    started_at: SystemTime,
     /// Of every SIP worker.
     mailboxes: Vec<Mailbox>,
     database: database::Handle,
+    http: http::Handle,
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Caller {
+    /// The token's name, or the local user.
+    pub(crate) name: String,
+    /// Its address, or `unix`.
+    pub(crate) from: String,
+    pub(crate) role: Role,
+}
+
+impl Api {
+    pub(crate) fn new(
+        config: &Config,
+        mailboxes: Vec<Mailbox>,
+        database: database::Handle,
+        http: http::Handle,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            node: config.node.id,
+            state_dir: config.node.state_dir.clone(),
+            started: Instant::now(),
+            started_at: SystemTime::now(),
+            mailboxes,
+            database,
+            http,
+        })
+    }
 }
 
 /// Makes the socket and starts the thread that serves it.
-pub(crate) fn start(
-    config: &Config,
-    mailboxes: Vec<Mailbox>,
-    database: database::Handle,
-) -> Result<(), AdminError> {
+pub(crate) fn start(config: &Config, api: Arc<Api>) -> Result<(), AdminError> {
     let path = &config.admin.socket;
     let failed = |source| AdminError {
         path: path.clone(),
@@ -63,14 +103,7 @@ pub(crate) fn start(
         .enable_all()
         .build()
         .map_err(failed)?;
-    let node = config.node.id;
-    let shared = Arc::new(Shared {
-        node,
-        started: Instant::now(),
-        mailboxes,
-        database,
-    });
-    let serve = move || runtime.block_on(serve(listener, shared));
+    let serve = move || runtime.block_on(serve(listener, api));
     std::thread::Builder::new()
         .name("admin".into())
         .spawn(serve)
@@ -94,7 +127,7 @@ fn listen(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
     Ok(listener)
 }
 
-async fn serve(listener: std::os::unix::net::UnixListener, shared: Arc<Shared>) {
+async fn serve(listener: std::os::unix::net::UnixListener, api: Arc<Api>) {
     let listener = match UnixListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
@@ -107,9 +140,9 @@ async fn serve(listener: std::os::unix::net::UnixListener, shared: Arc<Shared>) 
         match listener.accept().await {
             Ok((stream, _)) => match Arc::clone(&places).try_acquire_owned() {
                 Ok(place) => {
-                    let shared = Arc::clone(&shared);
+                    let api = Arc::clone(&api);
                     tokio::spawn(async move {
-                        client::serve(stream, &shared).await;
+                        client::serve(stream, &api).await;
                         drop(place);
                     });
                 }

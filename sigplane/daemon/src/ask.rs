@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tandem_admin::{
-    BlockParams, Blocked, Call, CaptureEnd, CaptureParams, CaptureStarted, CapturedPacket, Counter,
-    ErrorCode, Flow, Target,
+    BlockParams, Blocked, Call, CallCounts, CallNames, CaptureEnd, CaptureParams, CaptureStarted,
+    CapturedPacket, Counter, ErrorCode, Flow, Registration, TableRow, Target,
 };
+use tandem_call::histogram::Histogram;
 use tandem_call::{KeyRing, News, Path, Registered, Tables};
 use tandem_link::{Command, DataplaneHello, FlowId, FromDataplane};
 use tandem_net::{LinkError, Rings};
@@ -80,9 +81,13 @@ pub(crate) enum Ask {
         state: TargetState,
         answer: Answer<bool>,
     },
-    Calls(Answer<Vec<Call>>),
+    /// What an administrator asks of calls, registrations and tables.
+    Order(Order),
     Flows(Answer<Result<Vec<Flow>, Refusal>>),
     Statistics(Answer<Vec<Counter>>),
+    /// What took how long, by name.
+    #[allow(dead_code, reason = "the metrics come next")]
+    Histograms(Answer<Vec<(&'static str, Histogram)>>),
     /// The Call-IDs that a call has, and its flows.
     Named {
         call_id: String,
@@ -105,6 +110,48 @@ pub(crate) enum Ask {
     },
     /// Nobody listens to this capture any more.
     StopCapture(u64),
+}
+
+/// A question or an order of an administrator.
+pub(crate) enum Order {
+    /// Calls behind this number, so many at most.
+    Calls {
+        after: u64,
+        most: usize,
+        answer: Answer<Vec<Call>>,
+    },
+    CallCounts(Answer<CallCounts>),
+    /// Ends a call; the answer says how many were ended.
+    End {
+        key: u64,
+        answer: Answer<u64>,
+    },
+    /// The same, by Call-ID.
+    Terminate {
+        names: CallNames,
+        answer: Answer<u64>,
+    },
+    /// Registered users from this place on, so many at most, and where the next ones begin.
+    Registrations {
+        place: usize,
+        most: usize,
+        answer: Answer<(Vec<Registration>, Option<usize>)>,
+    },
+    /// A user's contacts, as they are, or were before they were removed.
+    Registration {
+        aor: Vec<u8>,
+        remove: bool,
+        answer: Answer<Option<Registration>>,
+    },
+    /// The database's tables as they are in force.
+    Tables(Answer<Option<Arc<Tables>>>),
+    /// A table in memory.
+    Table {
+        name: String,
+        answer: Answer<Vec<TableRow>>,
+    },
+    /// To the first: the certificates of the connections are read again.
+    ReloadTls(Answer<Result<(), String>>),
 }
 
 pub(crate) type Answer<T> = oneshot::Sender<T>;

@@ -18,7 +18,6 @@ mod database;
 mod disk;
 mod ephemeral;
 mod hiding;
-#[allow(dead_code, unused_imports, reason = "its services come next")]
 mod http;
 mod mailbox;
 mod resolver;

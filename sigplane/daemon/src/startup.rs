@@ -15,7 +15,7 @@ use tandem_store::{
     WantedTables,
 };
 
-use crate::admin::{self, AdminError};
+use crate::admin::{self, AdminError, Api, Gate, Rpc};
 use crate::core_config::core_config;
 use crate::database::{self, First};
 use crate::disk::Disk;
@@ -220,9 +220,14 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
             worker.tables(Arc::clone(tables));
         }
     }
-    admin::start(&config, mailboxes, database.clone())?;
+    let api = Api::new(&config, mailboxes, database.clone(), http.handle());
+    admin::start(&config, Arc::clone(&api))?;
+    let gate = Gate::new(&config.admin.tokens, http.handle().shared_counters());
     // Each service is put in here, by whoever has it.
-    http.serve(http::Services::default())?;
+    http.serve(http::Services {
+        api: Some(Rpc::new(api, gate)),
+        ..http::Services::default()
+    })?;
     Ok(Running {
         workers,
         cores: config.sip.cores.clone(),

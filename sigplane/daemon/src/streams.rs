@@ -22,6 +22,7 @@ use tandem_net::{
     StreamsError, TlsCertificate, TlsClient, TlsFiles, TlsTrunk,
 };
 
+use crate::ask::Answer;
 use crate::worker::Way;
 
 /// Messages that may wait on either way.
@@ -58,7 +59,8 @@ enum Order {
         /// Whose it is.
         worker: u16,
     },
-    Reload,
+    /// The certificates are read again; who asked is told what came of it.
+    Reload(Option<Answer<Result<(), String>>>),
     /// A source is served no more for so long.
     Block(IpAddr, Duration),
     Unblock(IpAddr),
@@ -182,9 +184,16 @@ impl Handle {
     /// Reads the certificates again.
     pub(crate) fn reload(&mut self) {
         self.rung = true;
-        if self.orders.try_send(Order::Reload).is_err() {
+        if self.orders.try_send(Order::Reload(None)).is_err() {
             tracing::error!("the certificates are not read again: too busy; try again");
         }
+    }
+
+    /// The same, for somebody who waits for what comes of it.
+    pub(crate) fn reload_and_tell(&mut self, answer: Answer<Result<(), String>>) {
+        self.rung = true;
+        // Who waits is told by the answer that is gone.
+        let _ = self.orders.try_send(Order::Reload(Some(answer)));
     }
 
     /// Serves a source no more for so long; false when there is no room to say so.
@@ -304,10 +313,16 @@ impl Server {
                     };
                     self.streams.send(self.origin.elapsed(), order);
                 }
-                Ok(Order::Reload) => match self.streams.reload_tls(&tls(&self.config)) {
-                    Ok(()) => tracing::info!("certificates read again"),
-                    Err(error) => tracing::error!("{error}; the old certificates stay"),
-                },
+                Ok(Order::Reload(answer)) => {
+                    let read = self.streams.reload_tls(&tls(&self.config));
+                    match &read {
+                        Ok(()) => tracing::info!("certificates read again"),
+                        Err(error) => tracing::error!("{error}; the old certificates stay"),
+                    }
+                    if let Some(answer) = answer {
+                        let _ = answer.send(read.map_err(|error| error.to_string()));
+                    }
+                }
                 Ok(Order::Block(source, left)) => {
                     if !self.streams.block(self.origin.elapsed(), source, left) {
                         tracing::warn!(

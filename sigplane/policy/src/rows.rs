@@ -95,8 +95,10 @@ pub enum EndCause {
     MaxDuration,
     /// A session timer was agreed on, and the session not refreshed (RFC 4028).
     SessionExpired,
-    /// Our own fault or an administrator's order.
+    /// Our own fault.
     Local,
+    /// An administrator's order.
+    Administrator,
 }
 
 impl EndCause {
@@ -113,6 +115,7 @@ impl EndCause {
             Self::MaxDuration => "max-duration",
             Self::SessionExpired => "session-expired",
             Self::Local => "local",
+            Self::Administrator => "administrator",
         }
     }
 }

@@ -66,6 +66,9 @@ impl Core {
         if message.code() == 100 {
             return;
         }
+        if (180..190).contains(&message.code()) {
+            self.rings(now.mono, key);
+        }
         let tag = message.to_tag();
         if !tag.is_empty() && !self.note_dialog(key, hop, message) {
             return self.counters.add(Counter::DialogsOverLimit);
@@ -158,6 +161,7 @@ impl Core {
         }
         self.timers.clear(Timer::Cancelled(key));
         self.counters.add(Counter::CallsAnswered);
+        self.picks_up(now.mono, key);
         if exchange != Exchange::Offered(Party::Callee) {
             self.with_media(key, Session::settle);
         }

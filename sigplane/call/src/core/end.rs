@@ -27,7 +27,11 @@ impl Core {
             return;
         }
         if call.setup.is_some() {
-            let answer = Answer::unavailable();
+            let answer = match cause {
+                // Whoever called is not to try the next way.
+                EndCause::Administrator => Answer::new(480, "Temporarily Unavailable"),
+                _ => Answer::unavailable(),
+            };
             return self.reject(now, key, &answer, cause);
         }
         // A BYE of a peer that is under way says it all.
@@ -60,6 +64,7 @@ impl Core {
             EndCause::MaxDuration => Counter::CallsMaxDuration,
             EndCause::SessionExpired => Counter::CallsSessionExpired,
             EndCause::Local => Counter::CallsEndedLocally,
+            EndCause::Administrator => Counter::CallsEndedByAdministrator,
         });
         self.release_target(now, key);
         self.clear_timers(key);

@@ -115,6 +115,8 @@ impl Core {
             best: None,
             redirected: Vec::new(),
             cancelled: false,
+            begun: now.mono.saturating_sub(arrival.waited),
+            rang: false,
             exchange: Exchange::None,
         };
         let call = Call {

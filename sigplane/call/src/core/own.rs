@@ -131,6 +131,7 @@ const fn reason(cause: EndCause) -> Option<&'static str> {
         EndCause::MediaTimeout => Some("SIP;cause=408;text=\"No media\""),
         EndCause::MaxDuration => Some("SIP;cause=480;text=\"Longest duration reached\""),
         EndCause::SessionExpired => Some("SIP;cause=408;text=\"Session not refreshed\""),
+        EndCause::Administrator => Some("SIP;cause=480;text=\"Ended by an administrator\""),
         EndCause::Local => Some("SIP;cause=503;text=\"Media cannot flow\""),
         _ => None,
     }

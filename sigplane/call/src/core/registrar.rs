@@ -254,7 +254,7 @@ impl Core {
     }
 
     /// Keeps a record here and in the journal.
-    fn store(&mut self, now: Now, mut record: Record) -> Record {
+    pub(super) fn store(&mut self, now: Now, mut record: Record) -> Record {
         if record.key == 0 {
             if record.bindings.is_empty() {
                 return record;

@@ -258,6 +258,7 @@ impl Core {
     /// A target's server answered: what comes of it is noted here and told.
     pub(super) fn target_well(&mut self, target: i64, server: SocketAddr, latency: Duration) {
         self.note_well(server);
+        self.latencies.probe.record(latency);
         let change = self.dispatcher.succeeded(target, latency);
         self.note_change(change);
         self.tell(Item::Well {

@@ -74,7 +74,7 @@ impl Core {
     }
 }
 
-fn call_view(key: u64, call: &Call) -> CallView {
+pub(super) fn call_view(key: u64, call: &Call) -> CallView {
     let record = &call.record;
     CallView {
         key,

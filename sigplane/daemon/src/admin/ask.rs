@@ -4,12 +4,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tandem_admin::{Call, Counter, ErrorCode, Plane, SipWorker, Status, Target};
+use tandem_admin::{Counter, ErrorCode, Plane, SipWorker, Status, Target};
 use tandem_policy::TargetState;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::Shared;
+use super::Api;
 use crate::ask::{Ask, NamedCall, Refusal, ToWorker, WorkerStatus};
 use crate::mailbox::Mailbox;
 
@@ -20,20 +20,29 @@ pub(super) const ANSWER: Duration = Duration::from_secs(5);
 
 /// Asks the first worker.
 pub(super) async fn first<T>(
-    shared: &Shared,
+    api: &Api,
     question: impl FnOnce(oneshot::Sender<T>) -> Ask,
 ) -> Result<T, Refusal> {
-    let mailbox = shared.mailboxes.first().ok_or_else(busy)?;
+    one(api, 0, question).await
+}
+
+/// Asks one worker.
+pub(super) async fn one<T>(
+    api: &Api,
+    worker: usize,
+    question: impl FnOnce(oneshot::Sender<T>) -> Ask,
+) -> Result<T, Refusal> {
+    let mailbox = api.mailboxes.get(worker).ok_or_else(busy)?;
     wait(put(mailbox, question)?).await
 }
 
 /// Asks every worker at once; answers in their order.
-async fn each<T>(
-    shared: &Shared,
+pub(super) async fn each<T>(
+    api: &Api,
     question: impl Fn(oneshot::Sender<T>) -> Ask,
 ) -> Result<Vec<T>, Refusal> {
     let mut questions = Vec::new();
-    for mailbox in &shared.mailboxes {
+    for mailbox in &api.mailboxes {
         questions.push(put(mailbox, &question)?);
     }
     let mut answers = Vec::new();
@@ -67,14 +76,14 @@ fn busy() -> Refusal {
     )
 }
 
-pub(super) async fn status(shared: &Shared) -> Result<Status, Refusal> {
-    let workers = each(shared, Ask::Status).await?;
+pub(super) async fn status(api: &Api) -> Result<Status, Refusal> {
+    let workers = each(api, Ask::Status).await?;
     let sum = |of: fn(&WorkerStatus) -> u64| workers.iter().map(of).sum();
     let first = workers.first().cloned().unwrap_or_default();
     Ok(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        node: shared.node,
-        uptime_s: shared.started.elapsed().as_secs(),
+        node: api.node,
+        uptime_s: api.started.elapsed().as_secs(),
         dataplane_up: first.dataplane.is_some(),
         dataplane_boot: first.dataplane.map(|(boot, ..)| boot),
         epoch: first.dataplane.map(|(_, epoch, _)| epoch),
@@ -92,20 +101,15 @@ pub(super) async fn status(shared: &Shared) -> Result<Status, Refusal> {
         flows: sum(|worker| worker.flows),
         targets_active: first.targets_active,
         targets: first.targets,
-        database_up: shared.database.is_up(),
+        database_up: api.database.is_up(),
         cdrs_pending: first.cdrs_pending,
         journal_sequence: first.journal_sequence,
     })
 }
 
-pub(super) async fn calls(shared: &Shared) -> Result<Vec<Call>, Refusal> {
-    let calls = each(shared, Ask::Calls).await?;
-    Ok(calls.into_iter().flatten().collect())
-}
-
 /// The targets as the first worker has them: it probes them, and hears what the others see. Calls are those of all.
-pub(super) async fn targets(shared: &Shared) -> Result<Vec<Target>, Refusal> {
-    let mut answers = each(shared, Ask::Targets).await?.into_iter();
+pub(super) async fn targets(api: &Api) -> Result<Vec<Target>, Refusal> {
+    let mut answers = each(api, Ask::Targets).await?.into_iter();
     let mut targets = answers.next().unwrap_or_default();
     for theirs in answers {
         // All have the same table, except for the moment in which it is replaced.
@@ -119,14 +123,14 @@ pub(super) async fn targets(shared: &Shared) -> Result<Vec<Target>, Refusal> {
 }
 
 /// Sets a target's state, of every worker.
-pub(super) async fn set_state(shared: &Shared, id: i64, state: TargetState) -> Result<(), Refusal> {
+pub(super) async fn set_state(api: &Api, id: i64, state: TargetState) -> Result<(), Refusal> {
     let question = |answer| Ask::SetState { id, state, answer };
-    each(shared, question).await.map(drop)
+    each(api, question).await.map(drop)
 }
 
 /// The workers' counters, summed; the first one brings the dataplane's.
-pub(super) async fn statistics(shared: &Shared) -> Result<Vec<Counter>, Refusal> {
-    Ok(total(each(shared, Ask::Statistics).await?))
+pub(super) async fn statistics(api: &Api) -> Result<Vec<Counter>, Refusal> {
+    Ok(total(each(api, Ask::Statistics).await?))
 }
 
 fn total(answers: Vec<Vec<Counter>>) -> Vec<Counter> {
@@ -149,13 +153,13 @@ fn total(answers: Vec<Vec<Counter>>) -> Vec<Counter> {
 }
 
 /// The call that has this Call-ID on one of its sides, of whichever worker.
-pub(super) async fn named(shared: &Shared, call_id: &str) -> Result<NamedCall, Refusal> {
+pub(super) async fn named(api: &Api, call_id: &str) -> Result<NamedCall, Refusal> {
     let question = |answer| Ask::Named {
         call_id: call_id.to_owned(),
         answer,
     };
     let mut all = NamedCall::default();
-    for found in each(shared, question).await? {
+    for found in each(api, question).await? {
         all.call_ids.extend(found.call_ids);
         all.flows.extend(found.flows);
     }

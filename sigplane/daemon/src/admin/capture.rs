@@ -8,7 +8,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 
 use super::client::{line, write};
-use super::{Shared, ask};
+use super::{Api, ask};
 use crate::ask::{Ask, CaptureEvent, NamedCall, Refusal, ToWorker};
 
 /// Packets on the way to the client; more are dropped and counted.
@@ -20,9 +20,9 @@ pub(super) struct Capture {
     packets: mpsc::Receiver<CaptureEvent>,
 }
 
-pub(super) async fn begin(params: CaptureParams, shared: &Shared) -> Result<Capture, Refusal> {
+pub(super) async fn begin(params: CaptureParams, api: &Api) -> Result<Capture, Refusal> {
     let named = match &params.call_id {
-        Some(call_id) => ask::named(shared, call_id).await?,
+        Some(call_id) => ask::named(api, call_id).await?,
         None => NamedCall::default(),
     };
     let (sender, packets) = mpsc::channel(PACKETS);
@@ -32,7 +32,7 @@ pub(super) async fn begin(params: CaptureParams, shared: &Shared) -> Result<Capt
         packets: sender,
         answer,
     };
-    let started = ask::first(shared, question).await??;
+    let started = ask::first(api, question).await??;
     Ok(Capture { started, packets })
 }
 
@@ -43,12 +43,12 @@ impl Capture {
         id: Value,
         reader: &mut BufReader<OwnedReadHalf>,
         writer: &mut OwnedWriteHalf,
-        shared: &Shared,
+        api: &Api,
     ) {
         let number = self.started.id;
         if self.stream(id, reader, writer).await.is_err() {
             // The client is gone. A full mailbox is no loss: the next packet shows it too.
-            if let Some(mailbox) = shared.mailboxes.first() {
+            if let Some(mailbox) = api.mailboxes.first() {
                 let _ = mailbox.send(ToWorker::Ask(Box::new(Ask::StopCapture(number))));
             }
         }

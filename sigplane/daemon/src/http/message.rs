@@ -8,6 +8,7 @@ use hyper::{Method, StatusCode};
 
 /// A request, whole.
 #[derive(Clone, Debug)]
+#[allow(dead_code, reason = "the services for media servers read them")]
 pub(crate) struct Request {
     pub(crate) method: Method,
     /// As it was sent, without the query.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use tandem_admin::{Call, Counter, DirectionFigures, Flow, FlowLeg, Plane, Target};
-use tandem_call::{CallState, CallView, TargetView};
+use tandem_call::{CallView, TargetView};
 use tandem_link::{DataplaneHello, DirectionStats, FlowKind, FlowReport, LegSpec, LegStats};
 use tandem_policy::defence::Source;
 
@@ -24,7 +24,11 @@ impl Worker {
                 self.carry_out();
                 let _ = answer.send(done);
             }
-            Ask::Calls(answer) => drop(answer.send(self.core.calls().map(call).collect())),
+            Ask::Order(order) => self.order(order),
+            Ask::Histograms(answer) => {
+                let all = self.core.histograms();
+                let _ = answer.send(all.map(|(name, h)| (name, h.clone())).collect());
+            }
             Ask::Statistics(answer) => {
                 let own = self.own_counters();
                 match self.head.as_mut().filter(|_| up) {
@@ -77,8 +81,8 @@ impl Worker {
     /// Each side may know the call by a Call-ID of its own.
     fn named(&mut self, call_id: &[u8]) -> NamedCall {
         let call_ids = self.core.call_ids(call_id);
-        let of_call = |id: &str| call_ids.iter().any(|c| c == id.as_bytes());
-        let calls = self.core.calls().filter(|call| of_call(&call.call_id));
+        let keys = self.core.calls_named(call_id, None, None);
+        let calls = keys.into_iter().filter_map(|key| self.core.call(key));
         let flows = calls.flat_map(|call| call.flows).collect();
         NamedCall { call_ids, flows }
     }
@@ -97,11 +101,10 @@ impl Worker {
             status.cdrs_pending = journal.pending_cdrs() as u64;
             status.journal_sequence = journal.last_sequence();
         }
-        for call in self.core.calls() {
-            status.calls += 1;
-            status.confirmed_calls += u64::from(call.state == CallState::Confirmed);
-            status.flows += call.flows.len() as u64;
-        }
+        let counts = self.call_counts();
+        status.calls = counts.all;
+        status.confirmed_calls = counts.ongoing;
+        status.flows = self.core.flows();
         for target in self.core.dispatcher() {
             status.targets += 1;
             status.targets_active += u64::from(target.state == "active");
@@ -193,7 +196,7 @@ fn target(view: TargetView, description: String) -> Target {
     }
 }
 
-fn call(view: CallView) -> Call {
+pub(super) fn call(view: CallView) -> Call {
     Call {
         key: view.key,
         call_id: view.call_id,

@@ -10,6 +10,8 @@ use super::binding::Record;
 
 /// How fine the times are at which bindings are looked at for being over, in milliseconds.
 const GRAIN: u64 = 4_000;
+/// Places of the table that a page looks at.
+const PLACES: usize = 16_384;
 
 /// The bindings of many addresses of record. Each record is one block of bytes, as [`Record`] is encoded.
 pub struct Location {
@@ -144,6 +146,22 @@ impl Location {
             }
         }
         changed
+    }
+
+    /// Records from this place of the table on, so many at most, and where the next ones begin; none behind the last. As many
+    /// places are looked at as take little time, so a page may be short.
+    #[must_use]
+    pub fn page(&self, place: usize, most: usize) -> (Vec<Record>, Option<usize>) {
+        let places = self.records.num_buckets();
+        let end = place.saturating_add(PLACES).min(places);
+        let mut records = Vec::new();
+        for at in place..end {
+            if records.len() == most {
+                return (records, Some(at));
+            }
+            records.extend(self.records.get_bucket(at).and_then(|bytes| decode(bytes)));
+        }
+        (records, (end < places).then_some(end))
     }
 
     /// Every record, in no order.
