@@ -225,6 +225,8 @@ fn spec(flow: u16) -> FlowSpec {
         id: FlowId(id),
         cookie: Cookie(id),
         kind: FlowKind::Rtp,
+        media: tandem_link::MediaKind::Audio,
+        clock_rate: 0,
         a,
         b,
         timeout_s: 60,

@@ -333,6 +333,8 @@ mod tests {
             id: FlowId(id),
             cookie: Cookie(1),
             kind: FlowKind::Rtp,
+            media: tandem_link::MediaKind::Audio,
+            clock_rate: 0,
             a: leg([10, 0, 0, 1], 30000),
             b: leg([10, 0, 1, 1], 30002),
             timeout_s: 60,

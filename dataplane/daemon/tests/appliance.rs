@@ -659,6 +659,8 @@ fn spec(id: u64, (x, y): (&str, &str), a: Option<SocketAddr>, b: Option<SocketAd
         id: FlowId(id),
         cookie: Cookie(id * 100),
         kind: FlowKind::Rtp,
+        media: tandem_link::MediaKind::Audio,
+        clock_rate: 0,
         a: leg(0, x, a),
         b: leg(1, y, b),
         timeout_s: 60,

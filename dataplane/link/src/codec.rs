@@ -99,6 +99,8 @@ mod tests {
             lost: u64::MAX,
             reordered: u64::MAX,
             jitter: u32::MAX,
+            payload_type: Some(u8::MAX),
+            clock_rate: u32::MAX,
             wrong_source: u64::MAX,
             last_seen_ms: Some(u64::MAX),
         };
@@ -113,6 +115,8 @@ mod tests {
                 id: FlowId(u64::MAX),
                 cookie: Cookie(u64::MAX),
                 kind: FlowKind::Raw,
+                media: crate::MediaKind::Other,
+                clock_rate: u32::MAX,
                 a: leg.clone(),
                 b: leg,
                 timeout_s: u32::MAX,

@@ -42,6 +42,16 @@ pub enum FlowKind {
     Raw,
 }
 
+/// What a flow carries, for its controller's figures: the dataplane only tells it again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MediaKind {
+    /// Speech.
+    #[default]
+    Audio,
+    /// Video, T.38, and all else.
+    Other,
+}
+
 /// What the controller wants of one leg.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LegSpec {
@@ -78,6 +88,11 @@ pub struct FlowSpec {
     pub cookie: Cookie,
     /// How its packets are checked.
     pub kind: FlowKind,
+    /// What it carries.
+    pub media: MediaKind,
+    /// The clock rate of the dynamic RTP payload types (96 to 127) in Hz, as SDP says (RFC 8866 section 6.6): jitter is
+    /// measured with it. 0 when it is not known: then 8,000, the telephone's.
+    pub clock_rate: u32,
     /// The first leg.
     pub a: LegSpec,
     /// The second leg. Both legs' ports have the same owner ([`crate::SlotTable::owner`]).
@@ -100,6 +115,10 @@ pub struct DirectionStats {
     pub reordered: u64,
     /// Interarrival jitter (RFC 3550 A.8), in RTP timestamp units.
     pub jitter: u32,
+    /// The RTP payload type of the last packet; none before the first.
+    pub payload_type: Option<u8>,
+    /// How many RTP timestamp units of it are a second; 0 before the first.
+    pub clock_rate: u32,
     /// Packets dropped because they came from a source other than the latched one.
     pub wrong_source: u64,
     /// The last packet's age when the report was made, in milliseconds; none before the first.

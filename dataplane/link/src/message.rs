@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::{Cookie, FlowId, FlowReport, FlowSpec, Leg, SlotTable};
 
 /// The link's version. Both ends refuse any other: they are updated together, in one image.
-pub const VERSION: u16 = 4;
+pub const VERSION: u16 = 5;
 
 /// From the controller to the dataplane.
 #[allow(

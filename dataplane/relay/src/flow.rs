@@ -6,7 +6,7 @@ use tandem_link::{Cookie, Event, FlowId, FlowKind, FlowReport, FlowSpec, Leg, Le
 
 use crate::endpoint::Endpoint;
 use crate::learn::Learn;
-use crate::stats::{RtcpStats, RtpStats};
+use crate::stats::{Carried, RtcpStats, RtpStats};
 
 /// No next hop was looked up yet: a position that no snapshot has.
 const NO_HOP: u32 = u32::MAX;
@@ -26,6 +26,7 @@ pub(crate) struct Flow {
     pub(crate) kind: FlowKind,
     /// Its timeout has been reported and no packet came since.
     pub(crate) idle: bool,
+    pub(crate) carried: Carried,
     pub(crate) ways: [Way; 2],
     pub(crate) rtp: [Learn; 2],
     pub(crate) rtp_stats: [RtpStats; 2],
@@ -90,6 +91,7 @@ impl Flow {
             timeout_s: spec.timeout_s,
             kind: spec.kind,
             idle: false,
+            carried: Carried::new(spec.media, spec.clock_rate),
             ways: [Way::new(&spec.a, a), Way::new(&spec.b, b)],
             rtp: [learn(&spec.a), learn(&spec.b)],
             rtp_stats: Default::default(),
@@ -122,6 +124,7 @@ impl Flow {
         }
         self.cookie = spec.cookie;
         self.kind = spec.kind;
+        self.carried = Carried::new(spec.media, spec.clock_rate);
         self.timeout_s = spec.timeout_s;
         reopened
     }
@@ -250,6 +253,8 @@ impl Flow {
                 id: self.id,
                 cookie: self.cookie,
                 kind: self.kind,
+                media: self.carried.media(),
+                clock_rate: self.carried.clock_hz(),
                 a: self.leg_spec(Leg::A, a),
                 b: self.leg_spec(Leg::B, b),
                 timeout_s: self.timeout_s,
@@ -278,7 +283,7 @@ impl Flow {
 
     fn leg_stats(&self, now: u64, leg: Leg) -> LegStats {
         LegStats {
-            rtp: of(&self.rtp_stats, leg).report(now),
+            rtp: of(&self.rtp_stats, leg).report(now, self.carried),
             rtcp: of(&self.rtcp_stats, leg).report(now),
             latched: of(&self.rtp, leg).latched(),
             latched_rtcp: of(&self.rtcp, leg).latched(),

@@ -1,17 +1,47 @@
 //! Figures of one direction: loss and order by sequence number (RFC 3550 appendix A.1 and A.3),
 //! jitter (A.8).
 
-use tandem_link::DirectionStats;
+use tandem_link::{DirectionStats, MediaKind};
 use tandem_wire::Rtp;
 
 /// A jump forward by so much or more is a restart, not loss (A.1).
 const MAX_DROPOUT: u16 = 3_000;
 /// A packet at most so far behind is late, not a restart (A.1).
 const MAX_MISORDER: u16 = 100;
-/// No sequence number.
-const NO_SEQUENCE: u32 = u32::MAX;
+/// No payload type: it has 7 bits.
+const NO_PAYLOAD_TYPE: u8 = u8::MAX;
 /// The largest step of the jitter, so that one jump of a clock is forgotten in a few seconds.
 const MAX_STEP: u64 = 1 << 20;
+
+/// What a flow carries, in two bytes: whether it is audio, and the clock rate of dynamic payload types in units of 25 Hz, of which
+/// every rate of RFC 3551 is a multiple; 0 when it is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Carried(u16);
+
+impl Carried {
+    const OTHER: u16 = 1 << 15;
+
+    pub(crate) fn new(media: MediaKind, clock_hz: u32) -> Self {
+        let units = u16::try_from(clock_hz / 25).unwrap_or(0);
+        let units = if units < Self::OTHER { units } else { 0 };
+        Self(match media {
+            MediaKind::Audio => units,
+            MediaKind::Other => units | Self::OTHER,
+        })
+    }
+
+    pub(crate) const fn media(self) -> MediaKind {
+        if self.0 & Self::OTHER == 0 {
+            MediaKind::Audio
+        } else {
+            MediaKind::Other
+        }
+    }
+
+    pub(crate) const fn clock_hz(self) -> u32 {
+        (self.0 & !Self::OTHER) as u32 * 25
+    }
+}
 
 /// What was received of one RTP stream: one cache line.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +62,10 @@ pub(crate) struct RtpStats {
     jitter: u32,
     timestamp: u32,
     /// The number that confirms a restart, after a jump.
-    restart_at: u32,
+    restart_at: u16,
+    /// Whether it is awaited.
+    restarting: bool,
+    payload_type: u8,
     pub(crate) wrong_source: u32,
 }
 
@@ -50,7 +83,9 @@ impl Default for RtpStats {
             reordered: 0,
             jitter: 0,
             timestamp: 0,
-            restart_at: NO_SEQUENCE,
+            restart_at: 0,
+            restarting: false,
+            payload_type: NO_PAYLOAD_TYPE,
             wrong_source: 0,
         }
     }
@@ -65,7 +100,7 @@ impl RtpStats {
 
     /// An RTP packet from an accepted source.
     #[inline]
-    pub(crate) fn heard_rtp(&mut self, now: u64, rtp: &Rtp<'_>) {
+    pub(crate) fn heard_rtp(&mut self, now: u64, rtp: &Rtp<'_>, carried: Carried) {
         let sequence = rtp.sequence();
         if self.received == 0 || rtp.ssrc() != self.ssrc {
             self.ssrc = rtp.ssrc();
@@ -76,21 +111,23 @@ impl RtpStats {
                 // A packet twice (0) makes up for one that was lost, as in A.3.
                 self.highest = self.highest.wrapping_add(ahead.into());
                 self.received = self.received.wrapping_add(1);
-                self.jitter(now, rtp);
+                self.jitter(now, rtp, carried);
             } else if ahead > u16::MAX - MAX_MISORDER {
                 self.received = self.received.wrapping_add(1);
                 self.reordered = self.reordered.saturating_add(1);
-                self.jitter(now, rtp);
-            } else if u32::from(sequence) == self.restart_at {
+                self.jitter(now, rtp, carried);
+            } else if self.restarting && sequence == self.restart_at {
                 // The second in a row after a jump: the sender began anew. Its predecessor counts.
                 self.restart(sequence.wrapping_sub(1));
                 self.highest = self.highest.wrapping_add(1);
                 self.received = 2;
             } else {
-                self.restart_at = u32::from(sequence.wrapping_add(1));
+                self.restart_at = sequence.wrapping_add(1);
+                self.restarting = true;
             }
         }
         self.timestamp = rtp.timestamp();
+        self.payload_type = rtp.payload_type();
         self.heard(now);
     }
 
@@ -112,7 +149,7 @@ impl RtpStats {
         self.base = sequence.into();
         self.highest = self.base;
         self.received = 1;
-        self.restart_at = NO_SEQUENCE;
+        self.restarting = false;
     }
 
     /// Since the (re)start.
@@ -125,9 +162,10 @@ impl RtpStats {
     }
 
     #[inline]
-    fn jitter(&mut self, now: u64, rtp: &Rtp<'_>) {
+    fn jitter(&mut self, now: u64, rtp: &Rtp<'_>, carried: Carried) {
         let elapsed = now.saturating_sub(self.last_seen);
-        let arrived = elapsed.saturating_mul(clock_rate(rtp.payload_type())) / 1_000_000_000;
+        let rate = u64::from(clock_rate(rtp.payload_type(), carried));
+        let arrived = elapsed.saturating_mul(rate) / 1_000_000_000;
         let sent = i64::from(rtp.timestamp().wrapping_sub(self.timestamp) as i32);
         let step = i64::try_from(arrived)
             .unwrap_or(i64::MAX)
@@ -138,10 +176,13 @@ impl RtpStats {
         self.jitter -= (self.jitter + 8) >> 4;
     }
 
-    pub(crate) fn report(&self, now: u64) -> DirectionStats {
+    pub(crate) fn report(&self, now: u64, carried: Carried) -> DirectionStats {
+        let payload_type = Some(self.payload_type).filter(|p| *p != NO_PAYLOAD_TYPE);
         DirectionStats {
             packets: self.packets,
             bytes: self.bytes,
+            payload_type,
+            clock_rate: payload_type.map_or(0, |p| clock_rate(p, carried)),
             lost: u64::from(self.lost_before) + u64::from(self.lost()),
             reordered: self.reordered.into(),
             jitter: self.jitter >> 4,
@@ -185,17 +226,17 @@ fn age_ms(last_seen: u64, now: u64) -> Option<u64> {
     (last_seen != 0).then(|| now.saturating_sub(last_seen) / 1_000_000)
 }
 
-/// The RTP clock's rate in Hz by static payload type (RFC 3551 table 4 and 5). Of dynamic types the
-/// dataplane does not know the SDP: they count as 8,000, the telephone's; jitter of a codec with
-/// another clock (Opus, video) is then a figure to compare with itself only.
+/// The RTP clock's rate in Hz: by static payload type (RFC 3551 tables 4 and 5), or as the controller says of dynamic ones. What
+/// it does not say counts as 8,000, the telephone's.
 #[inline]
-fn clock_rate(payload_type: u8) -> u64 {
+const fn clock_rate(payload_type: u8, carried: Carried) -> u32 {
     match payload_type {
         6 => 16_000,
         10 | 11 => 44_100,
         14 | 25..=34 => 90_000,
         16 => 11_025,
         17 => 22_050,
+        96..=127 if carried.clock_hz() != 0 => carried.clock_hz(),
         _ => 8_000,
     }
 }
@@ -205,6 +246,7 @@ mod tests {
     use super::*;
     use tandem_wire::RtpRepr;
 
+    const UNKNOWN: Carried = Carried(0);
     const STEP: u64 = 20_000_000;
 
     fn hear(stats: &mut RtpStats, now: u64, sequence: u16, timestamp: u32, ssrc: u32) {
@@ -217,7 +259,7 @@ mod tests {
             ssrc,
         };
         repr.emit(&mut bytes).unwrap();
-        stats.heard_rtp(now, &Rtp::parse(&bytes).unwrap());
+        stats.heard_rtp(now, &Rtp::parse(&bytes).unwrap(), UNKNOWN);
     }
 
     fn after(sequences: &[u16]) -> DirectionStats {
@@ -225,7 +267,7 @@ mod tests {
         for (i, sequence) in (0u32..).zip(sequences) {
             hear(&mut stats, u64::from(i) * STEP, *sequence, i * 160, 7);
         }
-        stats.report(0)
+        stats.report(0, UNKNOWN)
     }
 
     #[test]
@@ -263,7 +305,7 @@ mod tests {
         hear(&mut stats, STEP, 102, 320, 1);
         hear(&mut stats, 2 * STEP, 60_000, 0, 2);
         hear(&mut stats, 3 * STEP, 60_001, 160, 2);
-        assert_eq!(stats.report(0).lost, 1);
+        assert_eq!(stats.report(0, UNKNOWN).lost, 1);
     }
 
     #[test]
@@ -281,9 +323,45 @@ mod tests {
                 7,
             );
         }
-        assert_eq!(even.report(0).jitter, 0);
-        let jitter = uneven.report(0).jitter;
+        assert_eq!(even.report(0, UNKNOWN).jitter, 0);
+        let jitter = uneven.report(0, UNKNOWN).jitter;
         assert!((72..=80).contains(&jitter), "{jitter}");
+    }
+
+    #[test]
+    fn jitter_of_a_dynamic_payload_type_is_in_its_clock() {
+        let (mut opus, mut unknown) = (RtpStats::default(), RtpStats::default());
+        for i in 0..300u32 {
+            let mut bytes = [0; 12];
+            let repr = RtpRepr {
+                marker: false,
+                payload_type: 111,
+                sequence: i as u16,
+                timestamp: i * 960,
+                ssrc: 7,
+            };
+            repr.emit(&mut bytes).unwrap();
+            // Every other packet 10 ms late: 480 units of 48 kHz.
+            let now = u64::from(i) * STEP + u64::from(i % 2) * 10_000_000;
+            opus.heard_rtp(
+                now,
+                &Rtp::parse(&bytes).unwrap(),
+                Carried::new(MediaKind::Audio, 48_000),
+            );
+            unknown.heard_rtp(now, &Rtp::parse(&bytes).unwrap(), UNKNOWN);
+        }
+        let report = opus.report(0, Carried::new(MediaKind::Audio, 48_000));
+        assert_eq!(
+            (report.payload_type, report.clock_rate),
+            (Some(111), 48_000)
+        );
+        assert!((432..=480).contains(&report.jitter), "{}", report.jitter);
+        assert_eq!(unknown.report(0, UNKNOWN).clock_rate, 8_000);
+        assert!(
+            unknown.report(0, UNKNOWN).jitter > 700,
+            "by the wrong clock"
+        );
+        assert_eq!(RtpStats::default().report(0, UNKNOWN).payload_type, None);
     }
 
     #[test]
@@ -298,7 +376,21 @@ mod tests {
                 7,
             );
         }
-        assert!(stats.report(0).jitter <= MAX_STEP as u32);
+        assert!(stats.report(0, UNKNOWN).jitter <= MAX_STEP as u32);
+    }
+
+    #[test]
+    fn every_clock_of_rfc_3551_has_room_in_two_bytes() {
+        for hz in [
+            8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 90_000, 192_000,
+        ] {
+            for media in [MediaKind::Audio, MediaKind::Other] {
+                let carried = Carried::new(media, hz);
+                assert_eq!((carried.clock_hz(), carried.media()), (hz, media));
+            }
+        }
+        assert_eq!(Carried::new(MediaKind::Audio, u32::MAX), UNKNOWN);
+        assert_eq!(Carried::new(MediaKind::Audio, 1_000_000), UNKNOWN);
     }
 
     #[test]

@@ -146,6 +146,8 @@ pub(crate) struct Branch {
     pub(crate) client: ClientId,
     pub(crate) candidate: Candidate,
     pub(crate) cancel: CancelPlan,
+    /// Which of the call's attempts it is, from 1.
+    pub(crate) attempt: u32,
 }
 
 /// A refusal that the caller gets if nothing better comes.

@@ -6,6 +6,7 @@
 //! `register` what goes to registrars inside, `registrar` and `authenticate` our own, `flow` what comes from it to user agents, `bindings` who they are; `probe` watches the
 //! targets and `names` knows where they are; `own` makes requests of our own; `share` is what passes between cores.
 
+mod account;
 mod ack;
 mod answer;
 mod authenticate;

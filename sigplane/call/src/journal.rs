@@ -2,11 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
+mod before;
+
 use crate::core::Binding;
 use crate::record::Record;
 
 /// The version of what follows it in a journal record.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
+
+/// The version before it, which is still read: calls outlive an update.
+const BEFORE: u8 = 4;
 
 /// The same of a flow: no call's version will ever be this.
 const BINDING: u8 = 0x81;
@@ -74,7 +79,10 @@ pub(crate) fn decode(body: &[u8]) -> Result<Record, String> {
     match body.split_first() {
         None => Err("it is empty".into()),
         Some((&VERSION, rest)) => whole(rest),
-        Some((version, _)) => Err(format!("it has version {version}, not {VERSION}")),
+        Some((&BEFORE, rest)) => whole::<before::Record>(rest).map(Record::from),
+        Some((version, _)) => Err(format!(
+            "it has version {version}, not {BEFORE} or {VERSION}"
+        )),
     }
 }
 
@@ -94,6 +102,30 @@ fn whole<'b, T: serde::Deserialize<'b>>(bytes: &'b [u8]) -> Result<T, String> {
 #[cfg(test)]
 mod tests {
     use serde::Serialize;
+
+    use super::{decode, encode};
+
+    /// A call that version 4 wrote: answered, with media, its caller and its callee.
+    const WRITTEN_BEFORE: &str = "040002633105616c696365223c7369703a616c696365403230332e302e3131332e31303e3b7461673d616c696365167369703a616c696365403230332e302e3131332e3130147369703a313030403139382e35312e3130302e31147369703a313030403139382e35312e3130302e3100cb00710ac4270102127369703a31302e302e302e31313a35303630000000c6336401c42700cb00710ac4270000001a7369703a75736572403230332e302e3131332e31303a35303630000104757365720103626f621e3c7369703a313030403139382e35312e3130302e313e3b7461673d626f620001000a000001c427000a00000bc427000000187369703a6d656469614031302e302e302e31313a353036300000056d65646961000103626f620080d095ffbc310180d095ffbc31c801024f4b0000019888a0abfef96200012e3c901c0100c633640101000a000001010181808682e8cabfde18000000c6336401a0eb010100cb00710ac0b8020100cb00710ac1b8020101000001000a000001feea0101000a00000ba09c0101000a00000ba19c01010100000000010000010102000100cb00710ac0b8020100cb00710ac1b802000100010003626f6201010000000000000000";
+
+    #[test]
+    fn a_call_of_the_version_before_is_read() {
+        let body: Vec<u8> = (0..WRITTEN_BEFORE.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&WRITTEN_BEFORE[at..at + 2], 16).unwrap())
+            .collect();
+        let record = decode(&body).unwrap();
+        assert_eq!(record.from_uri, "sip:alice@203.0.113.10");
+        assert_eq!(record.answered().unwrap().callee.alias, b"media");
+        assert_eq!(record.media.as_ref().unwrap().flows().len(), 1);
+        assert_eq!((record.sip_code, record.tenant.as_str()), (200, ""));
+        // And again as this one writes it.
+        let again = decode(&encode(&record)).unwrap();
+        assert_eq!(format!("{again:?}"), format!("{record:?}"));
+        for end in 0..body.len() {
+            assert!(decode(&body[..end]).is_err(), "cut off at {end}");
+        }
+    }
 
     #[test]
     fn bytes_at_once_are_encoded_as_bytes_one_by_one() {

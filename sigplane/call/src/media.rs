@@ -24,6 +24,8 @@
 //! | what is not SDP | refused, 400 |
 
 mod answer;
+mod before;
+mod formats;
 mod line;
 mod offer;
 mod ports;
@@ -31,6 +33,7 @@ mod refusal;
 mod session;
 mod terms;
 
+pub(crate) use before::SessionBefore;
 pub(crate) use ports::PortNews;
 pub use ports::{Ports, RealmMedia, Usage};
 pub use refusal::Refusal;

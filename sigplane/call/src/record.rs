@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
-use tandem_policy::{CdrMedia, EndCause};
+use tandem_policy::{CdrMedia, EndCause, Q850, Tried};
 
 use crate::hiding::KeyId;
 use crate::io::Path;
@@ -153,6 +153,35 @@ pub(crate) struct Record {
     /// Figures of flows that are gone.
     pub(crate) caller_media: CdrMedia,
     pub(crate) callee_media: CdrMedia,
+    /// Whose call it is; empty for nobody's.
+    pub(crate) tenant: String,
+    /// The carrier's trunk that it came by or leaves by; empty for none.
+    pub(crate) trunk: String,
+    /// For the CDR alone.
+    pub(crate) account: Account,
+}
+
+/// What only the CDR wants to know of a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Account {
+    /// The Request-URI of the last INVITE to a target.
+    pub(crate) sent_uri: String,
+    /// The URI of its From; empty when it is the caller's.
+    pub(crate) sent_from: String,
+    /// Our address toward the last target, and its own.
+    pub(crate) asked: Option<(SocketAddr, SocketAddr)>,
+    /// The first 18x.
+    pub(crate) ring_ms: Option<u64>,
+    /// Whether a peer refused the call, not we.
+    pub(crate) refused_by_peer: bool,
+    /// What a peer said in a Reason header.
+    pub(crate) q850: Option<Q850>,
+    /// How often somebody was asked.
+    pub(crate) attempts: u32,
+    /// The last of them; `ms` is when they began, from the call's begin, while `code` is 0.
+    pub(crate) tried: Vec<Tried>,
+    /// A flow is gone whose figures did not come.
+    pub(crate) media_partial: bool,
 }
 
 impl Record {

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod cdr;
 pub mod defence;
 pub mod digest;
 mod dispatcher;
@@ -16,13 +17,14 @@ mod target;
 mod transport;
 
 pub use access::{Access, Origin};
+pub use cdr::{Cdr, CdrMedia, EndCause, EndedBy, Q850, Tried};
 pub use dispatcher::{
     Algorithm, Attributes, Dispatcher, Draw, Expression, Field, Plan, SetPlan, Thresholds,
 };
 pub use fs_cdr::FsCdr;
 pub use rows::{
-    AddressRow, BadRow, Cdr, CdrMedia, DialogEnd, DialogRow, DidRow, DispatcherRow, EndCause,
-    Follower, LocationRow, TrunkRow,
+    AddressRow, BadRow, DialogEnd, DialogRow, DidRow, DispatcherRow, Follower, LocationRow,
+    TrunkRow,
 };
 pub use subscribers::{SubscriberRow, Subscribers};
 pub use target::{Latency, StateChange, Target, TargetState, parse_destination};

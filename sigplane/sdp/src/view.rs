@@ -127,6 +127,25 @@ impl<'a> Sdp<'a> {
         &self.media
     }
 
+    /// The encoding that `a=rtpmap` of this section gives a payload type, as `opus/48000/2` (RFC 8866 section 6.6).
+    #[must_use]
+    pub fn rtpmap(&self, media: &Media<'a>, payload_type: u8) -> Option<&'a [u8]> {
+        let lines = self.lines.get(media.lines.clone()).unwrap_or_default();
+        lines
+            .iter()
+            .filter(|line| line.kind == b'a')
+            .find_map(|line| {
+                if !attribute_name(self.bytes, line).eq_ignore_ascii_case(b"rtpmap") {
+                    return None;
+                }
+                let value = slice(self.bytes, attribute_value(self.bytes, line));
+                let mut words = value.split(|b| *b == b' ').filter(|word| !word.is_empty());
+                let number = words.next().and_then(number::<u8>)?;
+                let encoding = words.next()?.trim_ascii();
+                (number == payload_type).then_some(encoding)
+            })
+    }
+
     /// The lines, without their ends.
     pub fn lines(&self) -> impl Iterator<Item = &'a [u8]> + '_ {
         self.lines.iter().map(|l| slice(self.bytes, l.start..l.end))

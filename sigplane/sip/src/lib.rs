@@ -9,6 +9,7 @@ mod edit;
 mod framer;
 mod list;
 mod message;
+mod reason;
 mod uri;
 mod validate;
 mod value;
@@ -18,6 +19,7 @@ pub use edit::{EditError, EditList};
 pub use framer::{Frame, FrameError, FrameLimits, Framer};
 pub use list::{split_list, unfold};
 pub use message::Message;
+pub use reason::Reason;
 pub use tandem_wire::sip::{
     Error as FramingError, Field, Index, Name, SHARDS, ShardTable, Start, TOKEN_PREFIX,
     parse as index, shard, shard_text, token_shard,

@@ -2,6 +2,7 @@
 
 mod admin;
 mod batch;
+mod columns;
 mod mariadb;
 mod place;
 mod rows;
@@ -90,7 +91,7 @@ pub enum DatabaseError {
     /// A table is of another version.
     #[error(
         "{place}: table {table} has version {found}, this software needs {wanted}: migrate it with \
-         the tool that made it"
+         tandemctl db migrate, or with the tool that made it"
     )]
     Version {
         /// The file, or server and database.

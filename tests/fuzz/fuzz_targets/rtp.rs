@@ -177,6 +177,8 @@ fn relay(kind: FlowKind) -> Relay {
         id: FlowId(1),
         cookie: Cookie(1),
         kind,
+        media: tandem_link::MediaKind::Audio,
+        clock_rate: 0,
         a: leg(0, four, 30_000, peer_four),
         b: leg(1, six, 30_000, peer_six),
         timeout_s: 60,

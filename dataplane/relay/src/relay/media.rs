@@ -76,7 +76,10 @@ impl Relay {
         }
         let is_rtcp = matches!(content, Content::Rtcp);
         match content {
-            Content::Rtp(rtp) => of_mut(&mut flow.rtp_stats, leg).heard_rtp(now, &rtp),
+            Content::Rtp(rtp) => {
+                let carried = flow.carried;
+                of_mut(&mut flow.rtp_stats, leg).heard_rtp(now, &rtp, carried);
+            }
             Content::Raw => of_mut(&mut flow.rtp_stats, leg).heard(now),
             Content::Rtcp => of_mut(&mut flow.rtcp_stats, leg).heard(now),
         }

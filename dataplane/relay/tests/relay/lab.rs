@@ -187,6 +187,8 @@ pub(crate) fn spec() -> FlowSpec {
         id: FlowId(7),
         cookie: Cookie(70),
         kind: FlowKind::Rtp,
+        media: tandem_link::MediaKind::Audio,
+        clock_rate: 0,
         a: leg(0, "192.0.2.1", PORTS[0], "192.0.2.10:4000"),
         b: leg(1, "10.0.0.1", PORTS[1], "10.0.0.10:5000"),
         timeout_s: 60,

@@ -66,9 +66,11 @@ impl Core {
         if message.code() == 100 {
             return;
         }
-        if (180..190).contains(&message.code()) {
+        let is_ringing = (180..190).contains(&message.code());
+        if is_ringing {
             self.rings(now.mono, key);
         }
+        let rings = is_ringing && self.note_ringing(now, key);
         let tag = message.to_tag();
         if !tag.is_empty() && !self.note_dialog(key, hop, message) {
             return self.counters.add(Counter::DialogsOverLimit);
@@ -85,7 +87,8 @@ impl Core {
         if let Some(setup) = self.setup_mut(key) {
             setup.exchange = exchange;
         }
-        if matches!(body, Body::Replaced(_)) {
+        // When it rang outlives the process: who is rung has said 18x, and the caller sends its INVITE no more.
+        if rings || matches!(body, Body::Replaced(_)) {
             self.journal(key);
         }
         self.pass_back(now, key, message, &body);
@@ -150,6 +153,9 @@ impl Core {
         // The call stays counted among the target's that answered.
         let counted = self.calls.get_mut(&key).and_then(|c| c.counted.take());
         let answering = self.take_branch(now, key, client);
+        if let Some(branch) = &answering {
+            self.note_tried(now, key, branch.attempt, message.code());
+        }
         self.give_up_branches(now, key);
         if let Some(call) = self.calls.get_mut(&key) {
             call.counted = counted;
@@ -204,7 +210,8 @@ impl Core {
         message: &Message<'_>,
         answer: &Answer,
     ) {
-        if self.take_branch(now, key, client).is_some() {
+        if let Some(branch) = self.take_branch(now, key, client) {
+            self.note_tried(now, key, branch.attempt, message.code());
             let mut ended = Vec::new();
             self.end_answer(now, hop, message, &mut ended);
             self.clients.insert(client, ClientUse::Late);
@@ -276,6 +283,7 @@ impl Core {
         let Some(branch) = self.take_branch(now, key, client) else {
             return;
         };
+        self.note_tried(now, key, branch.attempt, code);
         let cancelled = self.setup(key).is_some_and(|s| s.cancelled);
         match (&branch.candidate, code) {
             // A media server that is out of order; the next one does as well.
@@ -412,6 +420,10 @@ impl Core {
             setup.vias.extend_from_slice(&best.challenges);
         }
         self.pass_back(now, key, &message, &Body::Same);
+        self.note_reason(key, &message);
+        if let Some(call) = self.calls.get_mut(&key) {
+            call.record.account.refused_by_peer = true;
+        }
         let reason = String::from_utf8_lossy(message.reason()).into_owned();
         self.refused(now, key, best.code, reason, cause);
     }

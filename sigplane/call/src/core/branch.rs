@@ -6,6 +6,7 @@ use tandem_link::Cookie;
 use tandem_policy::{EndCause, StateChange};
 use tandem_transaction::{ClientId, InviteRequest, Method};
 
+use super::account::Asked;
 use super::reply::Answer;
 use super::timer::Timer;
 use super::{ClientUse, Core, Failure};
@@ -203,6 +204,12 @@ impl Core {
         if let Some(target) = target {
             self.call_begins(now, target);
         }
+        let asked = Asked {
+            hop,
+            uri: &uri,
+            target: &destination,
+        };
+        let attempt = self.note_asked(now, key, &asked);
         if let Some(call) = self.calls.get_mut(&key) {
             call.record.target = target;
             call.record.destination = destination;
@@ -212,6 +219,7 @@ impl Core {
                     client,
                     candidate,
                     cancel,
+                    attempt,
                 });
             }
         }
@@ -249,6 +257,11 @@ impl Core {
         let Some(branch) = self.take_branch(now, key, client) else {
             return;
         };
+        let code = match failure {
+            Failure::Silence => 408,
+            Failure::Unreachable => 503,
+        };
+        self.note_tried(now, key, branch.attempt, code);
         if matches!(branch.candidate, Candidate::Flow { .. }) {
             let answer = self.flow_failed(failure);
             let cause = match failure {
@@ -339,6 +352,7 @@ impl Core {
             .unwrap_or_default();
         for client in clients {
             if let Some(branch) = self.take_branch(now, key, client) {
+                self.note_given_up(now, key, &branch);
                 self.make_late(now, branch);
             }
         }

@@ -43,6 +43,7 @@ impl Core {
         };
         self.reply(Arrival { hop, ..arrival }, &Answer::new(200, "OK"));
         if let Some(key) = self.setups.get(&server).copied() {
+            self.note_reason(key, arrival.message);
             self.cancel_setup(now, key);
         } else {
             self.cancel_relay(now, server);
@@ -105,6 +106,7 @@ impl Core {
     pub(super) fn rang_out(&mut self, now: Now, key: u64, client: ClientId) {
         if self.setup(key).is_some_and(|s| s.branches.len() > 1) {
             if let Some(branch) = self.take_branch(now, key, client) {
+                self.note_tried(now, key, branch.attempt, 408);
                 self.make_late(now, branch);
             }
             return;

@@ -227,6 +227,14 @@ impl Core {
         })
     }
 
+    /// The Call-ID that the carrier side knows a call by.
+    pub(super) fn carrier_call_id(&self, record: &Record) -> Vec<u8> {
+        let token = self
+            .key_of(record)
+            .and_then(|key| self.seal(key, &record.call_id));
+        token.unwrap_or_else(|| record.call_id.clone())
+    }
+
     /// The values of From and To of a message from the carrier side, as they are inside. Which is
     /// which, the tags say.
     fn originals(&self, call_id: &[u8], from_tag: &[u8], to_tag: &[u8]) -> Option<Originals> {

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use tandem_link::FlowReport;
-use tandem_policy::{Cdr, CdrMedia, EndCause, Follower};
+use tandem_policy::{EndCause, Follower};
 
 use super::Core;
 use super::reply::Answer;
@@ -90,29 +89,13 @@ impl Core {
         self.clear_timers(key);
         self.counters.add(Counter::Cdrs);
         let follower = self.dialogs_follow(&call.record);
-        let cdr = cdr(self.config.node, key, call.record);
+        let cdr = self.cdr(key, call.record);
         self.outputs.push_back(Output::Journal {
             key,
             body: None,
             cdr: Some(Box::new(cdr)),
             follower,
         });
-    }
-
-    /// Adds a flow's last figures to its call.
-    pub(super) fn add_report(&mut self, key: u64, report: &FlowReport) {
-        let Some(call) = self.calls.get_mut(&key) else {
-            return;
-        };
-        let add = |sum: &mut CdrMedia, leg: &tandem_link::LegStats| {
-            sum.packets = sum.packets.saturating_add(leg.rtp.packets);
-            sum.bytes = sum.bytes.saturating_add(leg.rtp.bytes);
-            sum.lost = sum.lost.saturating_add(leg.rtp.lost);
-            sum.jitter = sum.jitter.max(leg.rtp.jitter);
-        };
-        // The media session gives the caller leg A.
-        add(&mut call.record.caller_media, &report.a);
-        add(&mut call.record.callee_media, &report.b);
     }
 
     pub(super) fn duration_reached(&mut self, now: Now, key: u64) {
@@ -152,39 +135,5 @@ impl Core {
     pub(super) fn dialogs_follow(&self, record: &Record) -> Option<Follower> {
         let is_told = self.config.dialog_table && record.answer_ms.is_some();
         is_told.then_some(Follower::Dialog)
-    }
-}
-
-/// The CDR of a call that has ended.
-pub(super) fn cdr(node: u16, key: u64, record: Record) -> Cdr {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let ending = record.ending.unwrap_or(Ending {
-        cause: EndCause::Local,
-        end_ms: record.start_ms,
-    });
-    let to_tag = record
-        .confirmed
-        .as_deref()
-        .or_else(|| record.dialogs.last().map(|d| d.tag.as_slice()))
-        .unwrap_or_default();
-    Cdr {
-        call_uuid: format!("{node}-{key:016x}"),
-        callid: text(&record.call_id),
-        from_tag: text(&record.from_tag),
-        to_tag: text(to_tag),
-        direction: record.direction.as_str().into(),
-        from_uri: record.from_uri,
-        to_uri: record.to_uri,
-        request_uri: record.request_uri,
-        source: record.source.to_string(),
-        destination: record.destination,
-        start_ms: record.start_ms,
-        answer_ms: record.answer_ms,
-        end_ms: ending.end_ms,
-        sip_code: record.sip_code,
-        sip_reason: record.sip_reason,
-        cause: ending.cause,
-        caller_media: record.caller_media,
-        callee_media: record.callee_media,
     }
 }

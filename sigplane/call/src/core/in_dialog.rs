@@ -142,6 +142,7 @@ impl Core {
             call.relays.push(server);
         }
         if kind == RelayKind::Bye {
+            self.note_reason(place.key, message);
             self.bye_passed(now, place);
         }
     }

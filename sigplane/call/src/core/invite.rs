@@ -16,7 +16,7 @@ use crate::config::Side;
 use crate::counters::Counter;
 use crate::io::Now;
 use crate::message::{Name, response_hop};
-use crate::record::{Direction, Hop, Peer, Record};
+use crate::record::{Account, Direction, Hop, Peer, Record};
 use tandem_policy::defence::Sight;
 use tandem_policy::{CdrMedia, EndCause};
 
@@ -314,6 +314,9 @@ impl Core {
             media: None,
             caller_media: CdrMedia::default(),
             callee_media: CdrMedia::default(),
+            tenant: String::new(),
+            trunk: String::new(),
+            account: Account::default(),
         }
     }
 

@@ -114,7 +114,7 @@ impl Core {
         });
         self.counters.add(Counter::Cdrs);
         let follower = self.dialogs_follow(&record);
-        let cdr = super::end::cdr(self.config.node, key, record);
+        let cdr = self.cdr(key, record);
         self.outputs.push_back(Output::Journal {
             key,
             body: None,

@@ -52,6 +52,8 @@ impl Line {
             id: self.id,
             cookie,
             kind: self.kind,
+            media: tandem_link::MediaKind::Audio,
+            clock_rate: 0,
             a: a.spec(settings.dscp),
             b: b.spec(settings.dscp),
             timeout_s: if established {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tandem_link::{Command, Cookie, Event, FlowId, FlowSpec, Leg};
 use tandem_sdp::{Limits, Media, MediaRewrite, Rewrite, Sdp};
 
+use super::formats::Formats;
 use super::line::{LegState, Line};
 use super::offer::{Offer, Planned};
 use super::ports::{End, Ports};
@@ -105,6 +106,8 @@ pub struct Session {
     pub(super) established: bool,
     /// Goes into flow numbers: another for each flow.
     pub(super) generation: u8,
+    /// What its lines carry, by media line: as the last answer says, or before any answer the offer.
+    pub(super) formats: Vec<Formats>,
     #[serde(skip)]
     pub(super) commands: VecDeque<Command>,
     #[serde(skip)]
@@ -141,6 +144,7 @@ impl Session {
             tag: Vec::new(),
             established: false,
             generation: 0,
+            formats: Vec::new(),
             commands: VecDeque::new(),
             notes: Notes::default(),
         }
@@ -168,6 +172,7 @@ impl Session {
         let before = self.flows();
         self.replace_offer(ports, Some(Offer::new(from, to_tag, planned)));
         self.addresses = addresses.map(Some);
+        self.note_formats(&view, false);
         self.emit(&before);
         let to = from.other();
         Ok(self.rewrite(&view, *to.of(&addresses), |i, media| {
@@ -200,6 +205,7 @@ impl Session {
             self.check_answer(offer, from, &sections)?;
             let before = self.flows();
             self.commit(ports, from, to_tag, &sections);
+            self.note_formats(&view, true);
             self.emit(&before);
         }
         let to = from.other();
@@ -323,8 +329,21 @@ impl Session {
     #[must_use]
     pub fn flows(&self) -> Vec<FlowSpec> {
         self.live()
-            .map(|l| l.spec(self.cookie, self.settings, self.established))
+            .map(|line| {
+                let mut spec = line.spec(self.cookie, self.settings, self.established);
+                if let Some(formats) = self.formats_of(line.id) {
+                    spec.media = formats.kind;
+                    spec.clock_rate = formats.clock_rate;
+                }
+                spec
+            })
             .collect()
+    }
+
+    /// The encoding of a payload type that this flow carries or carried, as in SDP (`PCMU/8000`).
+    #[must_use]
+    pub fn encoding(&self, flow: FlowId, payload_type: u8) -> Option<&str> {
+        self.formats_of(flow)?.encoding(payload_type)
     }
 
     /// The next command for the dataplane ([`Command::PutFlow`], [`Command::RemoveFlow`]); none
@@ -430,6 +449,23 @@ impl Session {
         self.generation = self.generation.wrapping_add(1);
         let line = (index % MAX_LINES) as u64;
         FlowId(self.cookie.0 << 12 | line << 8 | u64::from(self.generation))
+    }
+
+    fn formats_of(&self, flow: FlowId) -> Option<&Formats> {
+        self.formats.get((flow.0 >> 8) as usize % MAX_LINES)
+    }
+
+    /// Remembers what the lines carry. An offer says nothing yet of lines that are agreed on.
+    fn note_formats(&mut self, view: &Sdp<'_>, is_answer: bool) {
+        let lines = view.media().len().min(MAX_LINES);
+        self.formats
+            .resize(lines.max(self.formats.len()), Formats::default());
+        for (i, (media, place)) in view.media().iter().zip(&mut self.formats).enumerate() {
+            let is_agreed = self.lines.get(i).is_some_and(Option::is_some);
+            if media.port != 0 && (is_answer || !is_agreed) {
+                *place = Formats::read(view, media);
+            }
+        }
     }
 
     /// Commands that lead from the flows before to those now. Removals go first: they may free

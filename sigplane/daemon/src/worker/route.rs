@@ -131,6 +131,8 @@ mod tests {
                 id: FlowId(cookie << 12),
                 cookie: Cookie(cookie),
                 kind: FlowKind::Rtp,
+                media: tandem_link::MediaKind::Audio,
+                clock_rate: 0,
                 a: leg.clone(),
                 b: leg,
                 timeout_s: 60,

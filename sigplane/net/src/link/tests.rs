@@ -397,6 +397,8 @@ fn a_flow_report_comes_whole() {
             id: FlowId(1),
             cookie: tandem_link::Cookie(2),
             kind: tandem_link::FlowKind::Rtp,
+            media: tandem_link::MediaKind::Audio,
+            clock_rate: 0,
             a: leg.clone(),
             b: leg,
             timeout_s: 60,

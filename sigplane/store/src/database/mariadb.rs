@@ -26,6 +26,16 @@ pub use options::{MariaDbHost, MariaDbOptions, MariaDbTls};
 
 use super::DatabaseError;
 
+/// The definition of `cdr`.
+#[cfg(test)]
+pub(super) fn cdr_definition() -> &'static str {
+    let (.., definition) = schema::TABLES
+        .into_iter()
+        .find(|(name, ..)| *name == "cdr")
+        .unwrap();
+    definition
+}
+
 /// How long a connection is said farewell to.
 const FAREWELL: Duration = Duration::from_millis(500);
 

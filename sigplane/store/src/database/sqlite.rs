@@ -17,6 +17,16 @@ use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
 use super::DatabaseError;
 
+/// The definition of `cdr`.
+#[cfg(test)]
+pub(super) fn cdr_definition() -> &'static str {
+    let (.., definition) = schema::TABLES
+        .into_iter()
+        .find(|(name, ..)| *name == "cdr")
+        .unwrap();
+    definition
+}
+
 /// An open file: one connection, on one thread.
 #[derive(Debug)]
 pub struct SqliteDatabase {

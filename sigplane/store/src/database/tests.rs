@@ -92,8 +92,57 @@ fn made_at_first_and_read_by_the_plain_tool() {
             &path,
             "select table_name, table_version from version order by 1"
         ),
-        "acc|5\naddress|6\ncdr|1\ndialog|7\ndid_routing|1\ndispatcher|4\nlocation|9\nsubscriber|7\ntandem_spool|1\ntrunk_routing|1\n"
+        "acc|5\naddress|6\ncdr|2\ndialog|7\ndid_routing|1\ndispatcher|4\nlocation|9\nsubscriber|7\ntandem_spool|1\ntrunk_routing|1\n"
     );
+}
+
+#[test]
+fn a_cdr_table_of_the_version_before_is_brought_up_to_date_with_its_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tandem.db");
+    block_on(async {
+        let mut database = open(&path).await.unwrap();
+        database.write_cdrs(1, &[(5, cdr("old"))]).await.unwrap();
+        database.close().await;
+        sqlite3(&path, &cdr_version_1());
+        // Looked at only: as it is.
+        let mut database = Database::open_as_it_is(&mut sqlite(&path)).await.unwrap();
+        let states = database.inspect().await.unwrap();
+        let state = states.iter().find(|s| s.table == "cdr").unwrap();
+        assert_eq!((state.version, state.missing.len()), (Some(1), NEW_COLUMNS));
+        database.close().await;
+        let mut database = open(&path).await.unwrap();
+        let new = database.write_cdrs(1, &[(6, cdr("new"))]).await.unwrap();
+        assert_eq!(new.inserted, 1);
+        let states = database.inspect().await.unwrap();
+        assert!(states.iter().all(TableState::is_good), "{states:?}");
+        database.close().await;
+    });
+    assert_eq!(
+        sqlite3(
+            &path,
+            "select call_uuid, sip_code, tenant, attempts, q850, caller_codec, caller_jitter_ms, caller_mos, tried from cdr order by 1"
+        ),
+        "new|486|acme|1|17|PCMA/8000|0.5|4.41|\
+         [{\"code\":486,\"ms\":900,\"target\":\"sip:192.0.2.9:5060\",\"trunk\":\"carrier-a\"}]\nold|486||0||||||\n"
+            .replace("||||||\n", "|||||\n")
+    );
+}
+
+/// How many columns version 2 of `cdr` has more than version 1.
+const NEW_COLUMNS: usize = 27;
+
+/// Makes `cdr` what it was in version 1.
+fn cdr_version_1() -> String {
+    let sample = cdr("any");
+    let names = columns::columns(1, 1, &sample)
+        .into_iter()
+        .map(|(name, _)| name);
+    let new = names.skip_while(|name| *name != "tenant");
+    let drop: String = new
+        .map(|name| format!("alter table cdr drop column {name};\n"))
+        .collect();
+    drop + "update version set table_version = 1 where table_name = 'cdr'"
 }
 
 #[test]

@@ -8,6 +8,8 @@
 //! ```
 //! All numbers are little-endian.
 
+mod before;
+
 use tandem_policy::{Cdr, Follower};
 
 use super::{Change, Entry};
@@ -19,8 +21,10 @@ const FIXED: usize = 18;
 /// The largest payload that is believed: far above any call's state, small enough that a damaged
 /// length is noticed.
 const MAX_PAYLOAD: usize = 16 * 1024 * 1024;
-/// Goes up when the payload, or [`Cdr`], changes its form.
-const VERSION: u8 = 1;
+/// Goes up when the payload, or [`Cdr`], changes its form. The one before is still read: CDRs that wait for the database outlive an update.
+const VERSION: u8 = 2;
+/// With CDRs as in [`before`].
+const BEFORE: u8 = 1;
 
 const BODY: u8 = 1;
 const CDR: u8 = 2;
@@ -38,6 +42,7 @@ pub(super) struct Record<'a> {
     pub(super) body: Option<&'a [u8]>,
     /// Its CDR, still encoded.
     cdr: Option<&'a [u8]>,
+    version: u8,
     /// The table that follows it.
     follower: Option<Follower>,
     /// The whole record's length, header included.
@@ -68,8 +73,12 @@ impl Record<'_> {
 
     /// Its CDR.
     pub(super) fn cdr(&self) -> Result<Option<Cdr>, Bad> {
+        let read = |bytes| match self.version {
+            BEFORE => postcard::from_bytes::<before::Cdr>(bytes).map(Cdr::from),
+            _ => postcard::from_bytes(bytes),
+        };
         self.cdr
-            .map(|bytes| postcard::from_bytes(bytes).map_err(|_| Bad::Payload("its CDR")))
+            .map(|bytes| read(bytes).map_err(|_| Bad::Payload("its CDR")))
             .transpose()
     }
 }
@@ -121,7 +130,7 @@ impl std::fmt::Display for Bad {
             Self::Checksum => f.write_str("the record's checksum is wrong"),
             Self::Version(v) => write!(
                 f,
-                "the record has version {v}, this software reads {VERSION}"
+                "the record has version {v}, this software reads {BEFORE} and {VERSION}"
             ),
             Self::Payload(what) => write!(f, "{what} is not readable"),
         }
@@ -190,7 +199,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Record<'_>, Bad> {
 
 fn decode_payload(payload: &[u8]) -> Result<Record<'_>, Bad> {
     let (&[version, flags], rest) = payload.split_first_chunk::<2>().ok_or(Bad::Length)?;
-    if version != VERSION {
+    if !matches!(version, BEFORE | VERSION) {
         return Err(Bad::Version(version));
     }
     let (sequence, rest) = rest.split_first_chunk::<8>().ok_or(Bad::Length)?;
@@ -211,6 +220,7 @@ fn decode_payload(payload: &[u8]) -> Result<Record<'_>, Bad> {
         key: u64::from_le_bytes(*key),
         body,
         cdr: (flags & CDR != 0).then_some(rest),
+        version,
         follower: match flags & (LOCATION | DIALOG) {
             0 => None,
             LOCATION => Some(Follower::Location),
@@ -261,6 +271,30 @@ mod tests {
         );
         assert_eq!(record.cdr().unwrap(), Some(cdr));
         assert_eq!(record.length, length);
+    }
+
+    /// What version 1 wrote for the CDR of [`crate::journal::tests::cdr`], with an answer.
+    const WRITTEN_BEFORE: &str = "b700000037b1b154010b0700000000000000090000000000000005000000737461746501610d61406578616d706c652e636f6d01660007696e626f756e64117369703a61406578616d706c652e636f6d117369703a62406578616d706c652e636f6d0f7369703a62403139322e302e322e31113139382e35312e3130302e313a35303630127369703a3139322e302e322e393a3530363080d095ffbc3101f4d395ffbc31e8d795ffbc31e60309427573792048657265030102030400000000";
+
+    #[test]
+    fn a_cdr_of_the_version_before_is_read() {
+        let bytes: Vec<u8> = (0..WRITTEN_BEFORE.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&WRITTEN_BEFORE[at..at + 2], 16).unwrap())
+            .collect();
+        let record = decode(&bytes).unwrap();
+        assert_eq!((record.sequence, record.key), (7, 9));
+        let expected = crate::journal::tests::cdr("a");
+        let cdr = record.cdr().unwrap().unwrap();
+        assert_eq!(cdr.call_uuid, expected.call_uuid);
+        assert_eq!(cdr.answer_ms, Some(1_700_000_000_500));
+        assert_eq!(cdr.cause, expected.cause);
+        let media = &cdr.caller_media;
+        assert_eq!(
+            (media.packets, media.bytes, media.lost, media.jitter),
+            (1, 2, 3, 4)
+        );
+        assert_eq!((cdr.tenant.as_str(), cdr.attempts), ("", 0));
     }
 
     #[test]

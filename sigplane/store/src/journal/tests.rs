@@ -1,30 +1,58 @@
 use super::*;
-use tandem_policy::{CdrMedia, EndCause};
+use tandem_policy::{CdrMedia, EndCause, EndedBy, Q850, Tried};
 
 /// A CDR of the call `uuid`.
 pub(crate) fn cdr(uuid: &str) -> Cdr {
     Cdr {
         call_uuid: uuid.into(),
         callid: format!("{uuid}@example.com"),
+        carrier_callid: "tnd1.token".into(),
         from_tag: "f".into(),
         to_tag: String::new(),
+        cseq: 1,
         direction: "inbound".into(),
+        tenant: "acme".into(),
+        trunk: "carrier-a".into(),
         from_uri: "sip:a@example.com".into(),
         to_uri: "sip:b@example.com".into(),
         request_uri: "sip:b@192.0.2.1".into(),
+        sent_uri: "sip:b@192.0.2.9".into(),
+        sent_from: String::new(),
         source: "198.51.100.1:5060".into(),
+        source_local: "198.51.100.9:5060".into(),
         destination: "sip:192.0.2.9:5060".into(),
+        destination_address: "192.0.2.9:5060".into(),
+        destination_local: "192.0.2.1:5060".into(),
         start_ms: 1_700_000_000_000,
+        ring_ms: Some(1_700_000_000_250),
         answer_ms: None,
         end_ms: 1_700_000_001_000,
         sip_code: 486,
         sip_reason: "Busy Here".into(),
         cause: EndCause::Rejected,
+        ended_by: EndedBy::Callee,
+        q850: Some(Q850 {
+            cause: 17,
+            said: true,
+        }),
+        attempts: 1,
+        tried: vec![Tried {
+            target: "sip:192.0.2.9:5060".into(),
+            trunk: "carrier-a".into(),
+            code: 486,
+            ms: 900,
+        }],
+        media_partial: false,
         caller_media: CdrMedia {
             packets: 1,
             bytes: 2,
             lost: 3,
             jitter: 4,
+            jitter_us: Some(500),
+            payload_type: Some(8),
+            codec: "PCMA/8000".into(),
+            mos: Some(441),
+            ..CdrMedia::default()
         },
         callee_media: CdrMedia::default(),
     }

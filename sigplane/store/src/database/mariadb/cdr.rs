@@ -8,10 +8,12 @@ use tandem_policy::Cdr;
 use super::partitions::{Partitions, is_short};
 use super::{MariaDb, MariaDbError, acc, dialog, location};
 use crate::database::batch::{Batch, acc_rows, fit};
+use crate::database::columns::{COLUMNS, Value, columns};
 use crate::database::{Written, signed};
 
-/// Rows in one statement: 26 values each, of which the protocol takes 65,535.
+/// Rows in one statement: [`COLUMNS`] values each, of which the protocol takes 65,535.
 const ROWS: usize = 256;
+const _: () = assert!(ROWS * COLUMNS <= 65_535);
 /// How often a transaction is tried when others come first.
 const ATTEMPTS: u32 = 5;
 
@@ -178,37 +180,23 @@ async fn insert(
     node: u16,
     rows: &[(u64, &Cdr)],
 ) -> Result<(), sqlx::Error> {
-    let mut query = QueryBuilder::<MySql>::new(
-        "INSERT INTO cdr (node, sequence, call_uuid, callid, from_tag, to_tag, direction,
-             from_uri, to_uri, request_uri, source, destination, start_ms, answer_ms, end_ms,
-             sip_code, sip_reason, cause,
-             caller_packets, caller_bytes, caller_lost, caller_jitter,
-             callee_packets, callee_bytes, callee_lost, callee_jitter) ",
-    );
-    query.push_values(rows, |mut row, (sequence, cdr)| {
-        row.push_bind(node)
-            .push_bind(signed(*sequence))
-            .push_bind(fit(&cdr.call_uuid, 64))
-            .push_bind(fit(&cdr.callid, 255))
-            .push_bind(fit(&cdr.from_tag, 128))
-            .push_bind(fit(&cdr.to_tag, 128))
-            .push_bind(fit(&cdr.direction, 16))
-            .push_bind(fit(&cdr.from_uri, 255))
-            .push_bind(fit(&cdr.to_uri, 255))
-            .push_bind(fit(&cdr.request_uri, 255))
-            .push_bind(fit(&cdr.source, 64))
-            .push_bind(fit(&cdr.destination, 255))
-            .push_bind(signed(cdr.start_ms))
-            .push_bind(cdr.answer_ms.map(signed))
-            .push_bind(signed(cdr.end_ms))
-            .push_bind(cdr.sip_code)
-            .push_bind(fit(&cdr.sip_reason, 128))
-            .push_bind(cdr.cause.as_str());
-        for media in [&cdr.caller_media, &cdr.callee_media] {
-            row.push_bind(signed(media.packets))
-                .push_bind(signed(media.bytes))
-                .push_bind(signed(media.lost))
-                .push_bind(i64::from(media.jitter));
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|(sequence, cdr)| columns(node, *sequence, cdr))
+        .collect();
+    let Some(first) = rows.first() else {
+        return Ok(());
+    };
+    let names: Vec<_> = first.iter().map(|(name, _)| *name).collect();
+    let mut query = QueryBuilder::<MySql>::new("INSERT INTO cdr (");
+    query.push(names.join(", ")).push(") ");
+    query.push_values(&rows, |mut row, columns| {
+        for (_, value) in columns {
+            match value {
+                Value::Int(value) => row.push_bind(*value),
+                Value::Real(value) => row.push_bind(*value),
+                Value::Text(value) => row.push_bind(value.as_ref()),
+            };
         }
     });
     // Changes nothing, and says so. IGNORE would hide other mistakes.

@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, Connection as _};
 
 use super::SqliteDatabase;
-use super::schema::{TABLES, versions};
+use super::schema::{TABLES, columns, versions};
 use crate::database::admin::{Copied, TableState, missing};
 use crate::database::{DatabaseError, TableRows};
 
@@ -14,12 +14,9 @@ impl SqliteDatabase {
         let versions = versions(&mut self.connection).await.unwrap_or_default();
         let mut states = Vec::new();
         for (table, wanted, definition) in TABLES {
-            let columns: Vec<(String,)> = sqlx::query_as("SELECT name FROM pragma_table_info(?1)")
-                .bind(table)
-                .fetch_all(&mut self.connection)
+            let columns = columns(&mut self.connection, table)
                 .await
                 .map_err(&failed)?;
-            let columns: Vec<String> = columns.into_iter().map(|(name,)| name).collect();
             let rows = if columns.is_empty() {
                 None
             } else {

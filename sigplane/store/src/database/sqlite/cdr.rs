@@ -7,10 +7,12 @@ use tandem_policy::Cdr;
 
 use super::{SqliteDatabase, acc, dialog, location};
 use crate::database::batch::{Batch, acc_rows};
+use crate::database::columns::{COLUMNS, Value, columns};
 use crate::database::{DatabaseError, Written, signed};
 
-/// Rows in one statement: 26 values each, of which SQLite takes 32,766.
+/// Rows in one statement: [`COLUMNS`] values each, of which SQLite takes 32,766.
 const ROWS: usize = 256;
+const _: () = assert!(ROWS * COLUMNS <= 32_766);
 
 impl SqliteDatabase {
     /// The journal sequence number up to which the database has the CDRs of `node`; 0 for none.
@@ -95,37 +97,23 @@ async fn insert(
     node: u16,
     rows: &[(u64, &Cdr)],
 ) -> Result<HashSet<String>, sqlx::Error> {
-    let mut query = QueryBuilder::<Sqlite>::new(
-        "INSERT INTO cdr (node, sequence, call_uuid, callid, from_tag, to_tag, direction,
-             from_uri, to_uri, request_uri, source, destination, start_ms, answer_ms, end_ms,
-             sip_code, sip_reason, cause,
-             caller_packets, caller_bytes, caller_lost, caller_jitter,
-             callee_packets, callee_bytes, callee_lost, callee_jitter) ",
-    );
-    query.push_values(rows, |mut row, (sequence, cdr)| {
-        row.push_bind(node)
-            .push_bind(signed(*sequence))
-            .push_bind(&cdr.call_uuid)
-            .push_bind(&cdr.callid)
-            .push_bind(&cdr.from_tag)
-            .push_bind(&cdr.to_tag)
-            .push_bind(&cdr.direction)
-            .push_bind(&cdr.from_uri)
-            .push_bind(&cdr.to_uri)
-            .push_bind(&cdr.request_uri)
-            .push_bind(&cdr.source)
-            .push_bind(&cdr.destination)
-            .push_bind(signed(cdr.start_ms))
-            .push_bind(cdr.answer_ms.map(signed))
-            .push_bind(signed(cdr.end_ms))
-            .push_bind(cdr.sip_code)
-            .push_bind(&cdr.sip_reason)
-            .push_bind(cdr.cause.as_str());
-        for media in [&cdr.caller_media, &cdr.callee_media] {
-            row.push_bind(signed(media.packets))
-                .push_bind(signed(media.bytes))
-                .push_bind(signed(media.lost))
-                .push_bind(i64::from(media.jitter));
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|(sequence, cdr)| columns(node, *sequence, cdr))
+        .collect();
+    let Some(first) = rows.first() else {
+        return Ok(HashSet::new());
+    };
+    let names: Vec<_> = first.iter().map(|(name, _)| *name).collect();
+    let mut query = QueryBuilder::<Sqlite>::new("INSERT INTO cdr (");
+    query.push(names.join(", ")).push(") ");
+    query.push_values(&rows, |mut row, columns| {
+        for (_, value) in columns {
+            match value {
+                Value::Int(value) => row.push_bind(*value),
+                Value::Real(value) => row.push_bind(*value),
+                Value::Text(value) => row.push_bind(value.as_ref()),
+            };
         }
     });
     query.push(" ON CONFLICT (call_uuid) DO NOTHING RETURNING call_uuid");

@@ -6,6 +6,7 @@ use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 
 use super::classify;
 use crate::database::DatabaseError;
+use crate::database::admin::{TableState, missing, steps};
 
 /// A table, its version in Kamailio's `version` table, and what it has. Kamailio's definitions
 /// are those of its SQLite schema, so that its own tools work on them.
@@ -72,7 +73,7 @@ pub(super) const TABLES: [(&str, i64, &str); 10] = [
     ),
     (
         "cdr",
-        1,
+        2,
         "id INTEGER PRIMARY KEY NOT NULL,
             node INTEGER NOT NULL,
             sequence BIGINT NOT NULL,
@@ -100,6 +101,33 @@ pub(super) const TABLES: [(&str, i64, &str); 10] = [
             callee_bytes BIGINT NOT NULL,
             callee_lost BIGINT NOT NULL,
             callee_jitter INTEGER NOT NULL,
+            tenant VARCHAR(64) DEFAULT '' NOT NULL,
+            trunk VARCHAR(64) DEFAULT '' NOT NULL,
+            carrier_callid VARCHAR(255) DEFAULT '' NOT NULL,
+            sent_uri VARCHAR(255) DEFAULT '' NOT NULL,
+            sent_from VARCHAR(255) DEFAULT '' NOT NULL,
+            source_local VARCHAR(64) DEFAULT '' NOT NULL,
+            destination_address VARCHAR(64) DEFAULT '' NOT NULL,
+            destination_local VARCHAR(64) DEFAULT '' NOT NULL,
+            ring_ms BIGINT,
+            ended_by VARCHAR(8) DEFAULT '' NOT NULL,
+            q850 SMALLINT,
+            q850_source VARCHAR(8) DEFAULT '' NOT NULL,
+            attempts INTEGER DEFAULT 0 NOT NULL,
+            tried VARCHAR(2048) DEFAULT '' NOT NULL,
+            media_partial SMALLINT DEFAULT 0 NOT NULL,
+            caller_payload_type SMALLINT,
+            caller_codec VARCHAR(64) DEFAULT '' NOT NULL,
+            caller_jitter_ms DOUBLE,
+            caller_mos DOUBLE,
+            caller_other_packets BIGINT DEFAULT 0 NOT NULL,
+            caller_other_bytes BIGINT DEFAULT 0 NOT NULL,
+            callee_payload_type SMALLINT,
+            callee_codec VARCHAR(64) DEFAULT '' NOT NULL,
+            callee_jitter_ms DOUBLE,
+            callee_mos DOUBLE,
+            callee_other_packets BIGINT DEFAULT 0 NOT NULL,
+            callee_other_bytes BIGINT DEFAULT 0 NOT NULL,
             CONSTRAINT cdr_call_uuid_idx UNIQUE (call_uuid)",
     ),
     (
@@ -173,6 +201,9 @@ pub(super) const TABLES: [(&str, i64, &str); 10] = [
     ),
 ];
 
+/// Tables of no other software.
+const OURS: [&str; 4] = ["cdr", "did_routing", "trunk_routing", "tandem_spool"];
+
 const VERSION: &str = "CREATE TABLE IF NOT EXISTS version (
     id INTEGER PRIMARY KEY NOT NULL,
     table_name VARCHAR(32) NOT NULL,
@@ -238,6 +269,9 @@ pub(super) async fn prepare(
         transaction.commit().await.map_err(failed)?;
         found = versions(connection).await.map_err(failed)?;
     }
+    if update_ours(connection, &found).await.map_err(failed)? {
+        found = versions(connection).await.map_err(failed)?;
+    }
     for (table, wanted, _) in TABLES {
         let version = found
             .iter()
@@ -254,6 +288,49 @@ pub(super) async fn prepare(
         }
     }
     Ok(())
+}
+
+/// Brings tables that are ours alone up to date: nobody else has a say in them. Says whether there was one to do.
+async fn update_ours(
+    connection: &mut SqliteConnection,
+    found: &[(String, i64)],
+) -> Result<bool, sqlx::Error> {
+    let mut states = Vec::new();
+    for (table, wanted, definition) in TABLES {
+        let version = found.iter().find(|(n, _)| n == table).map(|(_, v)| *v);
+        if OURS.contains(&table) && version.is_some_and(|v| v < wanted) {
+            let columns = columns(connection, table).await?;
+            states.push(TableState {
+                table,
+                wanted,
+                version,
+                rows: Some(0),
+                missing: missing(definition, &columns),
+            });
+        }
+    }
+    if states.is_empty() {
+        return Ok(false);
+    }
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    for step in steps(&states) {
+        sqlx::query(AssertSqlSafe(step))
+            .execute(&mut *transaction)
+            .await?;
+    }
+    transaction.commit().await?;
+    Ok(true)
+}
+
+/// The columns of a table; none if it is not there.
+pub(super) async fn columns(
+    connection: &mut SqliteConnection,
+    table: &str,
+) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar("SELECT name FROM pragma_table_info(?1)")
+        .bind(table)
+        .fetch_all(connection)
+        .await
 }
 
 pub(super) async fn versions(

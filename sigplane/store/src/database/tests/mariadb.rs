@@ -8,6 +8,35 @@ async fn open(options: &MariaDbOptions) -> Result<Database, DatabaseError> {
 }
 
 #[test]
+fn a_cdr_table_of_the_version_before_is_migrated_with_its_rows() {
+    let server = server::shared();
+    let mut place = DatabasePlace::MariaDb(server.database("old"));
+    block_on(async {
+        let mut database = Database::open(&mut place).await.unwrap();
+        database.write_cdrs(1, &[(5, cdr("old"))]).await.unwrap();
+        database.close().await;
+        server.sql("old", &cdr_version_1());
+        // Not by the way: an administrator's rights are needed.
+        let refused = Database::open(&mut place).await.err().unwrap().to_string();
+        assert!(
+            refused.contains("cdr has version 1") && refused.contains("db migrate"),
+            "{refused}"
+        );
+        let mut database = Database::open_as_it_is(&mut place).await.unwrap();
+        assert_eq!(database.migrate().await.unwrap().len(), NEW_COLUMNS + 1);
+        database.close().await;
+        let mut database = Database::open(&mut place).await.unwrap();
+        database.write_cdrs(1, &[(6, cdr("new"))]).await.unwrap();
+        database.close().await;
+    });
+    let rows = "select call_uuid, sip_code, tenant, attempts, q850, caller_jitter_ms, caller_mos from cdr order by 1";
+    assert_eq!(
+        server.sql("old", rows),
+        "new|486|acme|1|17|0.5|4.41\nold|486||0|NULL|NULL|NULL\n"
+    );
+}
+
+#[test]
 fn made_at_first_with_a_partition_for_each_month() {
     let server = server::shared();
     let options = server.database("made");
@@ -70,7 +99,7 @@ fn made_at_first_with_a_partition_for_each_month() {
             "made",
             "select table_name, table_version from version order by 1"
         ),
-        "acc|5\naddress|6\ncdr|1\ndialog|7\ndid_routing|1\ndispatcher|4\nlocation|9\nsubscriber|7\ntandem_spool|1\ntrunk_routing|1\n"
+        "acc|5\naddress|6\ncdr|2\ndialog|7\ndid_routing|1\ndispatcher|4\nlocation|9\nsubscriber|7\ntandem_spool|1\ntrunk_routing|1\n"
     );
 }
 
@@ -255,7 +284,11 @@ fn a_transaction_that_loses_to_another_is_tried_again() {
                 format!("other-{i}")
             };
             sqlx::query(
-                "insert into cdr select null, 2, ?, ?, callid, from_tag, to_tag, direction,
+                "insert into cdr (node, sequence, call_uuid, callid, from_tag, to_tag, direction,
+                     from_uri, to_uri, request_uri, source, destination, start_ms, answer_ms, end_ms,
+                     sip_code, sip_reason, cause, caller_packets, caller_bytes, caller_lost,
+                     caller_jitter, callee_packets, callee_bytes, callee_lost, callee_jitter)
+                 select 2, ?, ?, callid, from_tag, to_tag, direction,
                      from_uri, to_uri, request_uri, source, destination, start_ms, answer_ms, end_ms,
                      sip_code, sip_reason, cause, 0, 0, 0, 0, 0, 0, 0, 0 from cdr
                  where call_uuid = 'first'",

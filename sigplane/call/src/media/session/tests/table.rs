@@ -35,6 +35,8 @@ fn an_offer_and_its_answer() {
         id: FlowId(0xabc << 12 | 1),
         cookie: Cookie(0xabc),
         kind: FlowKind::Rtp,
+        media: tandem_link::MediaKind::Audio,
+        clock_rate: 0,
         a: leg_a,
         b: leg_b,
         timeout_s: 0,
