@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::mistake::Report;
 use crate::model::{ClientCertificate, Side, StreamTransport};
-use crate::parse::{Draft, NO_PORT, Read, http};
+use crate::parse::{Draft, NO_PORT, Read, freeswitch, http};
 use crate::section::Section;
 use crate::value::SOCKET_PATH_MAX;
 
@@ -24,6 +24,7 @@ pub(crate) fn draft(draft: &Draft<'_>, report: &mut Report<'_>) {
     sockets(draft, report);
     streams(draft, report);
     http::check(report, &draft.http);
+    freeswitch::check(report, &draft.freeswitch, &draft.http);
 }
 
 fn workers(draft: &Draft<'_>, report: &mut Report<'_>) {

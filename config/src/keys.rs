@@ -92,6 +92,7 @@ const KEYS: &[(&str, Needs)] = &[
     ("admin.socket", Sigplane),
     ("admin.tokens", Sigplane),
     ("http", Sigplane),
+    ("freeswitch", Sigplane),
 ];
 
 /// What a change of a key needs: `realm.media_ports`, without the names of list elements. A key that nobody has

@@ -12,6 +12,7 @@
 mod check;
 mod database;
 mod diff;
+mod freeswitch;
 mod http;
 mod keys;
 mod mistake;
@@ -23,6 +24,7 @@ mod value;
 
 pub use database::{DatabaseHost, DatabaseUrl, MariaDbUrl, Password, url as database_url};
 pub use diff::{Change, diff};
+pub use freeswitch::{Freeswitch, FreeswitchRoute};
 pub use http::{HttpCertificate, HttpListen, HttpService, MetricsAccess};
 pub use keys::{Needs, needs};
 pub use mistake::Mistake;

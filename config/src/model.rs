@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use crate::database::DatabaseUrl;
+use crate::freeswitch::Freeswitch;
 use crate::http::HttpListen;
 
 /// The whole appliance.
@@ -53,6 +54,8 @@ pub struct Config {
     pub admin: Admin,
     /// `[[http]]`
     pub http: Vec<HttpListen>,
+    /// `[freeswitch]`
+    pub freeswitch: Freeswitch,
 }
 
 /// `[node]`: who this machine is and where it keeps its things.

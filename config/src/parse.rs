@@ -5,6 +5,7 @@ mod database;
 mod defence;
 mod dispatcher;
 mod dns;
+pub(crate) mod freeswitch;
 mod hiding;
 pub(crate) mod http;
 mod registrar;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 use crate::check;
+use crate::freeswitch::Freeswitch;
 use crate::http::HttpListen;
 use crate::mistake::{Mistake, Report};
 use crate::model::{
@@ -89,6 +91,7 @@ pub(crate) struct Draft<'d> {
     pub(crate) database: Read<'d, Database>,
     pub(crate) admin: Read<'d, Admin>,
     pub(crate) http: Vec<Read<'d, HttpListen>>,
+    pub(crate) freeswitch: Read<'d, Freeswitch>,
 }
 
 impl<'d> Draft<'d> {
@@ -141,6 +144,8 @@ impl<'d> Draft<'d> {
         let section = table(report, &mut root, "admin", "admin");
         let admin = admin(report, section, &node);
         let http = http::listeners(report, &mut root);
+        let section = table(report, &mut root, "freeswitch", "freeswitch");
+        let freeswitch = freeswitch::freeswitch(report, section, &registrar.domains);
         root.finish(report);
         Self {
             node,
@@ -164,6 +169,7 @@ impl<'d> Draft<'d> {
             database,
             admin,
             http,
+            freeswitch,
         }
     }
 
@@ -192,6 +198,7 @@ impl<'d> Draft<'d> {
             database: self.database.value,
             admin: self.admin.value,
             http: self.http.into_iter().map(|h| h.value).collect(),
+            freeswitch: self.freeswitch.value,
         }
     }
 }

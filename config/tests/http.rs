@@ -5,7 +5,10 @@ use tandem_config::{HttpService, MetricsAccess, parse};
 const SMALL: &str = include_str!("../tandem.example.toml");
 
 fn said(lines: &str) -> Vec<String> {
-    let text = format!("{SMALL}\n[[http]]\n{lines}\n");
+    // What serves media servers needs a password.
+    let password = "password_file = \"/etc/tandem/freeswitch.password\"";
+    let small = SMALL.replace(&format!("# {password}"), password);
+    let text = format!("{small}\n[[http]]\n{lines}\n");
     match parse(&text) {
         Ok(_) => Vec::new(),
         Err(mistakes) => mistakes.iter().map(ToString::to_string).collect(),

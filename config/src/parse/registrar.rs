@@ -4,26 +4,13 @@ use super::streams::boolean;
 use super::{DAY, seconds};
 use crate::mistake::Report;
 use crate::model::Registrar;
-use crate::section::{Section, string};
+use crate::section::{Section, Value, string};
 
 /// The algorithms of digest authentication.
 const ALGORITHMS: [&str; 3] = ["SHA-512-256", "SHA-256", "MD5"];
 
 pub(super) fn registrar(report: &mut Report<'_>, mut s: Section<'_>) -> Registrar {
-    let domains = s.list(report, "domains", |report, value, key| {
-        let domain = string(report, value, key)?.to_ascii_lowercase();
-        let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ':');
-        let is_one = domain.len() <= 255 && domain.chars().all(is_host);
-        if !is_one {
-            report.add(
-                value.span().start,
-                key,
-                format!("`{domain}` is not a domain"),
-                "write what stands behind the @ in the users' addresses: \"example.net\"",
-            );
-        }
-        is_one.then_some(domain)
-    });
+    let domains = s.list(report, "domains", domain);
     let algorithms = s.some_list(report, "algorithms", |report, value, key| {
         let name = string(report, value, key)?;
         let known = ALGORITHMS
@@ -76,4 +63,20 @@ pub(super) fn registrar(report: &mut Report<'_>, mut s: Section<'_>) -> Registra
     }
     s.finish(report);
     registrar
+}
+
+/// A domain, in lower case.
+pub(super) fn domain(report: &mut Report<'_>, value: &Value<'_>, key: &str) -> Option<String> {
+    let domain = string(report, value, key)?.to_ascii_lowercase();
+    let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ':');
+    let is_one = domain.len() <= 255 && domain.chars().all(is_host);
+    if !is_one {
+        report.add(
+            value.span().start,
+            key,
+            format!("`{domain}` is not a domain"),
+            "write what stands behind the @ in the users' addresses: \"example.net\"",
+        );
+    }
+    is_one.then_some(domain)
 }

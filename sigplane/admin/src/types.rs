@@ -310,7 +310,7 @@ pub struct SipWorker {
 }
 
 /// `dispatcher.list`: a target.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
     /// The row's id.
     pub id: i64,
@@ -335,6 +335,15 @@ pub struct Target {
     pub priority: i32,
     /// Calls that it has now.
     pub calls: u64,
+    /// Whether its media server is asked how many it has: it drains, and event sockets are configured.
+    #[serde(default)]
+    pub live_asked: bool,
+    /// Calls that it says it has, while it drains and its event socket is asked: those that did not come by us, too.
+    #[serde(default)]
+    pub live_calls: Option<u64>,
+    /// Channels, a leg each, likewise.
+    #[serde(default)]
+    pub live_channels: Option<u64>,
     /// Failures in a row.
     pub failures: u32,
     /// Requests that it left unanswered.

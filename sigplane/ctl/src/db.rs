@@ -203,6 +203,7 @@ fn grants(user: &str, database: &str) -> String {
         (&["location", "dialog"], "SELECT, INSERT, UPDATE, DELETE"),
         (&["tandem_spool"], "SELECT, INSERT, UPDATE"),
         (&["acc"], "INSERT"),
+        (&["fs_cdr"], "SELECT, INSERT, UPDATE"),
         // The partitions of the next months.
         (&["cdr"], "SELECT, INSERT, UPDATE, ALTER"),
     ] {

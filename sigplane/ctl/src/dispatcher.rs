@@ -11,6 +11,9 @@ use crate::table::table;
 /// How often a drain is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How long a media server's own word is waited for behind the last call of ours.
+const LIVE: Duration = Duration::from_secs(15);
+
 /// `tandemctl dispatcher list`
 pub(crate) fn list(client: &mut Client, json: bool) -> Result<(), Failure> {
     let targets: Vec<Target> = ask(client, method::DISPATCHER_LIST)?;
@@ -35,6 +38,7 @@ fn text(targets: &[Target]) -> String {
                 t.weight.map_or("-".to_owned(), |w| w.to_string()),
                 t.priority.to_string(),
                 calls,
+                t.live_calls.map_or("-".to_owned(), |n| n.to_string()),
                 t.failures.to_string(),
                 t.timeouts.to_string(),
                 milliseconds(t.latency_last_us),
@@ -56,6 +60,7 @@ fn text(targets: &[Target]) -> String {
             ">weight",
             ">priority",
             ">calls",
+            ">its own",
             ">failures",
             ">timeouts",
             ">last ms",
@@ -105,16 +110,33 @@ pub(crate) fn drain(
 ) -> Result<(), Failure> {
     let mut target = set_state(client, json, params)?;
     let Some(seconds) = wait else { return Ok(()) };
-    let end = Instant::now() + Duration::from_secs(seconds);
-    while target.calls > 0 {
+    let begin = Instant::now();
+    let end = begin + Duration::from_secs(seconds);
+    let mut empty_since = None;
+    loop {
+        match left(&target) {
+            Left::Calls => empty_since = None,
+            Left::Nothing => break,
+            Left::Unknown => {
+                let since = *empty_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= LIVE {
+                    eprintln!(
+                        "tandemctl: the event socket of {} does not answer: it has no calls of ours, and what else it has is not known",
+                        target.uri
+                    );
+                    break;
+                }
+            }
+        }
         if Instant::now() >= end {
             return Err(Failure::Refused(format!(
-                "{} has {} calls yet after {seconds} s; it goes on draining",
-                target.uri, target.calls
+                "{} has {} yet after {seconds} s; it goes on draining",
+                target.uri,
+                calls(&target)
             )));
         }
         std::thread::sleep(LOOK);
-        let before = target.calls;
+        let before = calls(&target);
         let targets: Vec<Target> = ask(client, method::DISPATCHER_LIST)?;
         let Some(now) = targets.into_iter().find(|t| t.id == target.id) else {
             return Err(Failure::Refused(format!(
@@ -129,12 +151,40 @@ pub(crate) fn drain(
             )));
         }
         target = now;
-        if target.calls != before {
-            print(json, &target, |t| format!("{} calls left\n", t.calls))?;
+        if calls(&target) != before {
+            print(json, &target, |t| format!("{} left\n", calls(t)))?;
         }
     }
     if !json {
         write_out(&format!("{} has no calls\n", target.uri))?;
     }
     Ok(())
+}
+
+/// What a target has yet.
+enum Left {
+    Calls,
+    Nothing,
+    /// None of ours; its media server is asked and has not answered.
+    Unknown,
+}
+
+fn left(target: &Target) -> Left {
+    let its_own = target.live_channels.max(target.live_calls);
+    match (target.calls, target.live_asked, its_own) {
+        (1.., ..) | (_, _, Some(1..)) => Left::Calls,
+        (0, false, _) | (0, true, Some(0)) => Left::Nothing,
+        (0, true, None) => Left::Unknown,
+    }
+}
+
+/// Ours, and what its media server says.
+fn calls(target: &Target) -> String {
+    let ours = format!("{} calls", target.calls);
+    match (target.live_calls, target.live_channels) {
+        (Some(calls), Some(channels)) => {
+            format!("{ours}, of its own {calls} calls in {channels} channels")
+        }
+        _ => ours,
+    }
 }

@@ -7,6 +7,7 @@ mod check;
 mod client;
 mod db;
 mod dispatcher;
+mod export;
 mod pcap;
 mod show;
 mod table;
@@ -71,6 +72,11 @@ enum Command {
     Db {
         #[command(subcommand)]
         command: Db,
+    },
+    /// Files for other machines, of a configuration file
+    Export {
+        #[command(subcommand)]
+        command: Export,
     },
     /// Write what crosses the dataplane's ports to a pcap file (tcpdump sees nothing there)
     Capture(Capture),
@@ -171,6 +177,18 @@ enum Db {
     Users,
 }
 
+#[derive(Subcommand)]
+enum Export {
+    /// SIP profile, access list, dialplan and modules' configurations for each FreeSWITCH of the pool
+    Freeswitch {
+        /// A directory; each member's files are in one of its own below it
+        directory: PathBuf,
+        /// Write over files that are there
+        #[arg(long)]
+        force: bool,
+    },
+}
+
 /// What to capture, and how much of it at most.
 #[derive(Args)]
 struct Capture {
@@ -229,6 +247,13 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         let is_good = db::run(cli.config.as_ref().unwrap_or(&usual), cli.json, &work)?;
         return Ok(ExitCode::from(u8::from(!is_good)));
     }
+    if let Command::Export { command } = &cli.command {
+        let Export::Freeswitch { directory, force } = command;
+        let usual = PathBuf::from("/etc/tandem/tandem.toml");
+        let config = cli.config.as_ref().unwrap_or(&usual);
+        export::freeswitch(config, directory, *force, cli.json)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut client = Client::connect(&socket(cli.socket, cli.config.as_deref())?)?;
     match cli.command {
         Command::Status => show::status(&mut client, cli.json),
@@ -258,7 +283,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Blocked::Remove { address } => show::unblock(&mut client, cli.json, address),
         },
         Command::Capture(capture) => capture::capture(&mut client, &capture),
-        Command::Config { .. } | Command::Db { .. } => Ok(()),
+        Command::Config { .. } | Command::Db { .. } | Command::Export { .. } => Ok(()),
     }?;
     Ok(ExitCode::SUCCESS)
 }

@@ -23,6 +23,7 @@ use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 
 use crate::database;
+use crate::freeswitch::Live;
 use crate::http;
 use crate::mailbox::Mailbox;
 
@@ -60,6 +61,7 @@ pub(crate) struct Api {
     mailboxes: Vec<Mailbox>,
     database: database::Handle,
     http: http::Handle,
+    live: Arc<Live>,
 }
 
 /// Who asks.
@@ -78,6 +80,7 @@ impl Api {
         mailboxes: Vec<Mailbox>,
         database: database::Handle,
         http: http::Handle,
+        live: Arc<Live>,
     ) -> Arc<Self> {
         Arc::new(Self {
             node: config.node.id,
@@ -87,6 +90,7 @@ impl Api {
             mailboxes,
             database,
             http,
+            live,
         })
     }
 }

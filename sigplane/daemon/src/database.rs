@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwap;
 use tandem_admin::{ErrorCode, Reloaded};
 use tandem_call::{Tables, dialog_row, location_rows};
+use tandem_policy::digest::Secret;
 use tandem_policy::routing::Dids;
 use tandem_policy::{BadRow, Subscribers};
 use tandem_store::{
@@ -89,6 +91,23 @@ struct Shared {
     journaled: Notify,
     stop: Notify,
     up: AtomicBool,
+    /// The users, for those who are no SIP workers: of the table, and whom it did not have when it was read.
+    subscribers: ArcSwap<Subscribers>,
+    newcomers: ArcSwap<Subscribers>,
+}
+
+/// The users at this moment.
+pub(crate) struct Users {
+    subscribers: Arc<Subscribers>,
+    newcomers: Arc<Subscribers>,
+}
+
+impl Users {
+    /// A user's secret.
+    pub(crate) fn find(&self, user: &[u8], domain: &[u8]) -> Option<&Secret> {
+        let newcomer = || self.newcomers.find(user, domain);
+        self.subscribers.find(user, domain).or_else(newcomer)
+    }
 }
 
 impl Handle {
@@ -100,6 +119,14 @@ impl Handle {
     /// Has a user looked for, of whom the workers are told if there is one. False when too many are being looked for.
     pub(crate) fn look_for(&self, user: Vec<u8>, domain: Vec<u8>) -> bool {
         self.lookups.try_send((user, domain)).is_ok()
+    }
+
+    /// The users, if the configuration has anybody who asks for them.
+    pub(crate) fn users(&self) -> Users {
+        Users {
+            subscribers: self.shared.subscribers.load_full(),
+            newcomers: self.shared.newcomers.load_full(),
+        }
     }
 
     /// Whether the last access succeeded.
@@ -356,6 +383,9 @@ impl Keeper {
     fn take(&mut self, mut rows: TableRows) -> Arc<Tables> {
         let (subscribers, bad) = Subscribers::new(std::mem::take(&mut rows.subscribers));
         rows.bad.extend(bad);
+        let subscribers = Arc::new(subscribers);
+        self.shared.subscribers.store(Arc::clone(&subscribers));
+        self.shared.newcomers.store(Arc::default());
         let (dids, bad) = Dids::new(&std::mem::take(&mut rows.dids));
         rows.bad.extend(bad);
         if rows.bad != self.bad {
@@ -365,7 +395,7 @@ impl Keeper {
         Arc::new(Tables {
             dispatcher: rows.dispatcher,
             address: rows.address,
-            subscribers: Arc::new(subscribers),
+            subscribers,
             dids: Arc::new(dids),
         })
     }
@@ -394,6 +424,9 @@ impl Keeper {
         // Rows that cannot be used are named when the whole table is read.
         let (found, _) = Subscribers::new(rows);
         if !found.is_empty() {
+            let mut newcomers = Subscribers::clone(&self.shared.newcomers.load());
+            newcomers.merge(&found);
+            self.shared.newcomers.store(Arc::new(newcomers));
             let found = Arc::new(found);
             for mailbox in &self.settings.mailboxes {
                 let letter = ToWorker::Newcomers(Arc::clone(&found));

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
 use tandem_store::{Journal, SyncJob};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use crate::ask::ToWorker;
 use crate::mailbox::Mailbox;
@@ -24,6 +26,8 @@ pub(crate) struct Disk {
     jobs: Sender<SyncJob>,
     /// A synchronisation is under way: what is written now is for the next one.
     busy: Arc<AtomicBool>,
+    /// Rings with every synchronisation, for those who are no SIP workers.
+    synced: Arc<Notify>,
     next: Option<Duration>,
 }
 
@@ -33,6 +37,8 @@ impl Disk {
         let (jobs, receiver) = bounded::<SyncJob>(1);
         let busy = Arc::new(AtomicBool::new(false));
         let under_way = Arc::clone(&busy);
+        let synced = Arc::new(Notify::new());
+        let bell = Arc::clone(&synced);
         std::thread::Builder::new()
             .name("journal-sync".into())
             .spawn(move || {
@@ -42,6 +48,7 @@ impl Disk {
                     for mailbox in &mailboxes {
                         let _ = mailbox.send(ToWorker::Synced);
                     }
+                    bell.notify_waiters();
                 };
                 for job in receiver {
                     let begin = Instant::now();
@@ -69,7 +76,17 @@ impl Disk {
                 }
             })?;
         let next = None;
-        Ok(Self { jobs, busy, next })
+        Ok(Self {
+            jobs,
+            busy,
+            synced,
+            next,
+        })
+    }
+
+    /// Comes with the next synchronisation, or when another one can be handed over.
+    pub(crate) fn synced(&self) -> Notified<'_> {
+        self.synced.notified()
     }
 
     /// When [`Self::tick`] wants to be called; none while there is nothing to do.

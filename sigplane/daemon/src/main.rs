@@ -17,6 +17,7 @@ mod core_config;
 mod database;
 mod disk;
 mod ephemeral;
+mod freeswitch;
 mod hiding;
 mod http;
 mod mailbox;

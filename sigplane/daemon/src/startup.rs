@@ -20,6 +20,7 @@ use crate::core_config::core_config;
 use crate::database::{self, First};
 use crate::disk::Disk;
 use crate::ephemeral;
+use crate::freeswitch::{self, Freeswitch};
 use crate::hiding::{self, KeysError};
 use crate::http::{self, HttpError};
 use crate::mailbox::mailbox;
@@ -146,7 +147,8 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
             .map(|l| l.transport.name())
             .collect(),
         wanted: WantedTables {
-            subscribers: !config.registrar.domains.is_empty(),
+            subscribers: !config.registrar.domains.is_empty()
+                || !config.freeswitch.domains.is_empty(),
             dids: config.routing.dids,
         },
         mailboxes: mailboxes.clone(),
@@ -178,10 +180,12 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
     let hiding = hiding::settings(&config)?;
     let journal = Shared::new(journal);
     let disk = Disk::start(mailboxes.clone())?;
+    let fs_counters = Arc::default();
     let mut head = Some(HeadParts {
         signals,
         seed: seed()?,
         http: http.handle(),
+        freeswitch: Arc::clone(&fs_counters),
     });
     // Nonces of a life before are stale, which costs a user agent another round.
     let mut nonce_key = [0; 32];
@@ -220,12 +224,15 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
             worker.tables(Arc::clone(tables));
         }
     }
-    let api = Api::new(&config, mailboxes, database.clone(), http.handle());
+    let live = Arc::new(freeswitch::Live::new(&config));
+    freeswitch::watch(&config, mailboxes.first(), &live, &fs_counters)?;
+    let api = Api::new(&config, mailboxes, database.clone(), http.handle(), live);
     admin::start(&config, Arc::clone(&api))?;
     let gate = Gate::new(&config.admin.tokens, http.handle().shared_counters());
     // Each service is put in here, by whoever has it.
     http.serve(http::Services {
         api: Some(Rpc::new(api, gate)),
+        freeswitch: Freeswitch::service(&config, &database, &journal, disk, fs_counters),
         ..http::Services::default()
     })?;
     Ok(Running {

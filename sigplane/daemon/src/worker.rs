@@ -43,6 +43,7 @@ use tandem_store::{Entry, Journal, LiveCall, Replay};
 use crate::ask::ToWorker;
 use crate::database;
 use crate::disk::Disk;
+use crate::freeswitch;
 use crate::http;
 use crate::mailbox::{Inbox, Mailbox};
 use crate::resolver;
@@ -90,6 +91,7 @@ pub(crate) struct HeadParts {
     /// Unpredictable.
     pub(crate) seed: [u8; 16],
     pub(crate) http: http::Handle,
+    pub(crate) freeswitch: Arc<freeswitch::Counters>,
 }
 
 /// A worker.

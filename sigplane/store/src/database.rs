@@ -3,6 +3,7 @@
 mod admin;
 mod batch;
 mod columns;
+mod fs_cdr;
 mod mariadb;
 mod place;
 mod rows;
@@ -18,6 +19,7 @@ use crate::journal::Change;
 pub use admin::{Copied, TableState};
 use batch::Batch;
 pub use batch::Readers;
+use fs_cdr::CDR_JOINED;
 pub use mariadb::{MariaDb, MariaDbError, MariaDbHost, MariaDbOptions, MariaDbTls};
 pub use rows::{TableRows, WantedTables, Written};
 pub use sqlite::SqliteDatabase;

@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tandem_policy::{Cdr, Follower};
+use tandem_policy::{Cdr, Follower, FsCdr};
 use thiserror::Error;
 
 use record::Wanted;
@@ -107,6 +107,8 @@ pub struct Entry {
 pub enum Change {
     /// A CDR.
     Cdr(Box<Cdr>),
+    /// A CDR of FreeSWITCH.
+    FsCdr(Box<FsCdr>),
     /// What a table follows.
     Row {
         /// The table.
@@ -328,15 +330,7 @@ impl Journal {
         if self.buffer.len() > self.options.backlog_bytes && self.write().is_err() {
             return Err(JournalError::Overflow { lost: batch.len() });
         }
-        // A batch that could not be written may hold newer states than the files have: copying
-        // from the files would put the older ones behind them.
-        let old = if !self.buffer.is_empty() || batch.is_empty() {
-            Ok(())
-        } else if self.marks.is_back() {
-            self.renew()
-        } else {
-            self.clean()
-        };
+        let old = self.keep(batch.is_empty());
         for entry in batch {
             self.encode(entry.key, entry.body.as_deref(), Wanted::of(entry));
         }
@@ -344,6 +338,41 @@ impl Journal {
         // Said only now: trouble with old records is no reason to hold up new ones.
         old?;
         self.remove_oldest()
+    }
+
+    /// Appends CDRs of FreeSWITCH, for the database alone, as [`Self::append`] does.
+    ///
+    /// # Errors
+    /// As of [`Self::append`].
+    pub fn append_fs_cdrs(&mut self, cdrs: &[FsCdr]) -> Result<(), JournalError> {
+        if self.buffer.len() > self.options.backlog_bytes && self.write().is_err() {
+            return Err(JournalError::Overflow { lost: cdrs.len() });
+        }
+        let old = self.keep(cdrs.is_empty());
+        for cdr in cdrs {
+            let wanted = Wanted {
+                fs_cdr: Some(cdr),
+                ..Wanted::default()
+            };
+            // No call's key: calls are numbered from 1.
+            self.encode(0, None, wanted);
+        }
+        self.write()?;
+        old?;
+        self.remove_oldest()
+    }
+
+    /// Before a batch: what keeps the journal small and sound.
+    fn keep(&mut self, is_empty: bool) -> Result<(), JournalError> {
+        // A batch that could not be written may hold newer states than the files have: copying
+        // from the files would put the older ones behind them.
+        if !self.buffer.is_empty() || is_empty {
+            Ok(())
+        } else if self.marks.is_back() {
+            self.renew()
+        } else {
+            self.clean()
+        }
     }
 
     /// The files that were written since the last call; none when there were none.
@@ -437,7 +466,7 @@ impl Journal {
             length,
             live: body.is_some(),
             cdr: wanted.cdr.is_some(),
-            wanted: wanted.cdr.is_some() || wanted.follower.is_some(),
+            wanted: wanted.cdr.is_some() || wanted.fs_cdr.is_some() || wanted.follower.is_some(),
         });
     }
 

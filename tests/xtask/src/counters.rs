@@ -31,6 +31,10 @@ const SOURCES: &[(&str, &str)] = &[
         "Signaling plane: HTTP",
         "sigplane/daemon/src/http/counters.rs",
     ),
+    (
+        "Signaling plane: FreeSWITCH",
+        "sigplane/daemon/src/freeswitch/counters.rs",
+    ),
 ];
 
 /// The guide's page.

@@ -119,6 +119,7 @@ pub(super) async fn targets(api: &Api) -> Result<Vec<Target>, Refusal> {
             }
         }
     }
+    api.live.fill(&mut targets);
     Ok(targets)
 }
 

@@ -1,6 +1,8 @@
 //! What there is one of, in the first worker's hands: the link to the dataplane with all that goes by it, the
 //! defence, the signals.
 
+use std::sync::Arc;
+
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 use tandem_call::ShardTable;
@@ -15,6 +17,7 @@ use super::requests::Requests;
 use super::route::{Lists, numbered};
 use super::{BATCH, HeadParts, Worker};
 use crate::ask::ToWorker;
+use crate::freeswitch;
 use crate::hiding;
 use crate::http;
 
@@ -25,6 +28,7 @@ pub(super) struct Head {
     pub(super) requests: Requests,
     pub(super) signals: SignalFd,
     pub(super) http: http::Handle,
+    pub(super) freeswitch: Arc<freeswitch::Counters>,
     lists: Lists,
 }
 
@@ -36,6 +40,7 @@ impl Head {
             requests: Requests::new(config),
             signals: parts.signals,
             http: parts.http,
+            freeswitch: parts.freeswitch,
             lists: Lists::default(),
         }
     }

@@ -147,6 +147,7 @@ impl Worker {
             let streams = self.streams.iter();
             gauges.extend(streams.flat_map(crate::streams::Handle::counters));
             gauges.extend(self.head.iter().flat_map(|head| head.http.counters()));
+            gauges.extend(self.head.iter().flat_map(|head| head.freeswitch.iter()));
         }
         if let Some((_, rings)) = &self.session {
             gauges.push(("net_ring_corrupt", rings.corrupt()));
@@ -187,6 +188,9 @@ fn target(view: TargetView, description: String) -> Target {
         duid: attributes.duid,
         priority: view.priority,
         calls: view.calls,
+        live_asked: false,
+        live_calls: None,
+        live_channels: None,
         failures: view.failures,
         timeouts: view.timeouts,
         latency_last_us: view.latency_last_us,

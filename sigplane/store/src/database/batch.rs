@@ -98,7 +98,7 @@ impl Batch<'_> {
         let new = self.changes.iter().filter(|(s, _)| *s > after);
         new.filter_map(|(sequence, change)| match change {
             Change::Cdr(cdr) => Some((*sequence, &**cdr)),
-            Change::Row { .. } => None,
+            Change::FsCdr(_) | Change::Row { .. } => None,
         })
         .collect()
     }

@@ -9,6 +9,7 @@ mod cdr;
 mod dialog;
 mod error;
 mod fit;
+mod fs_cdr;
 mod location;
 mod month;
 mod options;

@@ -4,6 +4,7 @@ mod acc;
 mod admin;
 mod cdr;
 mod dialog;
+mod fs_cdr;
 mod location;
 mod schema;
 mod tables;

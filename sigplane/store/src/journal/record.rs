@@ -3,14 +3,14 @@
 //! ```text
 //! u32 length of the payload | u32 CRC32 of length and payload | payload
 //! payload: u8 version | u8 flags | u64 sequence | u64 key
-//!          | with BODY: u32 length, bytes | with CDR: postcard of policy::Cdr, to the end
+//!          | with BODY: u32 length, bytes | with CDR or FS_CDR: postcard of policy::Cdr or policy::FsCdr, to the end
 //! LOCATION and DIALOG say that this table of the database wants to know of the body, or that there is none any more.
 //! ```
 //! All numbers are little-endian.
 
 mod before;
 
-use tandem_policy::{Cdr, Follower};
+use tandem_policy::{Cdr, Follower, FsCdr};
 
 use super::{Change, Entry};
 
@@ -30,6 +30,8 @@ const BODY: u8 = 1;
 const CDR: u8 = 2;
 const LOCATION: u8 = 4;
 const DIALOG: u8 = 8;
+/// No record has this and [`CDR`].
+const FS_CDR: u8 = 16;
 
 /// A record as it lies in a segment.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,6 +45,8 @@ pub(super) struct Record<'a> {
     /// Its CDR, still encoded.
     cdr: Option<&'a [u8]>,
     version: u8,
+    /// A CDR of FreeSWITCH, still encoded.
+    fs_cdr: Option<&'a [u8]>,
     /// The table that follows it.
     follower: Option<Follower>,
     /// The whole record's length, header included.
@@ -58,17 +62,22 @@ impl Record<'_> {
     /// What the database is to have of it: the CDR, and the table that follows it.
     pub(super) fn changes(&self) -> Result<impl Iterator<Item = Change> + use<>, Bad> {
         let cdr = self.cdr()?.map(|cdr| Change::Cdr(Box::new(cdr)));
+        let fs_cdr = self
+            .fs_cdr
+            .map(|bytes| postcard::from_bytes(bytes).map_err(|_| Bad::Payload("FreeSWITCH's CDR")))
+            .transpose()?;
+        let fs_cdr = fs_cdr.map(|cdr| Change::FsCdr(Box::new(cdr)));
         let row = self.follower.map(|follower| Change::Row {
             follower,
             key: self.key,
             body: self.body.map(<[u8]>::to_vec),
         });
-        Ok(cdr.into_iter().chain(row))
+        Ok(cdr.into_iter().chain(fs_cdr).chain(row))
     }
 
     /// Whether the database is to have something of it.
     pub(super) fn is_for_the_database(&self) -> bool {
-        self.has_cdr() || self.follower.is_some()
+        self.has_cdr() || self.fs_cdr.is_some() || self.follower.is_some()
     }
 
     /// Its CDR.
@@ -87,6 +96,8 @@ impl Record<'_> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Wanted<'a> {
     pub(super) cdr: Option<&'a Cdr>,
+    /// Not beside a CDR of ours.
+    pub(super) fs_cdr: Option<&'a FsCdr>,
     /// Its body, or that there is none any more, for this table.
     pub(super) follower: Option<Follower>,
 }
@@ -95,6 +106,7 @@ impl<'a> Wanted<'a> {
     pub(super) fn of(entry: &'a Entry) -> Self {
         Self {
             cdr: entry.cdr.as_deref(),
+            fs_cdr: None,
             follower: entry.follower,
         }
     }
@@ -145,7 +157,11 @@ pub(super) fn encode(
     body: Option<&[u8]>,
     wanted: Wanted<'_>,
 ) -> usize {
-    let Wanted { cdr, follower } = wanted;
+    let Wanted {
+        cdr,
+        fs_cdr,
+        follower,
+    } = wanted;
     let follower = match follower {
         None => 0,
         Some(Follower::Location) => LOCATION,
@@ -153,8 +169,10 @@ pub(super) fn encode(
     };
     let start = out.len();
     out.extend_from_slice(&[0; HEADER]);
-    let flags =
-        if body.is_some() { BODY } else { 0 } | if cdr.is_some() { CDR } else { 0 } | follower;
+    let flags = if body.is_some() { BODY } else { 0 }
+        | if cdr.is_some() { CDR } else { 0 }
+        | if fs_cdr.is_some() { FS_CDR } else { 0 }
+        | follower;
     out.extend_from_slice(&[VERSION, flags]);
     out.extend_from_slice(&sequence.to_le_bytes());
     out.extend_from_slice(&key.to_le_bytes());
@@ -165,6 +183,9 @@ pub(super) fn encode(
     }
     if let Some(cdr) = cdr {
         // Plain values into memory: postcard cannot fail here.
+        out.extend_from_slice(&postcard::to_allocvec(cdr).unwrap_or_default());
+    }
+    if let Some(cdr) = fs_cdr {
         out.extend_from_slice(&postcard::to_allocvec(cdr).unwrap_or_default());
     }
     let length = out.len() - start;
@@ -221,6 +242,7 @@ fn decode_payload(payload: &[u8]) -> Result<Record<'_>, Bad> {
         body,
         cdr: (flags & CDR != 0).then_some(rest),
         version,
+        fs_cdr: (flags & FS_CDR != 0).then_some(rest),
         follower: match flags & (LOCATION | DIALOG) {
             0 => None,
             LOCATION => Some(Follower::Location),
@@ -260,6 +282,7 @@ mod tests {
         let cdr = crate::journal::tests::cdr("a");
         let wanted = Wanted {
             cdr: Some(&cdr),
+            fs_cdr: None,
             follower: Some(Follower::Dialog),
         };
         let length = encode(&mut bytes, 7, 9, Some(b"state"), wanted);

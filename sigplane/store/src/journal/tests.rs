@@ -575,3 +575,38 @@ fn addresses_of_record_reach_the_database_once_and_are_kept_until_then() {
     let (_, replay) = Journal::open(dir.path(), SMALL).unwrap();
     assert!(live(&replay).contains(&(1, b"one".to_vec())));
 }
+
+#[test]
+fn what_freeswitch_posted_reaches_the_database_once_and_is_kept_until_then() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, _) = Journal::open(dir.path(), SMALL).unwrap();
+    let posted = |uuid: &str| FsCdr {
+        uuid: uuid.into(),
+        ..FsCdr::default()
+    };
+    let change = |uuid: &str| Change::FsCdr(Box::new(posted(uuid)));
+    journal
+        .append_fs_cdrs(&[posted("one"), posted("two")])
+        .unwrap();
+    let last = journal.last_sequence();
+    assert_eq!(journal.pending_cdrs(), 0, "they are no calls of ours");
+    let churn = |journal: &mut Journal| {
+        for _ in 0..500 {
+            journal.append(&[put(2, &[0; 200])]).unwrap();
+            journal.sync_job().unwrap().run().unwrap();
+        }
+    };
+    churn(&mut journal);
+    drop(journal);
+    let (mut journal, replay) = Journal::open(dir.path(), SMALL).unwrap();
+    assert_eq!(replay.live.len(), 1);
+    churn(&mut journal);
+    let read = |after| JournalTail::new(dir.path(), after).next(10).unwrap();
+    assert_eq!(read(0), [(last - 1, change("one")), (last, change("two"))]);
+    journal.marks().set_applied(last);
+    for _ in 0..4 {
+        churn(&mut journal);
+    }
+    assert!(journal.size().0 < 40_000, "{:?}", journal.size());
+    assert_eq!(read(0), []);
+}

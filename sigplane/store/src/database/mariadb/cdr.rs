@@ -6,7 +6,7 @@ use sqlx::{Connection as _, MySql, MySqlConnection, QueryBuilder};
 use tandem_policy::Cdr;
 
 use super::partitions::{Partitions, is_short};
-use super::{MariaDb, MariaDbError, acc, dialog, location};
+use super::{MariaDb, MariaDbError, acc, dialog, fs_cdr, location};
 use crate::database::batch::{Batch, acc_rows, fit};
 use crate::database::columns::{COLUMNS, Value, columns};
 use crate::database::{Written, signed};
@@ -125,6 +125,7 @@ async fn write(
         }
     }
     written.known = (batch.cdrs(0).len() as u64).saturating_sub(written.inserted);
+    fs_cdr::write(&mut transaction, node, &batch.fs_cdrs(last)).await?;
     let located = batch.located(last);
     location::write(&mut transaction, node, &located).await?;
     dialog::write(&mut transaction, &batch.dialogs(last)).await?;

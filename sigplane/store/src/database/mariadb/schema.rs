@@ -5,12 +5,12 @@ use sqlx::{AssertSqlSafe, MySqlConnection, Row as _};
 
 use super::partitions::{self, Partitions};
 use super::{MariaDb, MariaDbError};
-use crate::database::DatabaseError;
+use crate::database::{CDR_JOINED, DatabaseError};
 
 /// A table, its version in Kamailio's `version` table, and how it is made. Kamailio's definitions
 /// are those of its MySQL schema, so that its own tools work on them. Each has a primary key, as
 /// Galera needs.
-pub(super) const TABLES: [(&str, i64, &str); 10] = [
+pub(super) const TABLES: [(&str, i64, &str); 11] = [
     (
         "dispatcher",
         4,
@@ -206,6 +206,48 @@ pub(super) const TABLES: [(&str, i64, &str); 10] = [
          description VARCHAR(64) DEFAULT '' NOT NULL",
     ),
     (
+        "fs_cdr",
+        1,
+        "id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY NOT NULL,
+         uuid VARCHAR(64) NOT NULL,
+         core_uuid VARCHAR(64) NOT NULL,
+         switchname VARCHAR(128) NOT NULL,
+         leg VARCHAR(1) NOT NULL,
+         sip_call_id VARCHAR(255) NOT NULL,
+         direction VARCHAR(16) NOT NULL,
+         caller_id_name VARCHAR(128) NOT NULL,
+         caller_id_number VARCHAR(64) NOT NULL,
+         destination VARCHAR(128) NOT NULL,
+         network_addr VARCHAR(64) NOT NULL,
+         start_us BIGINT NOT NULL,
+         answer_us BIGINT,
+         end_us BIGINT NOT NULL,
+         duration_s BIGINT NOT NULL,
+         billsec BIGINT NOT NULL,
+         hangup_cause VARCHAR(64) NOT NULL,
+         q850 SMALLINT UNSIGNED NOT NULL,
+         disposition VARCHAR(32) NOT NULL,
+         read_codec VARCHAR(32) NOT NULL,
+         write_codec VARCHAR(32) NOT NULL,
+         in_packets BIGINT,
+         in_bytes BIGINT,
+         in_skipped BIGINT,
+         out_packets BIGINT,
+         out_bytes BIGINT,
+         jitter_min DOUBLE,
+         jitter_max DOUBLE,
+         loss_rate DOUBLE,
+         mos DOUBLE,
+         quality DOUBLE,
+         bridge_uuid VARCHAR(64) NOT NULL,
+         last_app VARCHAR(64) NOT NULL,
+         node SMALLINT UNSIGNED NOT NULL,
+         received_ms BIGINT NOT NULL,
+         CONSTRAINT fs_cdr_uuid_idx UNIQUE (uuid),
+         INDEX fs_cdr_callid_idx (sip_call_id),
+         INDEX fs_cdr_start_idx (start_us)",
+    ),
+    (
         "tandem_spool",
         1,
         "node SMALLINT UNSIGNED PRIMARY KEY NOT NULL,
@@ -239,6 +281,9 @@ impl MariaDb {
             })
             .await?;
             self.make(create(table, columns, now)).await?;
+            if table == "fs_cdr" {
+                self.make_view().await;
+            }
         }
         let found = self.run("read the version table", versions).await?;
         for (table, wanted, _) in TABLES {
@@ -260,6 +305,16 @@ impl MariaDb {
         Ok(self.make_partitions(now).await?)
     }
 
+    /// The view is for people: a user without the right to make views does without.
+    async fn make_view(&mut self) {
+        let made = self
+            .make(format!("CREATE OR REPLACE VIEW {CDR_JOINED}"))
+            .await;
+        if let Err(error) = made {
+            tracing::warn!("{error}; there is no view cdr_joined");
+        }
+    }
+
     async fn make(&mut self, statement: String) -> Result<(), MariaDbError> {
         self.run("make the tables", async |c| {
             sqlx::raw_sql(AssertSqlSafe(statement)).execute(c).await
@@ -276,6 +331,7 @@ fn create(table: &str, columns: &str, now: i64) -> String {
             " DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin {}",
             partitions::initial(now)
         ),
+        "fs_cdr" => " DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin".to_owned(),
         _ => String::new(),
     };
     format!("CREATE TABLE IF NOT EXISTS {table} ({columns}) ENGINE=InnoDB{more}")

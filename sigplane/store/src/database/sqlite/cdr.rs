@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use sqlx::{Connection as _, QueryBuilder, Sqlite, SqliteConnection};
 use tandem_policy::Cdr;
 
-use super::{SqliteDatabase, acc, dialog, location};
+use super::{SqliteDatabase, acc, dialog, fs_cdr, location};
 use crate::database::batch::{Batch, acc_rows};
 use crate::database::columns::{COLUMNS, Value, columns};
 use crate::database::{DatabaseError, Written, signed};
@@ -60,6 +60,9 @@ impl SqliteDatabase {
             }
         }
         written.known = (batch.cdrs(0).len() as u64).saturating_sub(written.inserted);
+        fs_cdr::write(&mut transaction, node, &batch.fs_cdrs(last))
+            .await
+            .map_err(&failed)?;
         let located = batch.located(last);
         location::write(&mut transaction, node, &located)
             .await

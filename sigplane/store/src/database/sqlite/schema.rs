@@ -5,12 +5,12 @@ use std::path::Path;
 use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 
 use super::classify;
-use crate::database::DatabaseError;
 use crate::database::admin::{TableState, missing, steps};
+use crate::database::{CDR_JOINED, DatabaseError};
 
 /// A table, its version in Kamailio's `version` table, and what it has. Kamailio's definitions
 /// are those of its SQLite schema, so that its own tools work on them.
-pub(super) const TABLES: [(&str, i64, &str); 10] = [
+pub(super) const TABLES: [(&str, i64, &str); 11] = [
     (
         "dispatcher",
         4,
@@ -194,6 +194,46 @@ pub(super) const TABLES: [(&str, i64, &str); 10] = [
             description VARCHAR(64) DEFAULT '' NOT NULL",
     ),
     (
+        "fs_cdr",
+        1,
+        "id INTEGER PRIMARY KEY NOT NULL,
+            uuid VARCHAR(64) NOT NULL,
+            core_uuid VARCHAR(64) NOT NULL,
+            switchname VARCHAR(128) NOT NULL,
+            leg VARCHAR(1) NOT NULL,
+            sip_call_id VARCHAR(255) NOT NULL,
+            direction VARCHAR(16) NOT NULL,
+            caller_id_name VARCHAR(128) NOT NULL,
+            caller_id_number VARCHAR(64) NOT NULL,
+            destination VARCHAR(128) NOT NULL,
+            network_addr VARCHAR(64) NOT NULL,
+            start_us BIGINT NOT NULL,
+            answer_us BIGINT,
+            end_us BIGINT NOT NULL,
+            duration_s BIGINT NOT NULL,
+            billsec BIGINT NOT NULL,
+            hangup_cause VARCHAR(64) NOT NULL,
+            q850 INTEGER NOT NULL,
+            disposition VARCHAR(32) NOT NULL,
+            read_codec VARCHAR(32) NOT NULL,
+            write_codec VARCHAR(32) NOT NULL,
+            in_packets BIGINT,
+            in_bytes BIGINT,
+            in_skipped BIGINT,
+            out_packets BIGINT,
+            out_bytes BIGINT,
+            jitter_min REAL,
+            jitter_max REAL,
+            loss_rate REAL,
+            mos REAL,
+            quality REAL,
+            bridge_uuid VARCHAR(64) NOT NULL,
+            last_app VARCHAR(64) NOT NULL,
+            node INTEGER NOT NULL,
+            received_ms BIGINT NOT NULL,
+            CONSTRAINT fs_cdr_uuid_idx UNIQUE (uuid)",
+    ),
+    (
         "tandem_spool",
         1,
         "node INTEGER PRIMARY KEY NOT NULL,
@@ -212,7 +252,7 @@ const VERSION: &str = "CREATE TABLE IF NOT EXISTS version (
 )";
 
 /// CDRs are looked for by Call-ID and by time. Those of Kamailio's tables have Kamailio's names.
-const INDICES: [&str; 9] = [
+const INDICES: [&str; 11] = [
     "CREATE INDEX IF NOT EXISTS acc_callid_idx ON acc (callid)",
     "CREATE INDEX IF NOT EXISTS subscriber_username_idx ON subscriber (username)",
     "CREATE INDEX IF NOT EXISTS location_account_contact_idx
@@ -223,6 +263,8 @@ const INDICES: [&str; 9] = [
     "CREATE INDEX IF NOT EXISTS dialog_hash_idx ON dialog (hash_entry, hash_id)",
     "CREATE INDEX IF NOT EXISTS cdr_callid_idx ON cdr (callid)",
     "CREATE INDEX IF NOT EXISTS cdr_start_idx ON cdr (start_ms)",
+    "CREATE INDEX IF NOT EXISTS fs_cdr_callid_idx ON fs_cdr (sip_call_id)",
+    "CREATE INDEX IF NOT EXISTS fs_cdr_start_idx ON fs_cdr (start_us)",
 ];
 
 pub(super) async fn prepare(
@@ -266,6 +308,12 @@ pub(super) async fn prepare(
                 .await
                 .map_err(failed)?;
         }
+        sqlx::query(AssertSqlSafe(format!(
+            "CREATE VIEW IF NOT EXISTS {CDR_JOINED}"
+        )))
+        .execute(&mut *transaction)
+        .await
+        .map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
         found = versions(connection).await.map_err(failed)?;
     }

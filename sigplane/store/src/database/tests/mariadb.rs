@@ -99,7 +99,7 @@ fn made_at_first_with_a_partition_for_each_month() {
             "made",
             "select table_name, table_version from version order by 1"
         ),
-        "acc|5\naddress|6\ncdr|2\ndialog|7\ndid_routing|1\ndispatcher|4\nlocation|9\nsubscriber|7\ntandem_spool|1\ntrunk_routing|1\n"
+        "acc|5\naddress|6\ncdr|2\ndialog|7\ndid_routing|1\ndispatcher|4\nfs_cdr|1\nlocation|9\nsubscriber|7\ntandem_spool|1\ntrunk_routing|1\n"
     );
 }
 
@@ -156,6 +156,16 @@ fn location_follows_what_is_registered() {
         let mut database = open(&options).await.unwrap();
         let sql = |text: &str| server.sql("located", text);
         followers::check_location(&mut database, sql, "unix_timestamp(expires)").await;
+    });
+}
+
+#[test]
+fn legs_of_freeswitch_are_there_once() {
+    let server = server::shared();
+    let options = server.database("legs");
+    block_on(async {
+        let mut database = open(&options).await.unwrap();
+        fs_cdr::check(&mut database, |text| server.sql("legs", text)).await;
     });
 }
 
