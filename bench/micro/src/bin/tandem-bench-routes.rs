@@ -54,7 +54,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         .collect();
     let before = held();
     let begin = Instant::now();
-    let (routes, bad) = TrunkRoutes::new(&rows, &TRUNKS);
+    let (routes, bad) = TrunkRoutes::new(&rows);
     let load = begin.elapsed();
     let kept = held().saturating_sub(before);
     if !bad.is_empty() || routes.len() != count {

@@ -166,6 +166,21 @@ impl Expression {
     /// # Errors
     /// Says what is wrong and what would be right.
     pub fn parse(text: &str) -> Result<Self, String> {
+        let read = Self::text(text)?;
+        if read.parts.iter().any(|p| matches!(p, Part::Field(_))) {
+            Ok(read)
+        } else {
+            Err(format!(
+                "the expression \"{text}\" is the same for every call: write a variable, \"$rU\" for one"
+            ))
+        }
+    }
+
+    /// The same, which may also be the same for every call.
+    ///
+    /// # Errors
+    /// Says what is wrong and what would be right.
+    pub fn text(text: &str) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut plain = String::new();
         let mut rest = text;
@@ -187,13 +202,19 @@ impl Expression {
         if !plain.is_empty() {
             parts.push(Part::Text(plain));
         }
-        if parts.iter().any(|p| matches!(p, Part::Field(_))) {
-            Ok(Self { parts })
-        } else {
-            Err(format!(
-                "the expression \"{text}\" is the same for every call: write a variable, \"$rU\" for one"
-            ))
+        Ok(Self { parts })
+    }
+
+    /// Its text, with what `field` says in the place of its variables.
+    pub fn render(&self, mut field: impl FnMut(&Field) -> Vec<u8>) -> Vec<u8> {
+        let mut whole = Vec::new();
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => whole.extend_from_slice(text.as_bytes()),
+                Part::Field(of) => whole.extend(field(of)),
+            }
         }
+        whole
     }
 
     /// What it says of a request of which `field` is asked; empty if none of its fields says anything.

@@ -86,12 +86,12 @@ impl Dids {
         }
     }
 
-    /// Where a user part leads: by the tenant's own rows, else by everybody's.
+    /// Where a user part leads: by the rows of the first of these tenants that has it, else by everybody's.
     #[must_use]
-    pub fn find(&self, tenant: &str, user: &[u8]) -> Option<&Did> {
+    pub fn find(&self, tenants: &[&str], user: &[u8]) -> Option<&Did> {
         let key = key(user);
-        let of = |tenant: &str| self.tenants.get(tenant)?.get(key.as_ref());
-        of(tenant).or_else(|| of(""))
+        let mut all = tenants.iter().copied().chain([""]);
+        all.find_map(|tenant| self.tenants.get(tenant)?.get(key.as_ref()))
     }
 
     /// The sets that are named.
@@ -166,7 +166,7 @@ mod tests {
             row(8, "", "", "x"),
         ]);
         let to = |tenant: &str, user: &str| {
-            let did = dids.find(tenant, user.as_bytes())?;
+            let did = dids.find(&[tenant], user.as_bytes())?;
             Some(did.destination.to_string())
         };
         assert_eq!(to("acme", "1000").as_deref(), Some("front"));

@@ -50,6 +50,12 @@ impl Number {
             .get(..usize::from(self.length))
             .unwrap_or_default()
     }
+
+    /// Whether it begins with another one.
+    #[must_use]
+    pub fn begins_with(&self, prefix: &Self) -> bool {
+        self.digits().starts_with(prefix.digits())
+    }
 }
 
 impl PartialEq for Number {

@@ -8,13 +8,13 @@ use std::collections::VecDeque;
 use super::Number;
 
 /// A map from prefixes to values, immutable.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prefixes<T> {
     nodes: Vec<Node>,
     values: Vec<T>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Node {
     /// A bit for each symbol that goes on.
     children: u16,

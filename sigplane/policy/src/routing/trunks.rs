@@ -6,16 +6,20 @@ use super::{Number, Prefixes};
 use crate::rows::{BadRow, TrunkRow};
 
 /// The table `trunk_routing` in memory.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrunkRoutes {
     /// By tenant; the empty name is everybody's.
     tenants: HashMap<String, Prefixes<Group>>,
     /// Those of a prefix lie together, the highest priority first.
     routes: Vec<Route>,
+    /// The trunks that routes name; a route has the place of its trunk here.
+    names: Vec<String>,
+    /// The first row that names each of them.
+    first_rows: Vec<i64>,
 }
 
 /// The routes of a prefix.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Group {
     begin: u32,
     end: u32,
@@ -29,14 +33,14 @@ struct Route {
 }
 
 impl TrunkRoutes {
-    /// From the rows, and the names of the trunks that there are. A row that cannot be used is named, the others count.
+    /// From the rows. A row that cannot be used is named, the others count.
     #[must_use]
-    pub fn new(rows: &[TrunkRow], trunks: &[&str]) -> (Self, Vec<BadRow>) {
-        let known: HashMap<&str, u16> = trunks.iter().copied().zip(0..).collect();
+    pub fn new(rows: &[TrunkRow]) -> (Self, Vec<BadRow>) {
+        let mut known = Names::default();
         let mut bad = Vec::new();
         let mut read: Vec<(&str, Number, Route)> = Vec::with_capacity(rows.len());
         for row in rows {
-            match route(row, &known) {
+            match route(row, &mut known) {
                 Ok((prefix, route)) => read.push((&row.tenant, prefix, route)),
                 Err(reason) => bad.push(BadRow {
                     table: "trunk_routing",
@@ -69,11 +73,34 @@ impl TrunkRoutes {
         let routes = Self {
             tenants: tenants.collect(),
             routes: read.into_iter().map(|(.., route)| route).collect(),
+            names: known.names,
+            first_rows: known.first_rows,
         };
         (routes, bad)
     }
 
-    /// The trunks that a number of this tenant goes out by, as places in the list of their names, in the order in which they are to be tried; each
+    /// The trunks that routes name.
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// What is wrong with routes by trunks that `is_known` does not know: the first row of each is named.
+    pub fn unknown<'r>(
+        &'r self,
+        is_known: impl Fn(&str) -> bool + 'r,
+    ) -> impl Iterator<Item = BadRow> + 'r {
+        let rows = self.names.iter().zip(&self.first_rows);
+        rows.filter(move |(name, _)| !is_known(name)).map(|(name, id)| BadRow {
+            table: "trunk_routing",
+            id: *id,
+            reason: format!(
+                "there is no trunk {name:?}: this and every other row with it counts for nothing; write the name of a [[trunk]] of the configuration"
+            ),
+        })
+    }
+
+    /// The trunks that a number of this tenant goes out by, as places in [`Self::names`], in the order in which they are to be tried; each
     /// once. They are those of the longest prefix: higher priorities first; among equals chance decides by weight, and weight 0 comes
     /// last. A tenant's own routes come in the place of everybody's.
     #[must_use]
@@ -117,21 +144,42 @@ impl TrunkRoutes {
     }
 }
 
-fn route(row: &TrunkRow, known: &HashMap<&str, u16>) -> Result<(Number, Route), String> {
+/// Trunks by their names.
+#[derive(Default)]
+struct Names<'r> {
+    places: HashMap<&'r str, u16>,
+    names: Vec<String>,
+    first_rows: Vec<i64>,
+}
+
+impl<'r> Names<'r> {
+    fn place(&mut self, row: &'r TrunkRow) -> Option<u16> {
+        if let Some(place) = self.places.get(row.trunk.as_str()) {
+            return Some(*place);
+        }
+        let place = u16::try_from(self.names.len()).ok()?;
+        self.places.insert(&row.trunk, place);
+        self.names.push(row.trunk.clone());
+        self.first_rows.push(row.id);
+        Some(place)
+    }
+}
+
+fn route<'r>(row: &'r TrunkRow, known: &mut Names<'r>) -> Result<(Number, Route), String> {
     let prefix = Number::parse(row.prefix.as_bytes()).ok_or_else(|| {
         format!(
             "prefix {:?} is no number; write up to 32 digits, or nothing for every number",
             row.prefix
         )
     })?;
-    let trunk = known.get(row.trunk.as_str()).ok_or_else(|| {
-        format!(
-            "there is no trunk {:?}; write the name of a [[trunk]] of the configuration",
-            row.trunk
-        )
-    })?;
+    if row.trunk.is_empty() {
+        return Err("trunk is empty; write the name of a [[trunk]] of the configuration".into());
+    }
+    let trunk = known
+        .place(row)
+        .ok_or("there are more than 65,536 trunks; use fewer")?;
     let route = Route {
-        trunk: *trunk,
+        trunk,
         priority: row.priority,
         weight: row.weight,
     };
@@ -177,8 +225,6 @@ impl Chance {
 mod tests {
     use super::*;
 
-    const TRUNKS: [&str; 3] = ["a", "b", "c"];
-
     fn row(tenant: &str, prefix: &str, trunk: &str, priority: i32, weight: u32) -> TrunkRow {
         TrunkRow {
             id: 7,
@@ -191,34 +237,33 @@ mod tests {
         }
     }
 
-    fn carriers(routes: &TrunkRoutes, tenant: &str, number: &str, random: u64) -> Vec<u16> {
+    fn carriers(routes: &TrunkRoutes, tenant: &str, number: &str, random: u64) -> Vec<String> {
         let number = Number::parse(number.as_bytes()).unwrap();
-        routes.carriers(tenant, &number, random)
+        let places = routes.carriers(tenant, &number, random);
+        let name = |place: u16| routes.names()[usize::from(place)].clone();
+        places.into_iter().map(name).collect()
     }
 
     #[test]
     fn prefix_then_priority_then_weight() {
-        let (routes, bad) = TrunkRoutes::new(
-            &[
-                row("", "", "c", 0, 1),
-                row("", "49", "a", 5, 1),
-                row("", "+49", "b", 10, 1),
-                row("", "49", "a", 20, 1),
-                row("", "4930", "c", 0, 0),
-                row("", "4930", "b", 0, 1),
-                row("acme", "49", "c", 0, 1),
-            ],
-            &TRUNKS,
-        );
+        let (routes, bad) = TrunkRoutes::new(&[
+            row("", "", "c", 0, 1),
+            row("", "49", "a", 5, 1),
+            row("", "+49", "b", 10, 1),
+            row("", "49", "a", 20, 1),
+            row("", "4930", "c", 0, 0),
+            row("", "4930", "b", 0, 1),
+            row("acme", "49", "c", 0, 1),
+        ]);
         assert_eq!((routes.len(), bad.len()), (7, 0));
         for random in 0..100 {
             let of = |tenant: &str, number: &str| carriers(&routes, tenant, number, random);
-            assert_eq!(of("", "1"), [2]);
-            assert_eq!(of("", "+4989"), [0, 1], "each once, the highest first");
-            assert_eq!(of("", "49301"), [1, 2], "weight 0 is the last");
-            assert_eq!(of("acme", "49301"), [2], "its own, though shorter");
-            assert_eq!(of("acme", "33"), [2], "everybody's");
-            assert_eq!(of("unknown", "4989"), [0, 1]);
+            assert_eq!(of("", "1"), ["c"]);
+            assert_eq!(of("", "+4989"), ["a", "b"], "each once, the highest first");
+            assert_eq!(of("", "49301"), ["b", "c"], "weight 0 is the last");
+            assert_eq!(of("acme", "49301"), ["c"], "its own, though shorter");
+            assert_eq!(of("acme", "33"), ["c"], "everybody's");
+            assert_eq!(of("unknown", "4989"), ["a", "b"]);
         }
         assert!(carriers(&TrunkRoutes::default(), "", "1", 0).is_empty());
     }
@@ -230,14 +275,14 @@ mod tests {
             row("", "", "b", 0, 30),
             row("", "", "c", 0, 10),
         ];
-        let (routes, _) = TrunkRoutes::new(&rows, &TRUNKS);
+        let (routes, _) = TrunkRoutes::new(&rows);
         let mut first = [0_u32; 3];
         for random in 0..10_000 {
             let order = carriers(&routes, "", "1", random);
-            first[usize::from(order[0])] += 1;
+            first[usize::from(order[0].as_bytes()[0] - b'a')] += 1;
             let mut all = order.clone();
             all.sort_unstable();
-            assert_eq!(all, [0, 1, 2]);
+            assert_eq!(all, ["a", "b", "c"]);
         }
         for (seen, expected) in first.into_iter().zip([6_000, 3_000, 1_000]) {
             assert!(seen.abs_diff(expected) < 200, "{first:?}");
@@ -249,12 +294,19 @@ mod tests {
         let rows = [
             row("", "49", "nobody", 0, 1),
             row("", "4x", "a", 0, 1),
+            row("", "3", "", 0, 1),
             row("", "1", "a", 0, 1),
         ];
-        let (routes, bad) = TrunkRoutes::new(&rows, &TRUNKS);
-        assert_eq!(carriers(&routes, "", "1", 0), [0]);
+        let (routes, bad) = TrunkRoutes::new(&rows);
+        assert_eq!(carriers(&routes, "", "1", 0), ["a"]);
         let said: Vec<_> = bad.iter().map(ToString::to_string).collect();
-        assert!(said[0].contains("no trunk \"nobody\""), "{said:?}");
-        assert!(said[1].contains("\"4x\" is no number"), "{said:?}");
+        assert!(said[0].contains("\"4x\" is no number"), "{said:?}");
+        assert!(said[1].contains("trunk is empty"), "{said:?}");
+        let unknown: Vec<_> = routes.unknown(|name| name == "a").collect();
+        assert_eq!((unknown.len(), unknown[0].id), (1, 7));
+        assert!(
+            unknown[0].reason.contains("no trunk \"nobody\""),
+            "{unknown:?}"
+        );
     }
 }
