@@ -105,6 +105,7 @@ pub fn config() -> Result<CoreConfig, Box<dyn Error>> {
             registrar_set: None,
             dids: false,
             follow_redirects: false,
+            plan: std::sync::Arc::default(),
         },
         dispatcher: DispatcherConfig {
             plan: tandem_policy::Plan::default(),

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_policy::locate::Server;
-use tandem_policy::routing::Did;
+use tandem_policy::routing::Trunk;
 use tandem_transaction::{ClientId, ServerId};
 
+use crate::edits::Edits;
 use crate::media::Party;
 use crate::message::{Message, Name};
 use crate::record::{Ending, Hop, Peer, Record};
@@ -74,8 +75,14 @@ pub(crate) struct Setup {
     pub(crate) vias: Vec<u8>,
     /// Its Via and Record-Route headers, for responses that make a dialog.
     pub(crate) head: Vec<u8>,
-    /// Where the number of ours leads that it is for; none where numbers are not looked up.
-    pub(crate) did: Option<Did>,
+    /// The user part that is asked for instead of the one that came.
+    pub(crate) user: Option<Box<str>>,
+    /// What routing changes in its headers.
+    pub(crate) edits: Edits,
+    /// The carriers whose turn comes when those in `sets` have failed.
+    pub(crate) carriers: VecDeque<Arc<Trunk>>,
+    /// The carrier whose turn it is.
+    pub(crate) trunk: Option<Arc<Trunk>>,
     /// Whom to ask when the present ones have all refused, set by set; those of a set are asked at
     /// the same time.
     pub(crate) sets: VecDeque<Vec<Candidate>>,

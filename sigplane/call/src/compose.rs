@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use tandem_policy::Transport;
 use tandem_policy::digest::Credentials;
 
+use crate::edits::Edits;
 use crate::message::{self, Message, Name};
 use crate::text::{push_address, push_number};
 
@@ -13,7 +14,7 @@ pub(crate) const ALLOW: &str =
     "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, NOTIFY, REFER";
 
 /// What a number of ours is for, to those that serve it.
-const DEST_TYPE: &str = "X-Dest-Type";
+pub(crate) const DEST_TYPE: &str = "X-Dest-Type";
 
 /// What most messages need, in bytes: the memory is asked for once.
 const ROOM: usize = 1_024;
@@ -101,15 +102,22 @@ impl Draft {
         message: &Message<'_>,
         contact: Option<&[u8]>,
         realms: &[String],
-        without_type: bool,
+        edits: Option<&Edits>,
+        from: Option<&[u8]>,
         body: &Body,
     ) -> Vec<u8> {
         for (name, written, value) in message.fields() {
             match name {
                 Name::Contact => {}
                 Name::ProxyAuthorization if is_for(value, realms) => {}
-                _ if without_type && written.eq_ignore_ascii_case(DEST_TYPE.as_bytes()) => {}
                 _ if is_hops(name) => {}
+                Name::From if from.is_some() => {
+                    let shown = from.unwrap_or_default();
+                    for part in [b"From: ", shown, b"\r\n"] {
+                        self.out.extend_from_slice(part);
+                    }
+                }
+                _ if edits.is_some_and(|edits| edits.removes(written)) => {}
                 Name::ContentType | Name::ContentEncoding | Name::ContentDisposition
                     if *body == Body::Removed => {}
                 _ => {
@@ -176,8 +184,10 @@ pub(crate) struct Onward<'a> {
     pub(crate) contact: &'a [u8],
     /// Our own realms: credentials for them end here (RFC 3261 section 22.3).
     pub(crate) realms: &'a [String],
-    /// What the number is for, in the place of what the sender says (`X-Dest-Type`); empty to leave that out.
-    pub(crate) dest_type: Option<&'a [u8]>,
+    /// What routing changes in the headers.
+    pub(crate) edits: Option<&'a Edits>,
+    /// The value of From; none for the sender's.
+    pub(crate) from: Option<&'a [u8]>,
     /// What becomes of the body.
     pub(crate) body: &'a Body,
 }
@@ -192,12 +202,13 @@ pub(crate) fn onward(message: &Message<'_>, onward: &Onward<'_>) -> Vec<u8> {
         .headers("Record-Route", onward.record_route)
         .headers("Route", onward.routes.iter().map(Vec::as_slice))
         .header("Max-Forwards", hops.to_string().as_bytes())
-        .headers(DEST_TYPE, onward.dest_type.filter(|d| !d.is_empty()))
+        .block(onward.edits.map(Edits::added).unwrap_or_default())
         .pass(
             message,
             Some(onward.contact),
             onward.realms,
-            onward.dest_type.is_some(),
+            onward.edits,
+            onward.from,
             onward.body,
         )
 }
@@ -238,7 +249,7 @@ pub(crate) fn back(
 ) -> Vec<u8> {
     Draft::response(message.code(), message.reason())
         .block(head)
-        .pass(message, contact, &[], false, body)
+        .pass(message, contact, &[], None, None, body)
 }
 
 /// The ACK (without To) and the CANCEL of an INVITE of ours: its start line's URI, its topmost
@@ -252,7 +263,10 @@ pub(crate) fn hop_by_hop(method: &str, invite: &Message<'_>, onward: &Onward<'_>
         .header("Via", onward.via)
         .headers("Route", onward.routes.iter().map(Vec::as_slice))
         .header("Max-Forwards", b"70")
-        .header("From", invite.value_of_from())
+        .header(
+            "From",
+            onward.from.unwrap_or_else(|| invite.value_of_from()),
+        )
         .header("Call-ID", invite.call_id())
         .header("CSeq", &cseq)
 }

@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_policy::defence::{EmergencyNumbers, Networks, OverloadConfig, Scanners};
@@ -181,6 +182,8 @@ pub struct RoutingConfig {
     pub dids: bool,
     /// Whether the contacts of a 3xx are asked in its sender's stead (RFC 3261 section 16.5).
     pub follow_redirects: bool,
+    /// Rules, trunks and tenants.
+    pub plan: Arc<tandem_policy::routing::RoutePlan>,
 }
 
 /// Our own registrar.

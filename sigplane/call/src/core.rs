@@ -2,7 +2,7 @@
 //!
 //! The rooms of this module, each a part of [`Core`]'s behaviour: `request` and `response` sort
 //! what comes in, `source` knows who may, `edge` hides one side from the other, `guard` defends us; `invite`, `branch` and `answer` set a call up; `in_dialog` and `ack` serve
-//! it; `cancel`, `bye` and `end` end it; `change` takes another configuration; `choice` says which targets a request tries; `dataplane` keeps the other plane in step; `passage` has what is no call, `standing` dialogs of such,
+//! it; `cancel`, `bye` and `end` end it; `change` takes another configuration; `routes` says which way a request goes, `carriers` whose turn it is among several, `choice` which targets it tries; `dataplane` keeps the other plane in step; `passage` has what is no call, `standing` dialogs of such,
 //! `register` what goes to registrars inside, `registrar` and `authenticate` our own, `flow` what comes from it to user agents, `bindings` who they are; `probe` watches the
 //! targets and `names` knows where they are; `own` makes requests of our own; `share` is what passes between cores.
 
@@ -14,6 +14,7 @@ mod bindings;
 mod branch;
 mod bye;
 mod cancel;
+mod carriers;
 mod change;
 mod choice;
 mod dataplane;
@@ -39,6 +40,7 @@ mod reply;
 mod request;
 mod response;
 mod restore;
+mod routes;
 mod session_timer;
 mod share;
 mod source;
@@ -55,7 +57,7 @@ use rustc_hash::FxHashMap;
 use tandem_link::SlotTable;
 use tandem_policy::defence::{Blocks, Overload, Refused};
 use tandem_policy::digest::Digest;
-use tandem_policy::routing::Dids;
+use tandem_policy::routing::{Dids, GeoIp, TrunkRoutes};
 use tandem_policy::{Access, BadRow, Dispatcher, Subscribers};
 use tandem_transaction::{ClientId, Layer, Output as TransactionOutput, ServerId, Settings};
 use tandem_transaction::{TimerTable, take};
@@ -119,6 +121,10 @@ pub struct Core {
     subscribers: Arc<Subscribers>,
     /// Where numbers of ours lead.
     dids: Arc<Dids>,
+    /// Whom numbers of others go out by.
+    routes: Arc<TrunkRoutes>,
+    /// Where addresses are.
+    geo: Option<Arc<GeoIp>>,
     /// The realms of our users.
     realms: Arc<[String]>,
     newcomers: Newcomers,
@@ -212,6 +218,8 @@ impl Core {
                 .map(|registrar| change::judge(registrar, config.share.worker)),
             subscribers: Arc::default(),
             dids: Arc::default(),
+            routes: Arc::default(),
+            geo: None,
             realms: change::realms(&config),
             newcomers: Newcomers::new(),
             access: Access::default(),
@@ -282,6 +290,7 @@ impl Core {
             Input::Dataplane(message) => self.dataplane_message(now, message),
             Input::Tables(tables) => self.tables(now, &tables),
             Input::Config(config) => self.take_config(now, *config),
+            Input::Places(geo) => self.geo = geo,
             Input::Certified { path, peer, name } => self.certified(path, peer, name),
             Input::Newcomers(found) => self.newcomers(&found),
             Input::Located(finding) => self.located(now, finding),
@@ -341,6 +350,9 @@ impl Core {
             self.keep_held(now);
         }
         self.note_neighbours();
+        let plan = Arc::clone(&self.config.routing.plan);
+        let is_known = |name: &str| plan.trunk(name).is_some();
+        bad.extend(tables.routes.unknown(is_known));
         // Said by one of the workers.
         if self.config.share.worker == 0 {
             self.counters.add_many(Counter::BadRows, bad.len() as u64);
@@ -348,6 +360,7 @@ impl Core {
         self.bad_rows = bad;
         self.subscribers = Arc::clone(&tables.subscribers);
         self.dids = Arc::clone(&tables.dids);
+        self.routes = Arc::clone(&tables.routes);
         self.newcomers = Newcomers::new();
         self.has_tables = true;
         if std::mem::take(&mut self.uncounted) {

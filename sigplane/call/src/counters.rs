@@ -72,6 +72,28 @@ counters! {
     MethodNotAllowed = "sip_method_not_allowed",
     /// Answered 416: a Request-URI of a scheme that we do not know.
     SchemeUnsupported = "sip_scheme_unsupported",
+    /// Refused by a rule of `[[rule]]`.
+    RulesRejected = "rules_rejected",
+    /// Calls out of the pool answered with 404: no carrier of `trunk_routing` has a prefix of the number.
+    RoutesUnknown = "routes_unknown",
+    /// Calls that went on to another carrier, since one did not take them.
+    CarriersPassedOver = "carriers_passed_over",
+    /// Times that a trunk was passed over: it had as many calls as it may (`max_calls`).
+    TrunksFull = "trunks_full",
+    /// Times that a trunk was passed over: it had as many new calls in a second as it may (`max_cps`).
+    TrunksTooFast = "trunks_too_fast",
+    /// Times that a trunk was passed over: none of its targets took calls.
+    TrunksDown = "trunks_down",
+    /// Calls from a trunk answered with 503: more at a time than it may have (`max_calls_in`).
+    TrunksInFull = "trunks_in_full",
+    /// Calls from a trunk answered with 503: more in a second than it may have (`max_cps_in`).
+    TrunksInTooFast = "trunks_in_too_fast",
+    /// Calls of a tenant answered with 503: more at a time than it may have.
+    TenantsFull = "tenants_full",
+    /// Calls of a tenant answered with 503: more in a second than it may have.
+    TenantsTooFast = "tenants_too_fast",
+    /// Calls to the nearest set whose callers were at no known place: the first set in its list had them.
+    PlacesUnknown = "places_unknown",
     /// Answered 505: a request of another version of SIP.
     VersionNotSupported = "sip_version_not_supported",
     /// Messages longer than allowed: requests answered with 513, others dropped.

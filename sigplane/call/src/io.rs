@@ -79,6 +79,8 @@ pub enum Input<'a> {
     Tables(Arc<Tables>),
     /// Another configuration, from the next input on. One that [`crate::Core::can_take`] refuses is not taken.
     Config(Box<CoreConfig>),
+    /// Another database of where addresses are; none for none.
+    Places(Option<Arc<tandem_policy::routing::GeoIp>>),
     /// What came of an [`Output::Locate`].
     Located(Finding),
     /// Another worker's [`Output::Registered`].
@@ -151,6 +153,8 @@ pub struct Tables {
     pub subscribers: Arc<Subscribers>,
     /// `did_routing`
     pub dids: Arc<tandem_policy::routing::Dids>,
+    /// `trunk_routing`
+    pub routes: Arc<tandem_policy::routing::TrunkRoutes>,
 }
 
 /// One output.

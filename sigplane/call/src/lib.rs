@@ -13,6 +13,7 @@ mod compose;
 mod config;
 mod core;
 mod counters;
+mod edits;
 mod hiding;
 pub mod histogram;
 mod io;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
+use tandem_policy::routing::Purpose;
 use tandem_policy::{CdrMedia, EndCause, Q850, Tried};
 
 use crate::hiding::KeyId;
@@ -114,6 +115,14 @@ pub(crate) struct SessionTimer {
     pub(crate) refreshed_ms: u64,
 }
 
+/// A limit that a call falls under, until it ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Admission {
+    pub(crate) purpose: Purpose,
+    /// Of the trunk or the tenant.
+    pub(crate) name: String,
+}
+
 /// What the journal keeps of a call: everything that a later life of the process needs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Record {
@@ -150,6 +159,11 @@ pub(crate) struct Record {
     pub(crate) session: Option<SessionTimer>,
     /// The calls' media; none before the first target.
     pub(crate) media: Option<Session>,
+    /// The limits that it falls under.
+    pub(crate) admitted: Vec<Admission>,
+    /// The value of From that the callee is shown; none for the caller's own.
+    #[serde(with = "serde_bytes")]
+    pub(crate) shown_from: Option<Vec<u8>>,
     /// Figures of flows that are gone.
     pub(crate) caller_media: CdrMedia,
     pub(crate) callee_media: CdrMedia,

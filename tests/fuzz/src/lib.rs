@@ -45,6 +45,7 @@ pub fn config(keys: KeyRing) -> CoreConfig {
             registrar_set: Some(REGISTRARS),
             dids: false,
             follow_redirects: false,
+            plan: std::sync::Arc::default(),
         },
         dispatcher: DispatcherConfig {
             plan: Plan::default(),
@@ -87,6 +88,7 @@ pub fn tables(registrar: &str) -> Tables {
     };
     Tables {
         dids: std::sync::Arc::default(),
+        routes: std::sync::Arc::default(),
         dispatcher: vec![
             row(1, 1, "10.0.0.11:5060"),
             row(2, 100, "203.0.113.50:5060"),

@@ -91,6 +91,7 @@ fn config(weather: &Weather) -> CoreConfig {
             registrar_set: None,
             dids: false,
             follow_redirects: weather.follow_redirects,
+            plan: std::sync::Arc::default(),
         },
         dispatcher: DispatcherConfig {
             plan: tandem_policy::Plan::default(),
@@ -138,6 +139,7 @@ fn tables(weather: &Weather) -> Tables {
     };
     Tables {
         dids: std::sync::Arc::default(),
+        routes: std::sync::Arc::default(),
         subscribers: std::sync::Arc::default(),
         dispatcher: vec![
             target(1, 1, POOL[0]),

@@ -369,6 +369,7 @@ fn tables() -> Tables {
     };
     Tables {
         dids: std::sync::Arc::default(),
+        routes: std::sync::Arc::default(),
         subscribers: std::sync::Arc::default(),
         dispatcher: vec![target(1, 1, POOL), target(2, 100, CARRIER)],
         address: vec![AddressRow {

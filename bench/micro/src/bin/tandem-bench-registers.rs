@@ -114,6 +114,7 @@ impl Bench {
         };
         let tables = Tables {
             dids: std::sync::Arc::default(),
+            routes: std::sync::Arc::default(),
             subscribers: Arc::new(subscribers),
             ..Tables::default()
         };

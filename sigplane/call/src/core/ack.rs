@@ -47,7 +47,8 @@ impl Core {
         let branch = self.tokens.branch();
         let realms = Arc::clone(&self.realms);
         let onward = Onward {
-            dest_type: None,
+            edits: None,
+            from: None,
             uri,
             via: &self.via(hop, &branch),
             routes: &routes,

@@ -285,15 +285,27 @@ impl Core {
         };
         self.note_tried(now, key, branch.attempt, code);
         let cancelled = self.setup(key).is_some_and(|s| s.cancelled);
+        let trunk = self.setup(key).and_then(|s| s.trunk.as_ref());
+        let passes_over = match trunk {
+            Some(trunk) => trunk.failover.has(code),
+            None => matches!(code, 408 | 500..600),
+        };
         match (&branch.candidate, code) {
-            // A media server that is out of order; the next one does as well.
-            (candidate @ Candidate::Target { .. }, 408 | 500..600) => {
+            // Out of order, or a carrier that does not want the call: the next one may.
+            (candidate @ Candidate::Target { .. }, _) if passes_over => {
                 // Any other 5xx may be the callee's fault alone.
                 if matches!(code, 408 | 503) {
                     self.call_failed_at(now, key, candidate, false);
                 }
                 if !cancelled {
                     self.counters.add(Counter::FailoverResponse);
+                    // A carrier's other servers would say the same; if nobody takes the call its caller hears of it.
+                    if !matches!(code, 408 | 500..600) {
+                        if let Some(setup) = self.setup_mut(key) {
+                            setup.sets.clear();
+                        }
+                        self.note_refusal(key, message, false);
+                    }
                 }
             }
             (_, 300..400) => {
@@ -324,6 +336,7 @@ impl Core {
         };
         if is_final {
             setup.sets.clear();
+            setup.carriers.clear();
         }
         let refused = Refused {
             code: message.code(),

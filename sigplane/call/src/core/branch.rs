@@ -38,6 +38,9 @@ impl Core {
                 return;
             };
             let Some(set) = setup.sets.pop_front() else {
+                if self.next_carrier(now, key, invite) {
+                    continue;
+                }
                 return self.nobody_left(now, key);
             };
             let mut reached: Vec<(Candidate, Hop, u16)> = Vec::new();
@@ -170,15 +173,26 @@ impl Core {
         let Some(call) = self.calls.get(&key).filter(|c| c.setup.is_some()) else {
             return;
         };
-        let did = call.setup.as_ref().and_then(|s| s.did.clone());
-        let instead = did.as_ref().filter(|did| !did.destination.is_empty());
+        let Some(setup) = call.setup.as_ref() else {
+            return;
+        };
+        let trunk = setup
+            .trunk
+            .as_ref()
+            .filter(|_| candidate.target().is_some());
+        let told = trunk.map(|trunk| Self::told_to(trunk, invite));
+        let mut told = told.unwrap_or_default();
+        told.edits.follow(&setup.edits);
+        let instead = told.called.take();
+        let instead = instead.or_else(|| setup.user.as_ref().map(|u| u.as_bytes().to_vec()));
         // The host is the target's in any case.
-        let instead = instead.map(|did| format!("sip:{}@did", did.destination));
-        let asked = instead.as_ref().map_or(invite.uri(), |uri| uri.as_bytes());
+        let instead = instead.map(|user| [b"sip:", user.as_slice(), b"@instead"].concat());
+        let asked = instead.as_deref().unwrap_or_else(|| invite.uri());
         let uri = self.uri_for(&candidate, call.record.caller.hop, asked);
         let realms = Arc::clone(&self.realms);
         let onward = Onward {
-            dest_type: did.as_ref().map(|did| did.dest_type.as_bytes()),
+            edits: Some(&told.edits),
+            from: told.from.as_deref(),
             uri: &uri,
             via: &self.via(hop, &branch),
             routes: candidate.routes(),
@@ -187,6 +201,9 @@ impl Core {
             realms: &realms,
             body,
         };
+        if let Some(call) = self.calls.get_mut(&key) {
+            call.record.shown_from.clone_from(&told.from);
+        }
         let (client, cancel) = self.send_invite(now, invite, &onward, hop, &branch);
         self.clients.insert(client, ClientUse::Invite(key));
         // There is nobody else to ask for a user agent: it has the time of its transaction.

@@ -75,6 +75,7 @@ impl Core {
             return;
         }
         setup.sets.clear();
+        setup.carriers.clear();
         if setup.branches.is_empty() {
             return;
         }

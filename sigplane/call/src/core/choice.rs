@@ -5,13 +5,10 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use tandem_policy::routing::Did;
 use tandem_policy::{Draw, Field, TargetState};
 use tandem_sip::{Host, Uri};
 
 use super::Core;
-use super::invite::Decision;
-use super::reply::Answer;
 use super::request::Arrival;
 use super::share::Item;
 use super::timer::Timer;
@@ -21,7 +18,6 @@ use crate::counters::Counter;
 use crate::io::{Now, Output};
 use crate::journal::{self, HeldTarget};
 use crate::message::{Message, Name, auth_user};
-use crate::record::Direction;
 
 /// How long changes of targets' loads gather before the other workers are told.
 const GATHER: Duration = Duration::from_millis(100);
@@ -64,6 +60,22 @@ impl Core {
         candidates
     }
 
+    /// The same of the first of these sets that has targets which take calls.
+    pub(super) fn first_candidates(
+        &mut self,
+        now: Now,
+        sets: &[u32],
+        arrival: Arrival<'_, '_>,
+    ) -> VecDeque<Candidate> {
+        for set in sets {
+            let candidates = self.candidates(now, *set, arrival);
+            if !candidates.is_empty() {
+                return candidates;
+            }
+        }
+        VecDeque::new()
+    }
+
     /// The sets inside: of the media servers, the conferences and the registrars, with their fallbacks.
     pub(super) fn inner_sets(&self) -> impl Iterator<Item = u32> + '_ {
         let routing = &self.config.routing;
@@ -71,13 +83,16 @@ impl Core {
         let sets = std::iter::once(routing.pool_set)
             .chain(routing.registrar_set)
             .chain(conference)
-            .chain(self.dids.sets());
+            .chain(self.dids.sets())
+            .chain(routing.plan.inner_sets());
         sets.flat_map(|set| self.dispatcher.reachable(set))
     }
 
     /// The sets outside: of the trunks, with their fallbacks.
     pub(super) fn outer_sets(&self) -> impl Iterator<Item = u32> + '_ {
-        self.dispatcher.reachable(self.config.routing.trunk_set)
+        let routing = &self.config.routing;
+        let sets = std::iter::once(routing.trunk_set).chain(routing.plan.outer_sets());
+        sets.flat_map(|set| self.dispatcher.reachable(set))
     }
 
     /// The sets that are routed to on each side, each once.
@@ -90,11 +105,7 @@ impl Core {
 
     /// Whether this is the address of a target on this side.
     pub(super) fn is_target(&self, side: Side, ip: IpAddr) -> bool {
-        let is_member = |set| self.dispatcher.is_member(set, ip);
-        match side {
-            Side::External => self.outer_sets().any(is_member),
-            Side::Internal => self.inner_sets().any(is_member),
-        }
+        self.neighbours.is_target(side, ip.to_canonical())
     }
 
     /// The set inside for a request to this user.
@@ -106,34 +117,6 @@ impl Core {
             begins.is_some_and(|b| b.eq_ignore_ascii_case(conference.prefix.as_bytes()))
         });
         conference.map_or(routing.pool_set, |conference| conference.set)
-    }
-
-    /// Where the number of ours leads that a carrier's request is for; none where numbers are not looked up. Its tenant is the host
-    /// of the Request-URI.
-    ///
-    /// # Errors
-    /// What it is answered with, when there is no such number.
-    pub(super) fn did_of(
-        &self,
-        decision: Decision,
-        message: &Message<'_>,
-    ) -> Result<Option<Did>, Answer> {
-        let routing = &self.config.routing;
-        let is_conference = routing.conference.as_ref().map(|c| c.set) == Some(decision.set);
-        let from_carrier = decision.direction == Direction::Inbound && !decision.registered;
-        if !routing.dids || !from_carrier || is_conference {
-            return Ok(None);
-        }
-        let uri = Uri::parse(message.uri());
-        let tenant = match uri.as_ref().and_then(|uri| uri.host) {
-            Some(Host::Name(name)) => String::from_utf8_lossy(name).to_ascii_lowercase(),
-            _ => String::new(),
-        };
-        let user = uri.map(|uri| uri.user).unwrap_or_default();
-        match self.dids.find(&tenant, user) {
-            Some(did) => Ok(Some(did.clone())),
-            None => Err(Answer::new(404, "Not Found")),
-        }
     }
 
     /// A call was given to a target.
@@ -249,7 +232,7 @@ impl Core {
 }
 
 /// What a request says.
-fn says(message: &Message<'_>, source: IpAddr, field: &Field) -> Vec<u8> {
+pub(super) fn says(message: &Message<'_>, source: IpAddr, field: &Field) -> Vec<u8> {
     let user = |uri: &[u8]| Uri::parse(uri).map(|u| u.user.to_vec()).unwrap_or_default();
     let host = |uri: &[u8]| match Uri::parse(uri).and_then(|u| u.host) {
         Some(Host::Name(name)) => name.to_ascii_lowercase(),

@@ -29,6 +29,8 @@ use crate::record::{Direction, Hop, Record};
 pub(super) struct Neighbours {
     pool: HashSet<IpAddr>,
     trunk: HashSet<IpAddr>,
+    /// Those of targets that are routed to now, inside and outside: they may call.
+    callers: [HashSet<IpAddr>; 2],
     /// Whether the inside has addresses that are not private.
     has_public: bool,
 }
@@ -38,7 +40,19 @@ impl Default for Neighbours {
         Self {
             pool: HashSet::new(),
             trunk: HashSet::new(),
+            callers: Default::default(),
             has_public: true,
+        }
+    }
+}
+
+impl Neighbours {
+    /// Whether this is the address of a target on this side that is routed to now.
+    pub(super) fn is_target(&self, side: Side, ip: IpAddr) -> bool {
+        let [inside, outside] = &self.callers;
+        match side {
+            Side::External => outside.contains(&ip),
+            Side::Internal => inside.contains(&ip),
         }
     }
 }
@@ -131,6 +145,7 @@ impl Core {
         let mut outward = Outward {
             rules: &self.config.hiding,
             call_id: None,
+            shown_from: None,
             contacts_pass: false,
             reference: &mut |call_id| self.shown(call_id, &is_inside),
             is_inside: &is_inside,
@@ -149,9 +164,36 @@ impl Core {
                 Some(self.seal(key, call_id).ok_or(Unseen)?)
             }
         };
+        let shown = call_id.is_some() && self.config.routing.plan.changes_from();
+        let shown = shown.then(|| self.shown_from(bytes, &index)).flatten();
+        outward.shown_from = shown
+            .as_ref()
+            .map(|(name, value)| (*name, value.as_slice()));
         outward.call_id = call_id.as_deref();
         outward.contacts_pass = is_registered(bytes, &index);
         Ok(outward.apply(bytes, &index))
+    }
+
+    /// Which of From and To is the caller's in a message of a call whose caller is shown as somebody else, and as whom. The INVITE itself
+    /// says it already.
+    fn shown_from(&self, bytes: &[u8], index: &Index) -> Option<(Name, Vec<u8>)> {
+        let value = |name: Name| value_of(bytes, index, name);
+        let call_id = value(Name::CallId)?;
+        let mut records = self.keys_of(call_id).iter().filter_map(|key| {
+            let record = &self.calls.get(key)?.record;
+            record.shown_from.as_ref().map(|shown| (record, shown))
+        });
+        records.find_map(|(record, shown)| {
+            let original = NameAddr::parse(&record.from)?.uri;
+            let is_callers = |name: &Name| {
+                let parts = value(*name).and_then(NameAddr::parse);
+                parts.is_some_and(|parts| {
+                    parts.uri == original && parts.tag() == Some(record.from_tag.as_slice())
+                })
+            };
+            let name = [Name::From, Name::To].into_iter().find(is_callers)?;
+            Some((name, shown.clone()))
+        })
     }
 
     /// The key for the Call-ID of what is new to this side, and comes from the other: none when it is
@@ -299,8 +341,13 @@ impl Core {
         let (inner, outer) = self.sets_of_both_sides();
         let pool: HashSet<IpAddr> = inner.into_iter().flat_map(addresses).collect();
         let trunk = outer.into_iter().flat_map(addresses).collect();
+        let callers = [
+            self.inner_sets().flat_map(addresses).collect(),
+            self.outer_sets().flat_map(addresses).collect(),
+        ];
         let ours = self.config.addresses(Side::Internal);
         self.neighbours = Neighbours {
+            callers,
             has_public: ours.chain(pool.iter().copied()).any(|ip| !is_private(ip)),
             pool,
             trunk,

@@ -66,6 +66,7 @@ impl Core {
             EndCause::Administrator => Counter::CallsEndedByAdministrator,
         });
         self.release_target(now, key);
+        self.release_limits(key);
         self.clear_timers(key);
         self.outlive_answer(key);
         self.with_media(key, Session::close);

@@ -73,6 +73,7 @@ impl Core {
         self.config.guard.trusted.contains(ip)
             || self.access.has(routing.carrier_group, ip)
             || self.is_target(Side::External, ip)
+            || self.is_of_trunk(ip)
             || self.former.iter().any(|former| {
                 let is_member = |set: &u32| self.dispatcher.is_member(*set, ip);
                 self.access.has(former.carrier_group, ip) || former.outer.iter().any(is_member)

@@ -311,7 +311,8 @@ impl Core {
         let (uri, routes) = way.receiver.route_set();
         let realms = Arc::clone(&self.realms);
         let onward = Onward {
-            dest_type: None,
+            edits: None,
+            from: None,
             uri,
             via: &self.via(way.hop, &branch),
             routes: &routes,

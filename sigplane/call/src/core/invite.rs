@@ -11,6 +11,7 @@ use super::dialog::{alias, foreign};
 use super::registrar::{Whereabouts, aor_of, host_of};
 use super::reply::{Answer, via_block};
 use super::request::Arrival;
+use super::routes::Route;
 use crate::call::{Call, Candidate, Exchange, Setup};
 use crate::config::Side;
 use crate::counters::Counter;
@@ -33,6 +34,16 @@ pub(super) struct Decision {
 }
 
 impl Decision {
+    /// That of a REGISTER for the registrars in this set.
+    pub(super) const fn register(set: u32) -> Self {
+        Self {
+            direction: Direction::Inbound,
+            set,
+            registered: true,
+            asked: false,
+        }
+    }
+
     /// A request, and how its sender is reached from now on.
     pub(super) const fn arrival<'m, 'a>(&self, arrival: Arrival<'m, 'a>) -> Arrival<'m, 'a> {
         let hop = Hop {
@@ -71,17 +82,16 @@ impl Core {
         if let Err(answer) = self.admit_user(now, arrival, decision) {
             return self.reply(arrival, &answer);
         }
+        let mut ruled = self.ask_rules(arrival, decision);
         let agents = match self.agents(now, arrival) {
             Ok(Some(agents)) => agents,
             Ok(None) => return,
             Err(answer) => return self.reply(arrival, &answer),
         };
-        let did = match self.did_of(decision, message) {
-            Ok(did) => did,
-            Err(answer) => {
-                self.counters.add(Counter::DidsUnknown);
-                return self.reply(arrival, &answer);
-            }
+        let route = if agents.is_empty() {
+            self.route(arrival, decision, &mut ruled)
+        } else {
+            Self::refused_by_rule(&ruled).map_or_else(|| Ok(Route::default()), Err)
         };
         if self.is_merged(arrival) {
             self.counters.add(Counter::LoopDetected);
@@ -109,7 +119,10 @@ impl Core {
             invite: bytes.into(),
             vias,
             head,
-            did: did.clone(),
+            user: None,
+            edits: ruled.edits.clone(),
+            carriers: VecDeque::new(),
+            trunk: None,
             sets: VecDeque::new(),
             branches: Vec::new(),
             best: None,
@@ -119,8 +132,11 @@ impl Core {
             rang: false,
             exchange: Exchange::None,
         };
+        let mut record = self.record(now, key, decision.direction, arrival);
+        record.tenant.clone_from(&ruled.tenant);
+        record.trunk.clone_from(&ruled.source_trunk);
         let call = Call {
-            record: self.record(now, key, decision.direction, arrival),
+            record,
             setup: Some(setup),
             accepted: None,
             acks: Vec::new(),
@@ -144,23 +160,38 @@ impl Core {
         } else if !self.link.is_ready() {
             Some(Counter::CallsNoDataplane)
         } else {
-            None
+            let limits = self.own_limits(&ruled);
+            route
+                .as_ref()
+                .ok()
+                .and_then(|_| self.admit(now, key, limits).err())
         };
         if let Some(counter) = refusal {
             self.counters.add(counter);
             let answer = Answer::unavailable().with("Retry-After", b"5");
             return self.reject(now, key, &answer, EndCause::Local);
         }
+        let Route {
+            sets,
+            carriers,
+            user,
+        } = match route {
+            Ok(route) => route,
+            Err(no) => {
+                self.counters.add(no.counter);
+                return self.reject(now, key, &no.answer, no.cause);
+            }
+        };
         let sets = if agents.is_empty() {
-            let named = did.map(|did| did.setid).filter(|set| *set != 0);
-            let set = named.unwrap_or(decision.set);
-            let candidates = self.candidates(now, set, arrival);
+            let candidates = self.first_candidates(now, &sets, arrival);
             candidates.into_iter().map(|c| vec![c]).collect()
         } else {
             agents.into()
         };
         if let Some(setup) = self.setup_mut(key) {
             setup.sets = sets;
+            setup.carriers = carriers;
+            setup.user = user;
         }
         self.next_set_for(now, key, message);
     }
@@ -312,6 +343,10 @@ impl Core {
             ending: None,
             session: None,
             media: None,
+            admitted: Vec::new(),
+            shown_from: None,
+            tenant: String::new(),
+            trunk: String::new(),
             caller_media: CdrMedia::default(),
             callee_media: CdrMedia::default(),
             tenant: String::new(),

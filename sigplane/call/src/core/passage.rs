@@ -8,14 +8,17 @@ use tandem_policy::defence::Sight;
 use tandem_transaction::{ClientId, Method, ServerId, ServerKey};
 
 use super::edge;
+use super::invite::Decision;
 use super::reply::{Answer, via_block};
 use super::request::Arrival;
+use super::routes::{NoRoute, Ruled};
 use super::timer::Timer;
 use super::{ClientUse, Core, Failure};
 use crate::call::Candidate;
 use crate::compose::{self, Body, Onward};
 use crate::config::Side;
 use crate::counters::Counter;
+use crate::edits::Edits;
 use crate::io::Now;
 use crate::message::{Message, Name, response_hop};
 use crate::record::Hop;
@@ -33,6 +36,15 @@ pub(super) struct Passage {
     candidate: Candidate,
     /// Where it may go yet.
     rest: VecDeque<Candidate>,
+    edits: Edits,
+}
+
+/// How a request came, and where it may go.
+struct Way {
+    came: Hop,
+    vias: Vec<u8>,
+    rest: VecDeque<Candidate>,
+    edits: Edits,
 }
 
 impl Core {
@@ -53,14 +65,45 @@ impl Core {
         if let Err(answer) = self.admit_user(now, arrival, decision) {
             return self.reply(arrival, &answer);
         }
+        let mut ruled = self.ask_rules(arrival, decision);
+        if let Some(no) = Self::refused_by_rule(&ruled) {
+            self.counters.add(no.counter);
+            return self.reply(arrival, &no.answer);
+        }
         let candidates = match self.agents(now, arrival) {
-            Ok(Some(agents)) if agents.is_empty() => self.candidates(now, decision.set, arrival),
+            Ok(Some(agents)) if agents.is_empty() => {
+                match self.passage_candidates(now, arrival, decision, &mut ruled) {
+                    Ok(candidates) => candidates,
+                    Err(no) => {
+                        self.counters.add(no.counter);
+                        return self.reply(arrival, &no.answer);
+                    }
+                }
+            }
             // A request that is no INVITE is not forked: the first one that there is has it.
             Ok(Some(agents)) => agents.into_iter().flatten().take(1).collect(),
             Ok(None) => return,
             Err(answer) => return self.reply(arrival, &answer),
         };
-        self.begin_passage(now, arrival, server_key, candidates);
+        self.begin_passage(now, arrival, server_key, candidates, ruled.edits);
+    }
+
+    /// Whom a request that is no INVITE goes to: by the rules as a call does, else to the usual set of its sender's. Of
+    /// carriers it is the first one that is there: limits and numbers of trunks are for calls.
+    fn passage_candidates(
+        &mut self,
+        now: Now,
+        arrival: Arrival<'_, '_>,
+        decision: Decision,
+        ruled: &mut Ruled,
+    ) -> Result<VecDeque<Candidate>, NoRoute> {
+        if !ruled.has_way() {
+            return Ok(self.candidates(now, decision.set, arrival));
+        }
+        let route = self.route(arrival, decision, ruled)?;
+        let carriers = route.carriers.iter().map(|trunk| trunk.set);
+        let sets: Vec<u32> = route.sets.iter().copied().chain(carriers).collect();
+        Ok(self.first_candidates(now, &sets, arrival))
     }
 
     pub(super) fn begin_passage(
@@ -69,6 +112,7 @@ impl Core {
         arrival: Arrival<'_, '_>,
         server_key: ServerKey<'_>,
         candidates: VecDeque<Candidate>,
+        edits: Edits,
     ) {
         let message = arrival.message;
         let vias = message.list(Name::Via);
@@ -78,19 +122,23 @@ impl Core {
         let server = self.layer.accept(server_key, back);
         self.counters.add(Counter::Passages);
         let vias = via_block(&vias, arrival.hop.peer);
-        self.next_passage(now, server, message, arrival.hop, vias, candidates);
+        let way = Way {
+            came: arrival.hop,
+            vias,
+            rest: candidates,
+            edits,
+        };
+        self.next_passage(now, server, message, way);
     }
 
     /// Sends it to the next candidate, or answers it when none is left.
-    fn next_passage(
-        &mut self,
-        now: Now,
-        server: ServerId,
-        message: &Message<'_>,
-        came: Hop,
-        vias: Vec<u8>,
-        mut rest: VecDeque<Candidate>,
-    ) {
+    fn next_passage(&mut self, now: Now, server: ServerId, message: &Message<'_>, way: Way) {
+        let Way {
+            came,
+            vias,
+            mut rest,
+            edits,
+        } = way;
         let side = self.config.side(came.path).map(Side::other);
         while let (Some(side), Some(candidate)) = (side, rest.pop_front()) {
             let Some(hop) = self.hop_of(&candidate, side) else {
@@ -106,7 +154,8 @@ impl Core {
             } else {
                 let realms = Arc::clone(&self.realms);
                 let onward = Onward {
-                    dest_type: None,
+                    edits: Some(&edits),
+                    from: None,
                     uri: &uri,
                     via: &via,
                     routes: candidate.routes(),
@@ -133,6 +182,7 @@ impl Core {
                 client,
                 candidate,
                 rest,
+                edits,
             };
             self.passages.insert(server, passage);
             return;
@@ -264,9 +314,19 @@ impl Core {
         self.clients.remove(&passage.client);
         if let Ok(message) = Message::read(&passage.request) {
             let Passage {
-                came, vias, rest, ..
+                came,
+                vias,
+                rest,
+                edits,
+                ..
             } = passage;
-            self.next_passage(now, server, &message, came, vias, rest);
+            let way = Way {
+                came,
+                vias,
+                rest,
+                edits,
+            };
+            self.next_passage(now, server, &message, way);
         }
     }
 }

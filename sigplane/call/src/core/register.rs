@@ -14,6 +14,7 @@ use tandem_sip::NameAddr;
 use tandem_transaction::{ServerId, ServerKey};
 
 use super::Core;
+use super::invite::Decision;
 use super::reply::Answer;
 use super::request::Arrival;
 use crate::compose;
@@ -53,13 +54,25 @@ impl Core {
             let answer = Answer::unavailable().with("Retry-After", b"30");
             return self.reply(arrival, &answer);
         }
+        let decision = Decision::register(set);
+        let ruled = self.ask_rules(arrival, decision);
+        if let Some(no) = Self::refused_by_rule(&ruled) {
+            self.counters.add(no.counter);
+            return self.reply(arrival, &no.answer);
+        }
         self.counters.add(Counter::Registers);
         let hop = Hop {
             flow: true,
             ..arrival.hop
         };
         let candidates = self.candidates(now, set, arrival);
-        self.begin_passage(now, Arrival { hop, ..arrival }, server_key, candidates);
+        self.begin_passage(
+            now,
+            Arrival { hop, ..arrival },
+            server_key,
+            candidates,
+            ruled.edits,
+        );
     }
 
     /// Our header lines in a REGISTER that came by one hop and goes on by the other.

@@ -98,6 +98,7 @@ impl Core {
         self.counters.add(Counter::CallsRestored);
         let counted = record.target;
         self.uncounted = true;
+        self.admit_again(&record);
         self.calls.insert(key, Call::answered(record, counted));
         self.limit_duration(now, key);
         self.watch_session(now, key);

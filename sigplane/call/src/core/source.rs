@@ -50,14 +50,16 @@ pub(super) enum Speaker {
 }
 
 impl Core {
-    /// Whether who sent this may set up calls: carriers and trunks on the external side, pool
+    /// Whether who sent this may set up calls: carriers, trunks and their networks on the external side, pool
     /// members on the internal one.
     pub(super) fn may_call(&self, side: Side, hop: Hop) -> bool {
         let is_target = self.is_target(side, hop.peer.ip());
         match side {
             Side::External => {
                 let group = self.config.routing.carrier_group;
-                is_target || self.access.is_member(group, &self.origin(hop))
+                is_target
+                    || self.is_of_trunk(hop.peer.ip())
+                    || self.access.is_member(group, &self.origin(hop))
             }
             Side::Internal => is_target,
         }

@@ -14,6 +14,7 @@ use super::request::Arrival;
 use crate::call::Candidate;
 use crate::config::Side;
 use crate::counters::Counter;
+use crate::edits::Edits;
 use crate::hiding::Sealed;
 use crate::io::Now;
 use crate::message::{self, Message, Name};
@@ -107,7 +108,13 @@ impl Core {
             routes,
         };
         let arrival = decision.arrival(arrival);
-        self.begin_passage(now, arrival, *server_key, VecDeque::from([candidate]));
+        self.begin_passage(
+            now,
+            arrival,
+            *server_key,
+            VecDeque::from([candidate]),
+            Edits::default(),
+        );
         true
     }
 }

@@ -15,6 +15,8 @@ pub(crate) struct Outward<'a> {
     pub(crate) rules: &'a HidingConfig,
     /// The Call-ID to show; none for the message's own.
     pub(crate) call_id: Option<&'a [u8]>,
+    /// Which of From and To is another one, and its value.
+    pub(crate) shown_from: Option<(Name, &'a [u8])>,
     /// Contacts pass: they are those of user agents.
     pub(crate) contacts_pass: bool,
     /// The Call-ID to show for that of another call; none for itself.
@@ -61,6 +63,10 @@ impl Outward<'_> {
     fn field(&mut self, name: Name, written: &[u8], value: &[u8]) -> Change {
         if self.rules.strips(written) {
             return Change::Drop;
+        }
+        if let Some((_, shown)) = self.shown_from.filter(|(other, _)| *other == name) {
+            let scrubbed = self.scrub(false).apply(shown);
+            return Change::Value(scrubbed.unwrap_or_else(|| shown.to_vec()));
         }
         match name {
             Name::CallId => self.call_id.map(<[u8]>::to_vec).into(),

@@ -88,10 +88,13 @@ fn an_unknown_number_is_answered_404_and_a_conference_is_none() {
         (3, "sip:acme.example"),
     ] {
         world.from(CARRIER, &call(n, uri));
-        let answer = world.one_to(CARRIER);
+        let answers = world.sent_to(CARRIER);
+        let answer = answers.last().unwrap();
         assert!(answer.starts_with("SIP/2.0 404 "), "{uri}: {answer}");
     }
     assert_eq!(world.counter("dids_unknown"), 3);
+    let codes: Vec<u16> = world.cdrs.iter().map(|cdr| cdr.sip_code).collect();
+    assert_eq!(codes, [404; 3], "each has a CDR");
     world.from(CARRIER, &call(4, "sip:conf7@acme.example"));
     let invite = world.one_to(DESKS);
     assert!(start(&invite).starts_with("INVITE sip:conf7@"), "{invite}");

@@ -67,6 +67,7 @@ pub fn config() -> CoreConfig {
             registrar_set: None,
             dids: false,
             follow_redirects: false,
+            plan: std::sync::Arc::default(),
         },
         dispatcher: DispatcherConfig {
             plan: tandem_policy::Plan::default(),
@@ -101,6 +102,7 @@ pub fn tables() -> Tables {
     };
     Tables {
         dids: std::sync::Arc::default(),
+        routes: std::sync::Arc::default(),
         subscribers: std::sync::Arc::default(),
         dispatcher: vec![
             target(1, 1, POOL[0]),

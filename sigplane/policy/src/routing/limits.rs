@@ -145,10 +145,10 @@ impl Usages {
     }
 }
 
-/// The same book, not one with the same numbers in it.
+/// What is used is no part of a configuration, in which this stands: all are the same.
 impl PartialEq for Usages {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+    fn eq(&self, _: &Self) -> bool {
+        true
     }
 }
 
@@ -200,7 +200,6 @@ mod tests {
         book.of(Purpose::Tenant, "a").hold();
         let calls: Vec<u64> = book.all().iter().map(|(.., f)| f.calls).collect();
         assert_eq!(calls, [2, 1]);
-        assert_ne!(book, Usages::default());
     }
 
     #[test]
