@@ -1,5 +1,7 @@
 //! What can be checked only with the whole file at hand.
 
+mod routing;
+
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
@@ -18,6 +20,7 @@ pub(crate) fn draft(draft: &Draft<'_>, report: &mut Report<'_>) {
     realms(draft, report);
     addresses(draft, report);
     routing(draft, report);
+    routing::routing(draft, report);
     registrars(draft, report);
     probing(draft, report);
     sip_workers(draft, report);

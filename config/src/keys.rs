@@ -70,6 +70,12 @@ const KEYS: &[(&str, Needs)] = &[
     ("defence", Live),
     ("overload", Live),
     ("routing", Live),
+    // Its file is read by a thread that has its name.
+    ("routing.geoip", Sigplane),
+    ("trunk", Live),
+    ("tenant", Live),
+    ("rule", Live),
+    ("site", Live),
     ("nat", Live),
     ("hiding.enabled", Live),
     // Calls whose key is not in the new file would be lost.

@@ -19,6 +19,7 @@ mod mistake;
 mod model;
 mod parse;
 mod place;
+mod routing;
 mod section;
 mod value;
 
@@ -36,3 +37,4 @@ pub use model::{
 };
 pub use parse::parse;
 pub use place::{place, without_secrets};
+pub use routing::{Action, Asserted, Degrees, Header, Rewrite, Rule, Sender, Site, Tenant, Trunk};

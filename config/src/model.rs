@@ -10,6 +10,7 @@ use serde::{Serialize, Serializer};
 use crate::database::DatabaseUrl;
 use crate::freeswitch::Freeswitch;
 use crate::http::HttpListen;
+use crate::routing::{Rule, Site, Tenant, Trunk};
 
 /// The whole appliance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -40,6 +41,18 @@ pub struct Config {
     pub overload: Overload,
     /// `[routing]`
     pub routing: Routing,
+    /// `[[trunk]]`
+    #[serde(rename = "trunk")]
+    pub trunks: Vec<Trunk>,
+    /// `[[tenant]]`
+    #[serde(rename = "tenant")]
+    pub tenants: Vec<Tenant>,
+    /// `[[rule]]`, in the order in which they are asked.
+    #[serde(rename = "rule")]
+    pub rules: Vec<Rule>,
+    /// `[[site]]`
+    #[serde(rename = "site")]
+    pub sites: Vec<Site>,
     /// `[nat]`
     pub nat: Nat,
     /// `[registrar]`
@@ -421,6 +434,10 @@ pub struct Routing {
     pub conference_prefix: String,
     /// `dids`: whether carriers' calls are for the numbers in the database's `did_routing` alone. Default false.
     pub dids: bool,
+    /// `trunk_routing`: whether calls out of the pool leave by the database's `trunk_routing`. Default false.
+    pub trunk_routing: bool,
+    /// `geoip`: a database of where addresses are, in MaxMind's format. Default none.
+    pub geoip: Option<PathBuf>,
     /// `follow_redirects`: whether the contacts of a 3xx are asked in its sender's stead (RFC 3261
     /// section 16.5); else the caller gets 480. Default false: a redirection decides where calls go, and
     /// who pays.

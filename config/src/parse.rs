@@ -9,6 +9,7 @@ pub(crate) mod freeswitch;
 mod hiding;
 pub(crate) mod http;
 mod registrar;
+mod routing;
 mod streams;
 
 use std::ops::RangeInclusive;
@@ -25,6 +26,7 @@ use crate::model::{
     Listen, Media, Nat, Node, Overload, PathRule, Port, Realm, Registrar, Routing, Side, Sip,
     Streams, Tls,
 };
+use crate::routing::{Rule, Site, Tenant, Trunk};
 use crate::section::{Section, integer, string, wrong_type};
 use crate::value;
 
@@ -84,6 +86,10 @@ pub(crate) struct Draft<'d> {
     pub(crate) defence: Read<'d, Defence>,
     pub(crate) overload: Read<'d, Overload>,
     pub(crate) routing: Read<'d, Routing>,
+    pub(crate) trunks: Vec<Read<'d, Trunk>>,
+    pub(crate) tenants: Vec<Read<'d, Tenant>>,
+    pub(crate) rules: Vec<Read<'d, Rule>>,
+    pub(crate) sites: Vec<Read<'d, Site>>,
     pub(crate) nat: Nat,
     pub(crate) registrar: Registrar,
     pub(crate) dispatcher: Read<'d, Dispatcher>,
@@ -130,7 +136,11 @@ impl<'d> Draft<'d> {
         let defence = defence::defence(report, &mut root);
         let overload = defence::overload(report, &mut root);
         let section = table(report, &mut root, "routing", "routing");
-        let routing = routing(report, section);
+        let routing = routing::routing(report, section);
+        let trunks = routing::trunks(report, &mut root);
+        let tenants = routing::tenants(report, &mut root);
+        let rules = routing::rules(report, &mut root);
+        let sites = routing::sites(report, &mut root);
         let section = table(report, &mut root, "nat", "nat");
         let nat = nat(report, section);
         let section = table(report, &mut root, "registrar", "registrar");
@@ -162,6 +172,10 @@ impl<'d> Draft<'d> {
             defence,
             overload,
             routing,
+            trunks,
+            tenants,
+            rules,
+            sites,
             nat,
             registrar,
             dispatcher,
@@ -191,6 +205,10 @@ impl<'d> Draft<'d> {
             defence: self.defence.value,
             overload: self.overload.value,
             routing: self.routing.value,
+            trunks: self.trunks.into_iter().map(|t| t.value).collect(),
+            tenants: self.tenants.into_iter().map(|t| t.value).collect(),
+            rules: self.rules.into_iter().map(|r| r.value).collect(),
+            sites: self.sites.into_iter().map(|s| s.value).collect(),
             nat: self.nat,
             registrar: self.registrar,
             dispatcher: self.dispatcher.value,
@@ -508,42 +526,6 @@ fn kernel_listen<'d>(report: &mut Report<'_>, mut s: Section<'d>) -> Read<'d, Ke
         .unwrap_or(Side::External);
     Read {
         value: KernelListen { listen, side },
-        section: s.finish(report),
-    }
-}
-
-fn routing<'d>(report: &mut Report<'_>, mut s: Section<'d>) -> Read<'d, Routing> {
-    // The columns are signed in Kamailio's tables.
-    let sets = 0..=i32::MAX.unsigned_abs();
-    let pool_set = s.integer(report, "pool_set", sets.clone(), 1);
-    let trunk_set = s.integer(report, "trunk_set", sets.clone(), 100);
-    let carrier_group = s.integer(report, "carrier_group", sets.clone(), 1);
-    let registrar_set = s
-        .value("registrar_set")
-        .and_then(|v| integer(report, v, "routing.registrar_set", sets.clone()));
-    let conference_set = s
-        .value("conference_set")
-        .and_then(|v| integer(report, v, "routing.conference_set", sets));
-    let conference_prefix = s.string(report, "conference_prefix", "conf");
-    let dids = s
-        .value("dids")
-        .and_then(|v| streams::boolean(report, v, "routing.dids"))
-        .unwrap_or(false);
-    let follow_redirects = s
-        .value("follow_redirects")
-        .and_then(|v| streams::boolean(report, v, "routing.follow_redirects"))
-        .unwrap_or(false);
-    Read {
-        value: Routing {
-            pool_set,
-            trunk_set,
-            carrier_group,
-            registrar_set,
-            conference_set,
-            conference_prefix,
-            dids,
-            follow_redirects,
-        },
         section: s.finish(report),
     }
 }

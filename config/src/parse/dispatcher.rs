@@ -120,7 +120,7 @@ fn algorithm(report: &mut Report<'_>, s: &mut Section<'_>) -> Algorithm {
         .unwrap_or_default()
         .to_owned();
     if name == EXPRESSION {
-        if let Err(problem) = check(&expression) {
+        if let Err(problem) = variable(&expression) {
             let remedy = format!(
                 "write text with variables in it, such as \"$rU@$rd\": ${}, and $hdr(Name)",
                 VARIABLES.join(", $")
@@ -138,8 +138,17 @@ fn algorithm(report: &mut Report<'_>, s: &mut Section<'_>) -> Algorithm {
     Algorithm { name, expression }
 }
 
-/// Whether this is an expression: each dollar begins a variable, or is one of two.
-fn check(expression: &str) -> Result<(), String> {
+/// Whether this is an expression that is not the same for every call.
+fn variable(expression: &str) -> Result<(), String> {
+    if check(expression)? {
+        Ok(())
+    } else {
+        Err("is the same for every call".to_owned())
+    }
+}
+
+/// Whether there is a variable in this expression, in which each dollar begins one, or is one of two.
+pub(super) fn check(expression: &str) -> Result<bool, String> {
     let mut any = false;
     let mut rest = expression;
     while let Some((_, behind)) = rest.split_once('$') {
@@ -167,9 +176,5 @@ fn check(expression: &str) -> Result<(), String> {
         };
         any = true;
     }
-    if any {
-        Ok(())
-    } else {
-        Err("is the same for every call".to_owned())
-    }
+    Ok(any)
 }

@@ -53,7 +53,7 @@ pub(super) fn hiding<'d>(
 }
 
 /// A header's name; one that ends with `*` stands for all that begin so.
-fn header(report: &mut Report<'_>, value: &Value<'_>, key: &str) -> Option<String> {
+pub(super) fn header(report: &mut Report<'_>, value: &Value<'_>, key: &str) -> Option<String> {
     let text = string(report, value, key)?;
     let begin = text.strip_suffix('*').unwrap_or(text);
     let plain = |c: char| c.is_ascii_alphanumeric() || "-.!%_+`'~".contains(c);

@@ -290,7 +290,7 @@ impl Core {
             Input::Dataplane(message) => self.dataplane_message(now, message),
             Input::Tables(tables) => self.tables(now, &tables),
             Input::Config(config) => self.take_config(now, *config),
-            Input::Places(geo) => self.geo = geo,
+            Input::Places(geo) => self.geo = Some(geo),
             Input::Certified { path, peer, name } => self.certified(path, peer, name),
             Input::Newcomers(found) => self.newcomers(&found),
             Input::Located(finding) => self.located(now, finding),

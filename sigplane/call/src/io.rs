@@ -79,8 +79,8 @@ pub enum Input<'a> {
     Tables(Arc<Tables>),
     /// Another configuration, from the next input on. One that [`crate::Core::can_take`] refuses is not taken.
     Config(Box<CoreConfig>),
-    /// Another database of where addresses are; none for none.
-    Places(Option<Arc<tandem_policy::routing::GeoIp>>),
+    /// A database of where addresses are, in the place of the one before.
+    Places(Arc<tandem_policy::routing::GeoIp>),
     /// What came of an [`Output::Locate`].
     Located(Finding),
     /// Another worker's [`Output::Registered`].

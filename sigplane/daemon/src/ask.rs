@@ -14,6 +14,7 @@ use tandem_link::{Command, DataplaneHello, FlowId, FromDataplane};
 use tandem_net::{LinkError, Rings};
 use tandem_policy::defence::{Sight, Source};
 use tandem_policy::locate::Finding;
+use tandem_policy::routing::GeoIp;
 use tandem_policy::{Subscribers, TargetState};
 use tokio::sync::{mpsc, oneshot};
 
@@ -21,6 +22,8 @@ use tokio::sync::{mpsc, oneshot};
 pub(crate) enum ToWorker {
     /// The database's tables, for the first time or changed.
     Tables(Arc<Tables>),
+    /// A database of where addresses are.
+    Places(Arc<GeoIp>),
     /// Users that the tables do not have.
     Newcomers(Arc<Subscribers>),
     /// What came out of looking for a URI's servers.

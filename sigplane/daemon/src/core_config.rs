@@ -1,6 +1,7 @@
 //! What the core needs to know of the configuration.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tandem_call::{
     Conference, CoreConfig, DispatcherConfig, GuardConfig, HidingConfig, KernelConfig, MediaConfig,
@@ -10,14 +11,17 @@ use tandem_call::{
 use tandem_config::{Config, PathRule, StreamTransport};
 use tandem_policy::defence::{EmergencyNumbers, Networks, OverloadConfig, Scanners};
 use tandem_policy::digest;
+use tandem_policy::routing::Usages;
 use tandem_policy::{Algorithm, Plan, SetPlan, Transport};
+
+use crate::route_plan::route_plan;
 
 /// Calls that the node takes at a time. Memory is what bounds them: a call and its transactions
 /// need some 10 KB while it is set up.
 const MAX_CALLS: usize = 200_000;
 
 /// A core's configuration, for its share of the node's work: limits are shared out as the calls are. `kernel` and
-/// `streams` have the addresses that those listeners really have.
+/// `streams` have the addresses that those listeners really have, `usages` what trunks and tenants use.
 pub(crate) fn core_config(
     config: &Config,
     share: Share,
@@ -25,6 +29,7 @@ pub(crate) fn core_config(
     streams: &[SocketAddr],
     hiding: HidingConfig,
     nonce_key: [u8; 32],
+    usages: &Usages,
 ) -> CoreConfig {
     let part = |limit: usize| limit.div_ceil(usize::from(share.shards.workers()));
     CoreConfig {
@@ -89,6 +94,7 @@ pub(crate) fn core_config(
             }),
             dids: config.routing.dids,
             follow_redirects: config.routing.follow_redirects,
+            plan: Arc::new(route_plan(config, usages)),
         },
         dispatcher: DispatcherConfig {
             plan: plan(&config.dispatcher),
@@ -206,6 +212,7 @@ mod tests {
             &[],
             HidingConfig::off(),
             [0; 32],
+            &Usages::default(),
         );
         assert_eq!(core.guard, GuardConfig::default());
         assert_eq!(core.dispatcher.plan, Plan::default());

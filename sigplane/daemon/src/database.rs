@@ -6,17 +6,18 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use tandem_admin::{ErrorCode, Reloaded};
 use tandem_call::{Tables, dialog_row, location_rows};
+use tandem_config::{Action, Config};
 use tandem_policy::digest::Secret;
-use tandem_policy::routing::Dids;
-use tandem_policy::{BadRow, Subscribers};
+use tandem_policy::routing::{Dids, TrunkRoutes};
+use tandem_policy::{BadRow, Subscribers, TrunkRow};
 use tandem_store::{
-    Database, DatabaseError, DatabasePlace, JournalTail, Marks, Readers, TableCache, TableRows,
-    WantedTables,
+    Database, DatabaseError, DatabasePlace, JournalTail, Marks, Readers, RouteCache, RoutesStamp,
+    TableCache, TableRows, WantedTables,
 };
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -54,6 +55,16 @@ pub(crate) struct Settings {
     pub(crate) marks: Arc<Marks>,
     /// Of every SIP worker.
     pub(crate) mailboxes: Vec<Mailbox>,
+}
+
+/// What a configuration needs to be read.
+pub(crate) fn wanted(config: &Config) -> WantedTables {
+    let by_rule = |action| config.rules.iter().any(|rule| rule.action == Some(action));
+    WantedTables {
+        subscribers: !config.registrar.domains.is_empty() || !config.freeswitch.domains.is_empty(),
+        dids: config.routing.dids || by_rule(Action::Did),
+        routes: config.routing.trunk_routing || by_rule(Action::Routes),
+    }
 }
 
 /// How the first attempt went.
@@ -188,7 +199,51 @@ struct Keeper {
     known: Option<Arc<Tables>>,
     bad: Vec<BadRow>,
     cache: TableCache,
+    routes: Routes,
     pause: Duration,
+}
+
+/// `trunk_routing`, which is read only when it has changed.
+struct Routes {
+    cache: RouteCache,
+    stamp: Option<RoutesStamp>,
+    table: Arc<TrunkRoutes>,
+    bad: Vec<BadRow>,
+}
+
+impl Routes {
+    fn take(&mut self, rows: &[TrunkRow], mut bad: Vec<BadRow>) {
+        let (table, more) = TrunkRoutes::new(rows);
+        bad.extend(more);
+        self.table = Arc::new(table);
+        self.bad = bad;
+    }
+
+    /// As they were in an earlier life.
+    fn take_cached(&mut self) {
+        match self.cache.read() {
+            Ok(Some(rows)) => self.take(&rows, Vec::new()),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!("the routes of an earlier life: {error}; they are not used");
+            }
+        }
+    }
+
+    async fn refresh(&mut self, database: &mut Database) -> Result<(), DatabaseError> {
+        let begun = Instant::now();
+        let Some(read) = database.routes(self.stamp.as_ref()).await? else {
+            return Ok(());
+        };
+        if let Err(error) = self.cache.write(&read.rows) {
+            tracing::warn!("keeping the routes for the next life: {error}");
+        }
+        self.take(&read.rows, read.bad);
+        self.stamp = Some(read.stamp);
+        let (routes, took) = (self.table.len(), begun.elapsed());
+        tracing::info!("{routes} routes of trunk_routing are in use, read in {took:.1?}");
+        Ok(())
+    }
 }
 
 struct Open {
@@ -205,6 +260,12 @@ impl Keeper {
     ) {
         let (open, known, bad) = (None, None, Vec::new());
         let cache = TableCache::new(&settings.state_dir, settings.place.to_string());
+        let routes = Routes {
+            cache: RouteCache::new(&settings.state_dir, settings.place.to_string()),
+            stamp: None,
+            table: Arc::default(),
+            bad: Vec::new(),
+        };
         let mut keeper = Self {
             settings,
             shared,
@@ -212,6 +273,7 @@ impl Keeper {
             known,
             bad,
             cache,
+            routes,
             pause: PAUSES.0,
         };
         let Some(first) = keeper.first().await else {
@@ -250,6 +312,9 @@ impl Keeper {
         self.open = None;
         match (trouble, cached) {
             (trouble, Some((rows, since))) => {
+                if self.settings.wanted.routes {
+                    self.routes.take_cached();
+                }
                 let tables = self.take(rows);
                 self.known = Some(Arc::clone(&tables));
                 let reason = trouble.map_or_else(|slow| slow, |error| error.to_string());
@@ -374,6 +439,11 @@ impl Keeper {
     async fn tables(&mut self) -> Result<Arc<Tables>, Trouble> {
         let wanted = self.settings.wanted;
         let rows = self.open().await?.database.tables(wanted).await?;
+        if wanted.routes
+            && let Some(open) = &mut self.open
+        {
+            self.routes.refresh(&mut open.database).await?;
+        }
         if let Err(error) = self.cache.write(&rows) {
             tracing::warn!("keeping the tables for the next life: {error}");
         }
@@ -388,6 +458,7 @@ impl Keeper {
         self.shared.newcomers.store(Arc::default());
         let (dids, bad) = Dids::new(&std::mem::take(&mut rows.dids));
         rows.bad.extend(bad);
+        rows.bad.extend(self.routes.bad.iter().cloned());
         if rows.bad != self.bad {
             rows.bad.iter().for_each(|row| tracing::warn!("{row}"));
             self.bad = rows.bad;
@@ -397,6 +468,7 @@ impl Keeper {
             address: rows.address,
             subscribers,
             dids: Arc::new(dids),
+            routes: Arc::clone(&self.routes.table),
         })
     }
 

@@ -10,9 +10,9 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use tandem_call::{Core, ShardTable, Share};
 use tandem_config::Config;
 use tandem_net::{BindError, StreamsError};
+use tandem_policy::routing::Usages;
 use tandem_store::{
     DatabaseError, DatabasePlace, Journal, JournalError, JournalOptions, LockError, StateLock,
-    WantedTables,
 };
 
 use crate::admin::{self, AdminError, Api, Gate, Rpc};
@@ -24,6 +24,7 @@ use crate::freeswitch::{self, Freeswitch};
 use crate::hiding::{self, KeysError};
 use crate::http::{self, HttpError};
 use crate::mailbox::mailbox;
+use crate::places;
 use crate::resolver;
 use crate::shared::Shared;
 use crate::streams;
@@ -146,11 +147,7 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
             .iter()
             .map(|l| l.transport.name())
             .collect(),
-        wanted: WantedTables {
-            subscribers: !config.registrar.domains.is_empty()
-                || !config.freeswitch.domains.is_empty(),
-            dids: config.routing.dids,
-        },
+        wanted: database::wanted(&config),
         mailboxes: mailboxes.clone(),
     })?;
     let tables = match first {
@@ -192,6 +189,7 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
     draw(&mut nonce_key)?;
     let mut streams = streams.into_iter();
     let mut workers = Vec::new();
+    let usages = Usages::default();
     for (worker, inbox) in (0..).zip(inboxes) {
         let share = Share { worker, shards };
         let hiding = hiding.clone();
@@ -202,6 +200,7 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
             &stream_listeners,
             hiding,
             nonce_key,
+            &usages,
         );
         workers.push(Worker::new(Parts {
             core: Core::new(core, seed()?),
@@ -223,6 +222,9 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
         if let Some(tables) = &tables {
             worker.tables(Arc::clone(tables));
         }
+    }
+    if let Some(path) = &config.routing.geoip {
+        places::start(path.clone(), mailboxes.clone())?;
     }
     let live = Arc::new(freeswitch::Live::new(&config));
     freeswitch::watch(&config, mailboxes.first(), &live, &fs_counters)?;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! u32 CRC32 of what follows | postcard of version, place, dispatcher, address, subscribers, dids
+//! u32 CRC32 of what follows | postcard of version, place, trunk_routing        (another file)
 //! ```
 
 use std::fs::{self, OpenOptions};
@@ -10,12 +11,14 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use tandem_policy::{AddressRow, DidRow, DispatcherRow, SubscriberRow};
+use tandem_policy::{AddressRow, DidRow, DispatcherRow, SubscriberRow, TrunkRow};
 
 use crate::TableRows;
 
 /// The file's name in the state directory.
 const FILE: &str = "tables.cache";
+/// That of the routes.
+const ROUTES: &str = "routes.cache";
 /// Goes up when the file or a row changes its form.
 const VERSION: u16 = 2;
 
@@ -41,10 +44,8 @@ type Read = (
 /// The file, of one database.
 #[derive(Debug)]
 pub struct TableCache {
-    path: PathBuf,
+    file: Checked,
     place: String,
-    /// The checksum of what is in it.
-    known: Option<u32>,
 }
 
 impl TableCache {
@@ -52,9 +53,8 @@ impl TableCache {
     #[must_use]
     pub fn new(dir: &Path, place: String) -> Self {
         Self {
-            path: dir.join(FILE),
+            file: Checked::new(dir.join(FILE)),
             place,
-            known: None,
         }
     }
 
@@ -63,27 +63,14 @@ impl TableCache {
     /// # Errors
     /// When the file cannot be read.
     pub fn read(&mut self) -> io::Result<Option<(TableRows, SystemTime)>> {
-        let bytes = match fs::read(&self.path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            bytes => bytes?,
-        };
-        let Some((crc, rest)) = bytes.split_first_chunk::<4>() else {
+        let Some((bytes, written)) = self.file.read()? else {
             return Ok(None);
         };
-        let crc = u32::from_le_bytes(*crc);
-        if crc32fast::hash(rest) != crc {
-            return Ok(None);
-        }
         let Ok((VERSION, place, dispatcher, address, subscribers, dids)) =
-            postcard::from_bytes::<Read>(rest)
+            postcard::from_bytes::<Read>(&bytes)
         else {
             return Ok(None);
         };
-        if place != self.place {
-            return Ok(None);
-        }
-        let written = fs::metadata(&self.path)?.modified()?;
-        self.known = Some(crc);
         let rows = TableRows {
             dispatcher,
             address,
@@ -91,7 +78,7 @@ impl TableCache {
             dids,
             bad: Vec::new(),
         };
-        Ok(Some((rows, written)))
+        Ok((place == self.place).then_some((rows, written)))
     }
 
     /// Keeps the tables, if they have changed. The file is whole at any moment, and its owner's alone: passwords are in it.
@@ -108,7 +95,87 @@ impl TableCache {
             &rows.dids,
         );
         let bytes = postcard::to_allocvec(&content).map_err(io::Error::other)?;
-        let crc = crc32fast::hash(&bytes);
+        self.file.write(&bytes)
+    }
+}
+
+/// The same for `trunk_routing`, in a file of its own: it may be large, and is written when it was read anew only.
+#[derive(Debug)]
+pub struct RouteCache {
+    file: Checked,
+    place: String,
+}
+
+impl RouteCache {
+    /// That of the database at `place`, in the state directory.
+    #[must_use]
+    pub fn new(dir: &Path, place: String) -> Self {
+        Self {
+            file: Checked::new(dir.join(ROUTES)),
+            place,
+        }
+    }
+
+    /// The rows; none when they were never read from this database by this software.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn read(&mut self) -> io::Result<Option<Vec<TrunkRow>>> {
+        let Some((bytes, _)) = self.file.read()? else {
+            return Ok(None);
+        };
+        let read = postcard::from_bytes::<(u16, String, Vec<TrunkRow>)>(&bytes);
+        Ok(match read {
+            Ok((VERSION, place, rows)) if place == self.place => Some(rows),
+            _ => None,
+        })
+    }
+
+    /// Keeps the rows.
+    ///
+    /// # Errors
+    /// When the file cannot be written; what was in it stays.
+    pub fn write(&mut self, rows: &[TrunkRow]) -> io::Result<()> {
+        let content = (VERSION, self.place.as_str(), rows);
+        let bytes = postcard::to_allocvec(&content).map_err(io::Error::other)?;
+        self.file.write(&bytes)
+    }
+}
+
+/// A file with its checksum in front.
+#[derive(Debug)]
+struct Checked {
+    path: PathBuf,
+    /// The checksum of what is in it.
+    known: Option<u32>,
+}
+
+impl Checked {
+    const fn new(path: PathBuf) -> Self {
+        Self { path, known: None }
+    }
+
+    /// What is in it, and since when; none when it is not there, or damaged.
+    fn read(&mut self) -> io::Result<Option<(Vec<u8>, SystemTime)>> {
+        let bytes = match fs::read(&self.path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            bytes => bytes?,
+        };
+        let Some((crc, rest)) = bytes.split_first_chunk::<4>() else {
+            return Ok(None);
+        };
+        let crc = u32::from_le_bytes(*crc);
+        if crc32fast::hash(rest) != crc {
+            return Ok(None);
+        }
+        self.known = Some(crc);
+        let written = fs::metadata(&self.path)?.modified()?;
+        Ok(Some((rest.to_vec(), written)))
+    }
+
+    /// Whole at any moment, for its owner alone; not written when that is in it already.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let crc = crc32fast::hash(bytes);
         if self.known == Some(crc) {
             return Ok(());
         }
@@ -117,7 +184,7 @@ impl TableCache {
         options.write(true).create(true).truncate(true).mode(0o600);
         let mut file = options.open(&new)?;
         file.write_all(&crc.to_le_bytes())?;
-        file.write_all(&bytes)?;
+        file.write_all(bytes)?;
         file.sync_data()?;
         fs::rename(&new, &self.path)?;
         self.known = Some(crc);
@@ -175,5 +242,23 @@ mod tests {
             fs::write(&path, &bytes[..at]).unwrap();
             assert!(cache("a").read().unwrap().is_none(), "cut at {at}");
         }
+    }
+
+    #[test]
+    fn routes_have_a_file_of_their_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = |place: &str| RouteCache::new(dir.path(), place.to_owned());
+        assert!(cache("a").read().unwrap().is_none());
+        let row = TrunkRow {
+            prefix: "49".into(),
+            trunk: "a".into(),
+            ..TrunkRow::default()
+        };
+        cache("a").write(std::slice::from_ref(&row)).unwrap();
+        TableCache::new(dir.path(), "a".into())
+            .write(&rows(1))
+            .unwrap();
+        assert_eq!(cache("a").read().unwrap(), Some(vec![row]));
+        assert!(cache("b").read().unwrap().is_none(), "another database's");
     }
 }

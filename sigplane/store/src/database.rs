@@ -21,7 +21,7 @@ use batch::Batch;
 pub use batch::Readers;
 use fs_cdr::CDR_JOINED;
 pub use mariadb::{MariaDb, MariaDbError, MariaDbHost, MariaDbOptions, MariaDbTls};
-pub use rows::{TableRows, WantedTables, Written};
+pub use rows::{RouteRows, RoutesStamp, TableRows, WantedTables, Written};
 pub use sqlite::SqliteDatabase;
 
 /// Where the database is.
@@ -216,6 +216,20 @@ impl Database {
         match self {
             Self::Sqlite(database) => database.tables(wanted).await,
             Self::MariaDb(database) => Ok(database.tables(wanted).await?),
+        }
+    }
+
+    /// Reads `trunk_routing`; none if it is as it was at `known`.
+    ///
+    /// # Errors
+    /// Names the place and what is wrong.
+    pub async fn routes(
+        &mut self,
+        known: Option<&RoutesStamp>,
+    ) -> Result<Option<RouteRows>, DatabaseError> {
+        match self {
+            Self::Sqlite(database) => database.routes(known).await,
+            Self::MariaDb(database) => Ok(database.routes(known).await?),
         }
     }
 

@@ -14,11 +14,11 @@ mod database;
 mod journal;
 mod lock;
 
-pub use cache::TableCache;
+pub use cache::{RouteCache, TableCache};
 pub use database::{
     Copied, Database, DatabaseError, DatabasePlace, MariaDb, MariaDbError, MariaDbHost,
-    MariaDbOptions, MariaDbTls, Readers, SqliteDatabase, TableRows, TableState, WantedTables,
-    Written,
+    MariaDbOptions, MariaDbTls, Readers, RouteRows, RoutesStamp, SqliteDatabase, TableRows,
+    TableState, WantedTables, Written,
 };
 pub use journal::{
     Change, Cut, Entry, Journal, JournalError, JournalOptions, JournalTail, LiveCall, Marks,

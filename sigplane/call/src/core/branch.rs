@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use tandem_link::Cookie;
 use tandem_policy::{EndCause, StateChange};
+use tandem_sip::NameAddr;
 use tandem_transaction::{ClientId, InviteRequest, Method};
 
 use super::account::Asked;
@@ -202,6 +203,9 @@ impl Core {
             body,
         };
         if let Some(call) = self.calls.get_mut(&key) {
+            let uri = told.from.as_deref().and_then(NameAddr::parse);
+            let uri = uri.map(|parts| String::from_utf8_lossy(parts.uri).into_owned());
+            call.record.account.sent_from = uri.unwrap_or_default();
             call.record.shown_from.clone_from(&told.from);
         }
         let (client, cancel) = self.send_invite(now, invite, &onward, hop, &branch);

@@ -345,8 +345,6 @@ impl Core {
             media: None,
             admitted: Vec::new(),
             shown_from: None,
-            tenant: String::new(),
-            trunk: String::new(),
             caller_media: CdrMedia::default(),
             callee_media: CdrMedia::default(),
             tenant: String::new(),

@@ -29,6 +29,7 @@ impl Worker {
     fn read_letter(&mut self, letter: ToWorker) {
         match letter {
             ToWorker::Tables(tables) => self.tables(tables),
+            ToWorker::Places(geo) => self.input(Input::Places(geo)),
             ToWorker::Newcomers(found) => self.input(Input::Newcomers(found)),
             ToWorker::Located(finding) => self.input(Input::Located(*finding)),
             ToWorker::Ask(ask) => self.ask(*ask),

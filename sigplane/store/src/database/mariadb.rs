@@ -14,6 +14,7 @@ mod location;
 mod month;
 mod options;
 mod partitions;
+mod routes;
 mod schema;
 mod tables;
 

@@ -6,12 +6,13 @@ mod cdr;
 mod dialog;
 mod fs_cdr;
 mod location;
+mod routes;
 mod schema;
 mod tables;
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
@@ -34,6 +35,8 @@ pub struct SqliteDatabase {
     path: PathBuf,
     /// Device and inode of the file that was opened.
     identity: (u64, u64),
+    /// When it was opened: no other connection of ours has the same.
+    opened: SystemTime,
     pub(super) connection: SqliteConnection,
 }
 
@@ -69,6 +72,7 @@ impl SqliteDatabase {
         Ok(Self {
             path: path.to_owned(),
             identity,
+            opened: SystemTime::now(),
             connection,
         })
     }

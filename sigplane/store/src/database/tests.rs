@@ -465,6 +465,60 @@ fn numbers_of_ours_are_read() {
     });
 }
 
+/// Routes are read whole, however many they are, and not again while nobody has changed them.
+async fn check_routes(database: &mut Database, sql: impl Fn(&str) -> String) {
+    sql(
+        "insert into trunk_routing (tenant, prefix, trunk, priority, weight) values
+            ('acme', '49', 'a', 10, 1), ('', '', 'b', 0, 0), ('', '4', 'a', 1, 1)",
+    );
+    let read = database.routes(None).await.unwrap().unwrap();
+    let rows: Vec<_> = read
+        .rows
+        .iter()
+        .map(|r| {
+            (
+                r.tenant.as_str(),
+                r.prefix.as_str(),
+                r.trunk.as_str(),
+                r.priority,
+            )
+        })
+        .collect();
+    assert_eq!(
+        rows,
+        [("acme", "49", "a", 10), ("", "", "b", 0), ("", "4", "a", 1)]
+    );
+    assert!(read.bad.is_empty());
+    assert_eq!(database.routes(Some(&read.stamp)).await.unwrap(), None);
+    sql("update trunk_routing set weight = 7 where prefix = '4'");
+    let again = database.routes(Some(&read.stamp)).await.unwrap().unwrap();
+    assert_eq!(again.rows[2].weight, 7);
+    sql("insert into trunk_routing (tenant, prefix, trunk)
+            with recursive n(i) as (select 1 union all select i + 1 from n where i < 900)
+            select '', a.i * 1000 + b.i, 'c' from n a, n b where a.i <= 50");
+    let many = database.routes(Some(&again.stamp)).await.unwrap().unwrap();
+    assert_eq!(
+        many.rows.len(),
+        3 + 50 * 900,
+        "more than are read in one go"
+    );
+    assert_eq!(database.routes(Some(&many.stamp)).await.unwrap(), None);
+}
+
+#[test]
+fn routes_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tandem.db");
+    block_on(async {
+        let mut database = open(&path).await.unwrap();
+        check_routes(&mut database, |text| sqlite3(&path, text)).await;
+        // What a connection says of changes means nothing to another one.
+        let stamp = database.routes(None).await.unwrap().unwrap().stamp;
+        let mut other = open(&path).await.unwrap();
+        assert!(other.routes(Some(&stamp)).await.unwrap().is_some());
+    });
+}
+
 #[test]
 fn dialog_follows_answered_calls() {
     let dir = tempfile::tempdir().unwrap();

@@ -169,7 +169,7 @@ fn subscriber_row(row: &MySqlRow) -> Result<SubscriberRow, String> {
 }
 
 /// A whole number; NULL is 0, as Kamailio's columns default to it.
-fn number<T: TryFrom<i64>>(row: &MySqlRow, column: &'static str) -> Result<T, String> {
+pub(super) fn number<T: TryFrom<i64>>(row: &MySqlRow, column: &'static str) -> Result<T, String> {
     let value: Option<i64> = row
         .try_get(column)
         .map_err(|_| format!("{column} is not a whole number"))?;
@@ -178,7 +178,7 @@ fn number<T: TryFrom<i64>>(row: &MySqlRow, column: &'static str) -> Result<T, St
 }
 
 /// A text, in a column of texts or of bytes; NULL is empty.
-fn text(row: &MySqlRow, column: &'static str) -> Result<String, String> {
+pub(super) fn text(row: &MySqlRow, column: &'static str) -> Result<String, String> {
     let no_text = || format!("{column} is not a text");
     let value: Option<Vec<u8>> = row.try_get(column).map_err(|_| no_text())?;
     String::from_utf8(value.unwrap_or_default()).map_err(|_| no_text())

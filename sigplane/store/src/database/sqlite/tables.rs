@@ -158,7 +158,7 @@ fn subscriber_row(row: &SqliteRow) -> Result<SubscriberRow, String> {
 }
 
 /// A whole number; NULL is 0, as Kamailio's columns default to it.
-fn number<T: TryFrom<i64>>(row: &SqliteRow, column: &'static str) -> Result<T, String> {
+pub(super) fn number<T: TryFrom<i64>>(row: &SqliteRow, column: &'static str) -> Result<T, String> {
     let value: Option<i64> = row
         .try_get(column)
         .map_err(|_| format!("{column} is not a whole number"))?;
@@ -167,7 +167,7 @@ fn number<T: TryFrom<i64>>(row: &SqliteRow, column: &'static str) -> Result<T, S
 }
 
 /// A text; NULL is empty.
-fn text(row: &SqliteRow, column: &'static str) -> Result<String, String> {
+pub(super) fn text(row: &SqliteRow, column: &'static str) -> Result<String, String> {
     let value: Option<String> = row
         .try_get(column)
         .map_err(|_| format!("{column} is not a text"))?;

@@ -180,6 +180,20 @@ fn numbers_of_ours_are_read() {
 }
 
 #[test]
+fn routes_are_read() {
+    let server = server::shared();
+    let options = server.database("routes");
+    block_on(async {
+        let mut database = open(&options).await.unwrap();
+        check_routes(&mut database, |text| server.sql("routes", text)).await;
+        // What was read says the same to the next connection.
+        let stamp = database.routes(None).await.unwrap().unwrap().stamp;
+        let mut other = open(&options).await.unwrap();
+        assert!(other.routes(Some(&stamp)).await.unwrap().is_none());
+    });
+}
+
+#[test]
 fn dialog_follows_answered_calls() {
     let server = server::shared();
     let options = server.database("answered");
