@@ -9,7 +9,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tandem_admin::Target;
 use tandem_e2e::sipp::{Caller, Calls, Server};
@@ -505,6 +505,37 @@ fn each_acknowledged_cdr_is_there_once_whatever_is_killed() {
     if let Err(failure) = wait::until("all CDRs", SOON, all) {
         panic!("{failure}: {}", lab.sql(count).unwrap());
     }
+}
+
+/// The disk is slowed down by a tracer: it is the system call that the answer waits for.
+#[test]
+fn a_cdr_is_on_the_disk_before_it_is_taken() {
+    let lab = lab("");
+    let post = |n: u32| {
+        let uuid = format!("00000000-0000-4000-8000-0000000000{n:02}");
+        let path = file(&lab, "cdr.xml", cdr(&uuid, "x"));
+        let start = Instant::now();
+        let arguments = format!("--data-urlencode cdr@{}", path.display());
+        let (status, _) = curl(&lab, "cdr", &arguments);
+        (status, start.elapsed())
+    };
+    let slow = Duration::from_millis(700);
+    let mut strace = lab.slow_disk(slow).unwrap();
+    let (status, took) = post(1);
+    strace.kill();
+    assert_eq!(status, 200);
+    assert!((slow..5 * slow).contains(&took), "{took:?}");
+    // One that hangs: FreeSWITCH is to keep it, and to come again.
+    let mut strace = lab.slow_disk(Duration::from_secs(8)).unwrap();
+    let (status, took) = post(2);
+    strace.kill();
+    assert_eq!(status, 503);
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    assert_eq!(post(2).0, 200);
+    expect(&lab, &[("fs_cdr_taken", 2), ("fs_cdr_not_kept", 1)]);
+    let count = "SELECT count(*), count(DISTINCT uuid) FROM fs_cdr";
+    let all = || (lab.sql(count).ok()? == "2|2\n").then_some(());
+    wait::until("both CDRs", SOON, all).unwrap();
 }
 
 /// A script beside the scenarios.
