@@ -10,6 +10,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tandem_admin::{MAX_LINE, Request, Response};
 
+use crate::remote::Remote;
+
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -45,6 +47,15 @@ pub(crate) enum Failure {
         /// What the system said.
         error: io::Error,
     },
+    /// Nobody listens at this address.
+    Unreachable {
+        /// The host and port.
+        place: String,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// An argument makes no sense.
+    Usage(String),
     /// The configuration has mistakes.
     Config(String),
     /// The database.
@@ -55,7 +66,8 @@ impl Failure {
     /// The process's exit code.
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
-            Self::NotRunning { .. } => 3,
+            Self::NotRunning { .. } | Self::Unreachable { .. } => 3,
+            Self::Usage(_) => 2,
             _ => 1,
         }
     }
@@ -90,7 +102,10 @@ impl fmt::Display for Failure {
                 "tandem-sigplane answered something else than expected ({what}); is it of the \
                  same version as tandemctl?"
             ),
-            Self::Refused(why) => f.write_str(why),
+            Self::Unreachable { place, error } => {
+                write!(f, "nobody answers at {place}: {error}")
+            }
+            Self::Refused(why) | Self::Usage(why) => f.write_str(why),
             Self::File { path, error } => write!(f, "{}: {error}", path.display()),
             Self::Config(text) | Self::Database(text) => f.write_str(text),
         }
@@ -99,12 +114,27 @@ impl fmt::Display for Failure {
 
 /// A connection.
 pub(crate) struct Client {
-    stream: BufReader<UnixStream>,
+    way: Way,
     patience: Duration,
     next_id: u64,
 }
 
+/// How the daemon is reached.
+enum Way {
+    Socket(BufReader<UnixStream>),
+    Remote(Remote),
+}
+
 impl Client {
+    /// The daemon of another machine; nothing is sent yet.
+    pub(crate) const fn remote(remote: Remote) -> Self {
+        Self {
+            way: Way::Remote(remote),
+            patience: PATIENCE,
+            next_id: 1,
+        }
+    }
+
     /// Connects to the daemon.
     pub(crate) fn connect(socket: &Path) -> Result<Self, Failure> {
         let stream = UnixStream::connect(socket).map_err(|error| {
@@ -118,7 +148,7 @@ impl Client {
             .set_write_timeout(Some(PATIENCE))
             .map_err(Failure::Connection)?;
         let mut client = Self {
-            stream: BufReader::new(stream),
+            way: Way::Socket(BufReader::new(stream)),
             patience: PATIENCE,
             next_id: 1,
         };
@@ -132,12 +162,17 @@ impl Client {
         self.next_id += 1;
         let mut line =
             serde_json::to_vec(&request).map_err(|e| Failure::Protocol(e.to_string()))?;
-        line.push(b'\n');
-        self.stream
-            .get_mut()
-            .write_all(&line)
-            .map_err(Failure::Connection)?;
-        let line = self.line()?;
+        let line = match &mut self.way {
+            Way::Remote(remote) => remote.ask(line, self.patience)?,
+            Way::Socket(stream) => {
+                line.push(b'\n');
+                stream
+                    .get_mut()
+                    .write_all(&line)
+                    .map_err(Failure::Connection)?;
+                self.line()?
+            }
+        };
         let answer: Response =
             serde_json::from_slice(&line).map_err(|e| Failure::Protocol(e.to_string()))?;
         match (answer.error, answer.result) {
@@ -159,22 +194,28 @@ impl Client {
     /// From now on a line may take as long as it likes, up to `patience`.
     pub(crate) fn wait_up_to(&mut self, patience: Duration) -> Result<(), Failure> {
         self.patience = patience;
-        self.stream
-            .get_mut()
-            .set_read_timeout(Some(patience))
-            .map_err(Failure::Connection)
+        match &mut self.way {
+            Way::Remote(_) => Ok(()),
+            Way::Socket(stream) => stream
+                .get_mut()
+                .set_read_timeout(Some(patience))
+                .map_err(Failure::Connection),
+        }
     }
 
     /// Whether the next line, or its beginning, is here already.
     pub(crate) fn has_more(&self) -> bool {
-        !self.stream.buffer().is_empty()
+        matches!(&self.way, Way::Socket(stream) if !stream.buffer().is_empty())
     }
 
     /// The next line, whole.
     pub(crate) fn line(&mut self) -> Result<Vec<u8>, Failure> {
+        let Way::Socket(stream) = &mut self.way else {
+            return Err(Failure::Usage("a capture needs the unix socket".into()));
+        };
         let mut line = Vec::new();
         let limit = u64::try_from(MAX_LINE).unwrap_or(u64::MAX);
-        (&mut self.stream)
+        stream
             .take(limit)
             .read_until(b'\n', &mut line)
             .map_err(|error| match error.kind() {

@@ -2,6 +2,8 @@
 //!
 //! Exit codes: 0 done, 1 the appliance or a file said no, 2 wrong usage, 3 the daemon is not running.
 
+mod about;
+mod calls;
 mod capture;
 mod check;
 mod client;
@@ -9,16 +11,19 @@ mod db;
 mod dispatcher;
 mod export;
 mod pcap;
+mod remote;
 mod show;
 mod table;
+mod token;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use tandem_admin::SetStateParams;
 
 use crate::client::{Client, Failure};
+use crate::remote::Remote;
 
 /// Looks into a running Tandem appliance.
 #[derive(Parser)]
@@ -30,6 +35,21 @@ struct Cli {
     /// Take the socket's path from this configuration file
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The management API of another machine: https://HOST[:PORT]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        requires = "token_file",
+        conflicts_with = "socket"
+    )]
+    url: Option<String>,
+    /// The file with the token for --url
+    #[arg(long, global = true, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Who signed the certificate of --url, in PEM [default: those that the system trusts]
+    #[arg(long, global = true, value_name = "FILE", requires = "url")]
+    ca: Option<PathBuf>,
     /// JSON for programs instead of tables for people
     #[arg(long, global = true)]
     json: bool,
@@ -46,8 +66,64 @@ enum Command {
         #[command(subcommand)]
         command: Dispatcher,
     },
+    /// Version, node, process and uptime
+    Info,
     /// Calls in progress
-    Calls,
+    Calls {
+        /// So many at most
+        #[arg(long, value_name = "N")]
+        limit: Option<usize>,
+        #[command(subcommand)]
+        command: Option<calls::Calls>,
+    },
+    /// Registered users
+    Users {
+        #[command(subcommand)]
+        command: calls::Users,
+    },
+    /// Tables in memory
+    Tables {
+        #[command(subcommand)]
+        command: calls::Tables,
+    },
+    /// The address table: who is a carrier
+    Addresses {
+        #[command(subcommand)]
+        command: calls::Addresses,
+    },
+    /// The certificates
+    Tls {
+        #[command(subcommand)]
+        command: about::Tls,
+    },
+    /// The methods that you may call
+    Methods,
+    /// Call any method: PARAMS are a JSON object or list, or the values of a list
+    Rpc {
+        /// Its name
+        method: String,
+        /// Its parameters
+        #[arg(allow_hyphen_values = true)]
+        params: Vec<String>,
+    },
+    /// Tokens for the management API over HTTPS
+    Token {
+        /// Their file [default: `admin.tokens` of --config, or /var/lib/tandem/tokens]
+        #[arg(long, global = true, value_name = "FILE")]
+        file: Option<PathBuf>,
+        #[command(subcommand)]
+        command: token::Command,
+    },
+    /// Print a shell's completion: source it, or put it where the shell looks
+    Completion {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a directory
+    Man {
+        /// The directory
+        directory: PathBuf,
+    },
     /// Media flows with packets, loss and jitter in each direction
     Flows,
     /// Named counters of both planes
@@ -254,8 +330,15 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         export::freeswitch(config, directory, *force, cli.json)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut client = Client::connect(&socket(cli.socket, cli.config.as_deref())?)?;
-    match cli.command {
+    let command = match offline(cli.command, cli.config.as_deref(), cli.json)? {
+        Some(command) => command,
+        None => return Ok(ExitCode::SUCCESS),
+    };
+    let mut client = match (cli.url, cli.token_file) {
+        (Some(url), Some(token)) => Client::remote(Remote::new(&url, &token, cli.ca.as_deref())?),
+        _ => Client::connect(&socket(cli.socket, cli.config.as_deref())?)?,
+    };
+    match command {
         Command::Status => show::status(&mut client, cli.json),
         Command::Dispatcher { command } => match command {
             Dispatcher::List => dispatcher::list(&mut client, cli.json),
@@ -270,7 +353,19 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
                 dispatcher::set_state(&mut client, cli.json, &which.to("active")).map(drop)
             }
         },
-        Command::Calls => show::calls(&mut client, cli.json),
+        Command::Info => about::info(&mut client, cli.json),
+        Command::Calls { limit, command } => match command {
+            None => calls::list(&mut client, cli.json, limit),
+            Some(command) => calls::calls(&mut client, cli.json, command),
+        },
+        Command::Users { command } => calls::users(&mut client, cli.json, command),
+        Command::Tables { command } => calls::tables(&mut client, cli.json, command),
+        Command::Addresses { command } => calls::addresses(&mut client, cli.json, command),
+        Command::Tls {
+            command: about::Tls::Reload,
+        } => about::tls_reload(&mut client, cli.json),
+        Command::Methods => about::methods(&mut client, cli.json),
+        Command::Rpc { method, params } => about::rpc(&mut client, &method, &params),
         Command::Flows => show::flows(&mut client, cli.json),
         Command::Counters { filter, all } => {
             show::counters(&mut client, cli.json, filter.as_deref(), all)
@@ -283,9 +378,47 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Blocked::Remove { address } => show::unblock(&mut client, cli.json, address),
         },
         Command::Capture(capture) => capture::capture(&mut client, &capture),
-        Command::Config { .. } | Command::Db { .. } | Command::Export { .. } => Ok(()),
+        Command::Config { .. }
+        | Command::Db { .. }
+        | Command::Export { .. }
+        | Command::Token { .. }
+        | Command::Completion { .. }
+        | Command::Man { .. } => Ok(()),
     }?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Does what needs no daemon; gives back any other command.
+fn offline(
+    command: Command,
+    config: Option<&Path>,
+    json: bool,
+) -> Result<Option<Command>, Failure> {
+    match command {
+        Command::Token { file, command } => {
+            let file = match (file, config) {
+                (Some(file), _) => file,
+                (None, Some(config)) => check::load(config)?.admin.tokens,
+                (None, None) => PathBuf::from("/var/lib/tandem/tokens"),
+            };
+            token::run(&file, json, command)?;
+        }
+        Command::Completion { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "tandemctl", &mut text);
+            show::write_out(&String::from_utf8_lossy(&text))?;
+        }
+        Command::Man { directory } => {
+            clap_mangen::generate_to(Cli::command(), &directory).map_err(|error| {
+                Failure::File {
+                    path: directory,
+                    error,
+                }
+            })?;
+        }
+        other => return Ok(Some(other)),
+    }
+    Ok(None)
 }
 
 /// Where the daemon listens: as said, or as the configuration says, or where it usually is.

@@ -2,12 +2,11 @@
 
 use std::io::{self, Write as _};
 use std::net::IpAddr;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tandem_admin::{
-    BlockParams, Blocked, Call, Counter, DirectionFigures, Flow, Plane, SipWorker, Status, method,
+    BlockParams, Blocked, Counter, DirectionFigures, Flow, Plane, SipWorker, Status, method,
 };
 
 use crate::client::{Client, Failure};
@@ -65,49 +64,6 @@ fn sip_workers(workers: &[SipWorker]) -> String {
         0 | 1 => "1".to_owned(),
         many => format!("{many}, with {} calls", calls.join(" + ")),
     }
-}
-
-/// `tandemctl calls`
-pub(crate) fn calls(client: &mut Client, json: bool) -> Result<(), Failure> {
-    let calls: Vec<Call> = ask(client, method::DLG_LIST)?;
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    print(json, &calls, |calls| {
-        let rows: Vec<Vec<String>> = calls
-            .iter()
-            .map(|c| {
-                let flows: Vec<String> = c.flows.iter().map(u64::to_string).collect();
-                vec![
-                    c.key.to_string(),
-                    c.state.clone(),
-                    age(now.as_secs().saturating_sub(c.start_ms / 1_000)),
-                    c.direction.clone(),
-                    c.from_uri.clone(),
-                    c.to_uri.clone(),
-                    c.source.clone(),
-                    c.target.clone(),
-                    flows.join(","),
-                    c.call_id.clone(),
-                ]
-            })
-            .collect();
-        table(
-            &[
-                ">call",
-                "state",
-                "age",
-                "direction",
-                "from",
-                "to",
-                "source",
-                "target",
-                "flows",
-                "call-id",
-            ],
-            &rows,
-        )
-    })
 }
 
 /// `tandemctl flows`
@@ -267,7 +223,7 @@ pub(crate) fn milliseconds(us: Option<u64>) -> String {
     })
 }
 
-fn age(seconds: u64) -> String {
+pub(crate) fn age(seconds: u64) -> String {
     match seconds {
         0..60 => format!("{seconds} s"),
         60..3_600 => format!("{} min", seconds / 60),

@@ -17,16 +17,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use tandem_admin::Role;
+use tandem_admin::{Counter, Info, Role, Target};
+use tandem_call::histogram::Histogram;
 use tandem_config::Config;
 use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 
+use crate::ask::{Ask, Refusal};
 use crate::database;
 use crate::freeswitch::Live;
 use crate::http;
 use crate::mailbox::Mailbox;
 
+pub(crate) use ask::total;
 pub(crate) use gate::Gate;
 pub(crate) use remote::Rpc;
 
@@ -92,6 +95,28 @@ impl Api {
             http,
             live,
         })
+    }
+
+    /// Every worker's counters; the first one's have those of all that there is one of, the dataplane's among them.
+    pub(crate) async fn statistics_of_each(&self) -> Result<Vec<Vec<Counter>>, Refusal> {
+        ask::each(self, Ask::Statistics).await
+    }
+
+    /// Every worker's histograms.
+    pub(crate) async fn histograms_of_each(
+        &self,
+    ) -> Result<Vec<Vec<(&'static str, Histogram)>>, Refusal> {
+        ask::each(self, Ask::Histograms).await
+    }
+
+    /// The targets of the dispatcher table.
+    pub(crate) async fn targets(&self) -> Result<Vec<Target>, Refusal> {
+        ask::targets(self).await
+    }
+
+    /// Who we are.
+    pub(crate) fn about(&self) -> Info {
+        methods::info(self)
     }
 }
 

@@ -89,7 +89,6 @@ pub(crate) enum Ask {
     Flows(Answer<Result<Vec<Flow>, Refusal>>),
     Statistics(Answer<Vec<Counter>>),
     /// What took how long, by name.
-    #[allow(dead_code, reason = "the metrics come next")]
     Histograms(Answer<Vec<(&'static str, Histogram)>>),
     /// The Call-IDs that a call has, and its flows.
     Named {

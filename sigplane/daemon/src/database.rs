@@ -24,6 +24,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::ask::{Answer, Refusal, ToWorker};
 use crate::mailbox::Mailbox;
+use crate::metrics::{Latencies, Timed};
 
 /// The first pause after a failure, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -55,6 +56,7 @@ pub(crate) struct Settings {
     pub(crate) marks: Arc<Marks>,
     /// Of every SIP worker.
     pub(crate) mailboxes: Vec<Mailbox>,
+    pub(crate) latencies: Latencies,
 }
 
 /// What a configuration needs to be read.
@@ -512,6 +514,7 @@ impl Keeper {
     async fn write(&mut self) -> Result<(), Trouble> {
         let (node, acc) = (self.settings.node, self.settings.acc);
         let marks = Arc::clone(&self.settings.marks);
+        let latencies = self.settings.latencies.clone();
         let streams = self.settings.streams.clone();
         let readers = Readers {
             location: &|body| location_rows(body, &streams).unwrap_or_default(),
@@ -523,7 +526,9 @@ impl Keeper {
             let Some((newest, _)) = batch.last() else {
                 return Ok(());
             };
+            let begin = Instant::now();
             let written = open.database.write(node, &batch, readers, acc).await?;
+            latencies.record(Timed::Database, begin.elapsed());
             marks.set_applied(*newest);
             if written.known > 0 {
                 tracing::warn!("{} CDRs were in the database already", written.known);

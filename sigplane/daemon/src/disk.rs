@@ -11,6 +11,7 @@ use tokio::sync::futures::Notified;
 
 use crate::ask::ToWorker;
 use crate::mailbox::Mailbox;
+use crate::metrics::{Latencies, Timed};
 use crate::shared::Shared;
 
 /// Between two synchronisations: what a power cut costs at most.
@@ -33,7 +34,7 @@ pub(crate) struct Disk {
 
 impl Disk {
     /// `mailboxes` are told of every synchronisation.
-    pub(crate) fn start(mailboxes: Vec<Mailbox>) -> std::io::Result<Self> {
+    pub(crate) fn start(mailboxes: Vec<Mailbox>, latencies: Latencies) -> std::io::Result<Self> {
         let (jobs, receiver) = bounded::<SyncJob>(1);
         let busy = Arc::new(AtomicBool::new(false));
         let under_way = Arc::clone(&busy);
@@ -52,7 +53,9 @@ impl Disk {
                 };
                 for job in receiver {
                     let begin = Instant::now();
-                    match job.run() {
+                    let done = job.run();
+                    latencies.record(Timed::Journal, begin.elapsed());
+                    match done {
                         Err(error) => {
                             failed = true;
                             tracing::error!(

@@ -21,6 +21,7 @@ mod freeswitch;
 mod hiding;
 mod http;
 mod mailbox;
+mod metrics;
 mod places;
 mod resolver;
 mod route_plan;

@@ -24,6 +24,7 @@ use crate::freeswitch::{self, Freeswitch};
 use crate::hiding::{self, KeysError};
 use crate::http::{self, HttpError};
 use crate::mailbox::mailbox;
+use crate::metrics::{Latencies, Metrics};
 use crate::places;
 use crate::resolver;
 use crate::shared::Shared;
@@ -133,6 +134,7 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
         mailboxes.push(mailbox);
         inboxes.push(inbox);
     }
+    let latencies = Latencies::default();
     let (database, first, database_thread) = database::start(database::Settings {
         place: DatabasePlace::of(&config.database)?,
         node: config.node.id,
@@ -148,6 +150,7 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
             .map(|l| l.transport.name())
             .collect(),
         wanted: database::wanted(&config),
+        latencies: latencies.clone(),
         mailboxes: mailboxes.clone(),
     })?;
     let tables = match first {
@@ -176,7 +179,7 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
     let http = http::bind(&config)?;
     let hiding = hiding::settings(&config)?;
     let journal = Shared::new(journal);
-    let disk = Disk::start(mailboxes.clone())?;
+    let disk = Disk::start(mailboxes.clone(), latencies.clone())?;
     let fs_counters = Arc::default();
     let mut head = Some(HeadParts {
         signals,
@@ -231,12 +234,18 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
     let api = Api::new(&config, mailboxes, database.clone(), http.handle(), live);
     admin::start(&config, Arc::clone(&api))?;
     let gate = Gate::new(&config.admin.tokens, http.handle().shared_counters());
+    let metrics = |gate| {
+        let counters = http.handle().shared_counters();
+        Metrics::new(Arc::clone(&api), gate, counters, latencies.clone())
+    };
     // Each service is put in here, by whoever has it.
-    http.serve(http::Services {
+    let services = http::Services {
+        metrics: Some(metrics(Some(Arc::clone(&gate)))),
+        open_metrics: Some(metrics(None)),
         api: Some(Rpc::new(api, gate)),
         freeswitch: Freeswitch::service(&config, &database, &journal, disk, fs_counters),
-        ..http::Services::default()
-    })?;
+    };
+    http.serve(services)?;
     Ok(Running {
         workers,
         cores: config.sip.cores.clone(),

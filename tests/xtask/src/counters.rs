@@ -1,7 +1,9 @@
 //! `cargo xtask counters`: the guide's list of counters, made from the sources that declare them.
 //!
 //! Each room declares its counters in one `counters!` block, a documentation line and a name each.
-//! What is not declared so (gauges with a port's name in them) stands below, in [`GAUGES`].
+//! What is not declared so (figures with a port's name in them) stands below, in [`PATTERNS`].
+//!
+//! The same texts are made into a table for the metrics, whose help texts they are.
 
 use std::fmt::Write as _;
 
@@ -35,7 +37,25 @@ const SOURCES: &[(&str, &str)] = &[
         "Signaling plane: FreeSWITCH",
         "sigplane/daemon/src/freeswitch/counters.rs",
     ),
+    (
+        "Gauges, and counters that are there when they have moved once",
+        "sigplane/daemon/src/metrics/named.rs",
+    ),
+    (
+        "Latency histograms of SIP and calls (in the metrics alone)",
+        "sigplane/call/src/core/latency.rs",
+    ),
+    (
+        "Latency histograms of the database and the journal (in the metrics alone)",
+        "sigplane/daemon/src/metrics/latency.rs",
+    ),
 ];
+
+/// How a block begins that declares some.
+const BLOCKS: [&str; 3] = ["counters! {", "gauges! {", "histograms! {"];
+
+/// The help texts of the metrics.
+pub(crate) const HELP: &str = "sigplane/daemon/src/metrics/help.rs";
 
 /// The guide's page.
 pub(crate) const PAGE: &str = "docs/guide/counters.md";
@@ -47,41 +67,15 @@ packet or message that is dropped or refused moves exactly one counter that says
 the sources by `cargo xtask counters --write`, and `make test` checks that it is up to date.
 ";
 
-const GAUGES: &str = "
-## Gauges, and figures of ports
+const PATTERNS: &str = "
+## Figures of ports and workers
 
 | name | meaning |
 |---|---|
-| `mbufs_free`, `mbufs_in_use` | packet buffers |
 | `port_NAME_rx_packets` and so on | the DPDK port's own figures: packets, bytes, errors, missed, no buffer |
 | `port_NAME_kernel_...` | for a virtual device on a kernel interface, that interface's figures |
 | `port_NAME_link_up` | 1 while the link is up |
 | `worker_N_poll_busy`, `worker_N_poll_idle`, `worker_N_poll_busy_ns` | the same figures for each worker |
-| `calls_now` | calls in any state |
-| `transactions_client_now`, `transactions_server_now` | SIP transactions |
-| `media_port_pairs_used`, `media_port_pairs_free` | the allocator's port pairs, over all realms |
-| `dataplane_ready` | 1 while flows can be installed |
-| `journal_bytes`, `journal_live_bytes` | the journal's size, and how much of it is still needed |
-| `journal_sync_failures` | attempts to bring the journal to the disk that the disk refused |
-| `journal_sound` | 0 from such a failure until all live calls were written anew |
-| `net_ring_corrupt`, `net_ring_dropped_by_dataplane` | faults of the SIP rings, as the signaling plane sees them |
-
-## Session descriptions
-
-| name | meaning |
-|---|---|
-| `sdp_no_connection` | refused with 488: no `c=` for a media line |
-| `sdp_connection_name` | 488: a host name in `c=` |
-| `sdp_multicast` | 488: a multicast address |
-| `sdp_port_count` | 488: a port count above 1 |
-| `sdp_family_unavailable` | 488: an address family that the realm does not have |
-| `sdp_answer_without_offer`, `sdp_answer_lines` | 488: an answer that fits no offer |
-| `sdp_too_long`, `sdp_too_many_media` | 488: above 16 KiB, or above 16 media lines |
-| `sdp_empty`, `sdp_bad_line`, `sdp_bad_version`, `sdp_no_origin`, `sdp_bad_origin`, `sdp_bad_connection`, \
-`sdp_repeated_line`, `sdp_bad_media`, `sdp_bad_rtcp` | 400: not a session description |
-| `sdp_media_disabled` | TCP or unknown media lines passed on with port 0 |
-| `media_ports_exhausted` | 503: no port pair free |
-| `media_learning_reopened` | new addresses or forks that let a leg learn its source again |
 ";
 
 /// The page as the sources make it.
@@ -99,8 +93,29 @@ pub(crate) fn page(read: impl Fn(&str) -> Result<String, String>) -> Result<Stri
             let _ = writeln!(page, "| `{name}` | {meaning} |");
         }
     }
-    page.push_str(GAUGES);
+    page.push_str(PATTERNS);
     Ok(page)
+}
+
+/// The help texts as the sources make them: one for each name, the first that there is.
+pub(crate) fn help(read: impl Fn(&str) -> Result<String, String>) -> Result<String, String> {
+    let mut text = "//! What each counter, gauge and histogram means: made from their declarations by `cargo xtask counters --write`.
+
+#[rustfmt::skip]
+pub(super) const HELP: &[(&str, &str)] = &[
+"
+    .to_owned();
+    let mut known = std::collections::BTreeSet::new();
+    for (_, source) in SOURCES {
+        for (name, meaning) in declared(&read(source)?) {
+            let meaning = meaning.replace("\\|", "|");
+            if known.insert(name.clone()) {
+                let _ = writeln!(text, "    ({name:?}, {meaning:?}),");
+            }
+        }
+    }
+    text.push_str("];\n");
+    Ok(text)
 }
 
 /// The names and documentation of the counters that a source declares.
@@ -110,7 +125,7 @@ fn declared(source: &str) -> Vec<(String, String)> {
     let mut meaning = String::new();
     for line in source.lines() {
         let line = line.trim();
-        if line.starts_with("counters! {") {
+        if BLOCKS.iter().any(|block| line.starts_with(block)) {
             inside = true;
         } else if inside && line == "}" {
             meaning.clear();
@@ -118,7 +133,7 @@ fn declared(source: &str) -> Vec<(String, String)> {
             meaning.push_str(text);
         } else if let (true, Some(declaration)) = (inside, line.strip_suffix(',')) {
             let name = match declaration.split_once(" = ") {
-                Some((_, quoted)) => quoted.trim_matches('"'),
+                Some((_, quoted)) => quoted.split('"').nth(1).unwrap_or_default(),
                 None => declaration,
             };
             let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';

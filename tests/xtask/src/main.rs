@@ -56,18 +56,20 @@ fn layers_command() -> ExitCode {
 
 fn counters_command(write: bool) -> ExitCode {
     let read = |path: &str| std::fs::read_to_string(path).map_err(|e| format!("{path}: {e}"));
-    let done = counters::page(read).and_then(|page| {
+    let check = |path: &str, made: Result<String, String>| {
+        let made = made?;
         if write {
-            std::fs::write(counters::PAGE, page).map_err(|e| format!("{}: {e}", counters::PAGE))
-        } else if read(counters::PAGE)? == page {
+            std::fs::write(path, made).map_err(|e| format!("{path}: {e}"))
+        } else if read(path)? == made {
             Ok(())
         } else {
             Err(format!(
-                "{} is out of date: run `cargo xtask counters --write`",
-                counters::PAGE
+                "{path} is out of date: run `cargo xtask counters --write`"
             ))
         }
-    });
+    };
+    let done = check(counters::PAGE, counters::page(read))
+        .and_then(|()| check(counters::HELP, counters::help(read)));
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

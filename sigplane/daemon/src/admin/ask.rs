@@ -134,7 +134,7 @@ pub(super) async fn statistics(api: &Api) -> Result<Vec<Counter>, Refusal> {
     Ok(total(each(api, Ask::Statistics).await?))
 }
 
-fn total(answers: Vec<Vec<Counter>>) -> Vec<Counter> {
+pub(crate) fn total(answers: Vec<Vec<Counter>>) -> Vec<Counter> {
     let mut answers = answers.into_iter();
     let mut all = answers.next().unwrap_or_default();
     for theirs in answers {

@@ -164,7 +164,7 @@ fn uptime(api: &Api) -> Uptime {
     }
 }
 
-fn info(api: &Api) -> Info {
+pub(super) fn info(api: &Api) -> Info {
     Info {
         name: "tandem".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -1,0 +1,231 @@
+//! Metric families, as the library writes them.
+
+use std::collections::BTreeMap;
+
+use prometheus::proto;
+use tandem_admin::{Counter, Info, Plane, Target};
+use tandem_call::histogram::Histogram;
+
+use super::named::NAMED;
+use super::names::Names;
+use crate::admin::total;
+
+/// States of a target.
+const STATES: [&str; 5] = ["active", "inactive", "probing", "disabled", "draining"];
+
+/// What a scrape has, by name.
+pub(super) struct Families<'a> {
+    names: &'a Names,
+    families: BTreeMap<String, proto::MetricFamily>,
+}
+
+/// A label.
+type Label<'a> = (&'a str, &'a str);
+
+impl<'a> Families<'a> {
+    pub(super) fn new(names: &'a Names) -> Self {
+        Self {
+            names,
+            families: BTreeMap::new(),
+        }
+    }
+
+    /// Sorted by name.
+    pub(super) fn finish(self) -> Vec<proto::MetricFamily> {
+        self.families.into_values().collect()
+    }
+
+    fn add(
+        &mut self,
+        name: &str,
+        help: impl FnOnce() -> String,
+        kind: proto::MetricType,
+        metric: proto::Metric,
+    ) {
+        let family = self.families.entry(name.to_owned()).or_insert_with(|| {
+            let mut family = proto::MetricFamily::default();
+            family.set_name(name.to_owned());
+            family.set_help(help());
+            family.set_field_type(kind);
+            family
+        });
+        family.mut_metric().push(metric);
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, labels: &[Label<'_>], value: f64) {
+        let metric = gauge(labels, value);
+        self.add(name, || help.to_owned(), proto::MetricType::GAUGE, metric);
+    }
+
+    fn counter(&mut self, name: &str, help: &str, labels: &[Label<'_>], value: f64) {
+        let metric = counter(labels, value);
+        self.add(name, || help.to_owned(), proto::MetricType::COUNTER, metric);
+    }
+
+    /// Who we are, and since when.
+    pub(super) fn of_process(&mut self, info: &Info) {
+        let node = info.node.to_string();
+        let labels = [("version", info.version.as_str()), ("node", node.as_str())];
+        let help = "1, with the version and the node.";
+        self.gauge("tandem_build_info", help, &labels, 1.0);
+        let help = "When the signaling plane started, in Unix seconds.";
+        self.gauge(
+            "tandem_start_time_seconds",
+            help,
+            &[],
+            number(info.up_since),
+        );
+    }
+
+    /// What each SIP worker has.
+    pub(super) fn of_workers(&mut self, workers: &[Vec<Counter>]) {
+        let value = |counters: &[Counter], name: &str| {
+            let found = counters
+                .iter()
+                .find(|c| c.plane == Plane::Signaling && c.name == name);
+            found.map_or(0, |c| c.value)
+        };
+        for (worker, counters) in workers.iter().enumerate() {
+            let worker = worker.to_string();
+            let labels = [("worker", worker.as_str())];
+            let help = "Calls of a SIP worker in any state.";
+            let calls = number(value(counters, "calls_now"));
+            self.gauge("tandem_sip_worker_calls", help, &labels, calls);
+            let requests = value(counters, "sip_requests_received");
+            let messages = requests + value(counters, "sip_responses_received");
+            let help = "SIP messages that a SIP worker took.";
+            let name = "tandem_sip_worker_messages_total";
+            self.counter(name, help, &labels, number(messages));
+        }
+    }
+
+    /// Counters and gauges of both planes, those that never moved included.
+    pub(super) fn counters(&mut self, workers: Vec<Vec<Counter>>) {
+        let mut all = total(workers);
+        for name in NAMED {
+            if !all.iter().any(|c| c.name == *name) {
+                all.push(Counter {
+                    plane: Plane::Signaling,
+                    name: (*name).to_owned(),
+                    value: 0,
+                });
+            }
+        }
+        for Counter { plane, name, value } in all {
+            let metric = self.names.metric(plane, &name);
+            let plane = match plane {
+                Plane::Dataplane => "dataplane",
+                Plane::Signaling => "signaling",
+            };
+            let mut labels = vec![("plane", plane)];
+            if let Some((name, value)) = &metric.label {
+                labels.push((name, value));
+            }
+            let value = match metric.is_ns {
+                true => number(value) / 1e9,
+                false => number(value),
+            };
+            match metric.is_gauge {
+                true => self.gauge(&metric.name, &metric.help, &labels, value),
+                false => self.counter(&metric.name, &metric.help, &labels, value),
+            }
+        }
+    }
+
+    /// Histograms; those of a name are summed.
+    pub(super) fn histograms(&mut self, all: impl Iterator<Item = (&'static str, Histogram)>) {
+        let mut sums: BTreeMap<&str, Histogram> = BTreeMap::new();
+        for (name, histogram) in all {
+            match sums.get_mut(name) {
+                Some(sum) => sum.add(&histogram),
+                None => drop(sums.insert(name, histogram)),
+            }
+        }
+        for (name, sum) in sums {
+            let help = self.names.help(name);
+            let kind = proto::MetricType::HISTOGRAM;
+            self.add(&format!("tandem_{name}"), || help, kind, histogram(&sum));
+        }
+    }
+
+    /// The targets of the dispatcher table.
+    pub(super) fn targets(&mut self, targets: &[Target]) {
+        for target in targets {
+            let (id, set) = (target.id.to_string(), target.set.to_string());
+            let labels = [
+                ("id", id.as_str()),
+                ("set", set.as_str()),
+                ("target", target.uri.as_str()),
+            ];
+            for state in STATES {
+                let [id, set, uri] = labels;
+                let is = f64::from(u8::from(target.state == state));
+                let help = "1 for the state that a dispatcher target is in.";
+                let labels = [id, set, uri, ("state", state)];
+                self.gauge("tandem_dispatcher_target_state", help, &labels, is);
+            }
+            let help = "Calls that a dispatcher target has.";
+            let calls = number(target.calls);
+            self.gauge("tandem_dispatcher_target_calls", help, &labels, calls);
+            let help = "Failures of a dispatcher target in a row.";
+            let name = "tandem_dispatcher_target_failures";
+            self.gauge(name, help, &labels, target.failures.into());
+            let help = "Requests that a dispatcher target left unanswered.";
+            let name = "tandem_dispatcher_target_timeouts_total";
+            self.counter(name, help, &labels, number(target.timeouts));
+            if let Some(us) = target.latency_last_us {
+                let help = "Round trip of the last probe of a dispatcher target.";
+                let name = "tandem_dispatcher_target_latency_seconds";
+                self.gauge(name, help, &labels, number(us) / 1e6);
+            }
+        }
+    }
+}
+
+/// Above 2^53 the last digits are lost, as everywhere in Prometheus.
+#[allow(clippy::cast_precision_loss)]
+const fn number(value: u64) -> f64 {
+    value as f64
+}
+
+fn labelled(labels: &[Label<'_>]) -> proto::Metric {
+    let label = |(name, value): &Label<'_>| {
+        let mut pair = proto::LabelPair::default();
+        pair.set_name((*name).to_owned());
+        pair.set_value((*value).to_owned());
+        pair
+    };
+    proto::Metric::from_label(labels.iter().map(label).collect())
+}
+
+fn gauge(labels: &[Label<'_>], value: f64) -> proto::Metric {
+    let mut gauge = proto::Gauge::default();
+    gauge.set_value(value);
+    let mut metric = labelled(labels);
+    metric.set_gauge(gauge);
+    metric
+}
+
+fn counter(labels: &[Label<'_>], value: f64) -> proto::Metric {
+    let mut counter = proto::Counter::default();
+    counter.set_value(value);
+    let mut metric = labelled(labels);
+    metric.set_counter(counter);
+    metric
+}
+
+fn histogram(histogram: &Histogram) -> proto::Metric {
+    let bucket = |(bound, count): (std::time::Duration, u64)| {
+        let mut bucket = proto::Bucket::default();
+        bucket.set_upper_bound(bound.as_secs_f64());
+        bucket.set_cumulative_count(count);
+        bucket
+    };
+    let mut written = proto::Histogram::default();
+    written.set_bucket(histogram.cumulative().map(bucket).collect());
+    written.set_sample_count(histogram.count());
+    written.set_sample_sum(histogram.sum().as_secs_f64());
+    let mut metric = labelled(&[]);
+    metric.set_histogram(written);
+    metric
+}
