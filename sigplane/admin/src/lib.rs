@@ -5,11 +5,17 @@
 //! until it ends; closing the connection stops it.
 #![forbid(unsafe_code)]
 
+mod config;
 pub mod methods;
 mod rpc;
 pub mod tokens;
 mod types;
 
+pub use config::{
+    CONFIRM_WITHIN, CONFIRM_WITHIN_MOST, ConfigApplied, ConfigApply, ConfigChange, ConfigChecked,
+    ConfigDiff, ConfigMistake, ConfigOutcome, ConfigPending, ConfigRevision, ConfigRollback,
+    ConfigShow, ConfigStatus, ConfigText, ConfigWhich, method as config_method,
+};
 pub use methods::{METHODS, Method, Role};
 pub use rpc::{
     ErrorCode, Incoming, MAX_BATCH, MAX_LINE, Notification, Request, Response, RpcError, decode,

@@ -99,6 +99,33 @@ const fn steers(
     }
 }
 
+const fn administers(
+    name: &'static str,
+    params: &'static [&'static str],
+    about: &'static str,
+) -> Method {
+    Method {
+        name,
+        role: Role::Admin,
+        changes: Changes::Something,
+        params,
+        about,
+    }
+}
+
+/// Its parameters are a configuration, which may have a password in it.
+const fn secrets(
+    name: &'static str,
+    params: &'static [&'static str],
+    about: &'static str,
+) -> Method {
+    Method {
+        changes: Changes::Secrets,
+        ..administers(name, params, about)
+    }
+}
+
+use crate::config::method as c;
 use crate::types::method as m;
 
 /// Every method, by its name.
@@ -186,6 +213,51 @@ pub const METHODS: &[Method] = &[
         "Every blocked source, why, and for how long yet",
     ),
     steers(m::UNBLOCK, &["address"], "Hears a blocked source again"),
+    secrets(
+        c::CONFIG_APPLY,
+        &["text", "confirm_within", "expected", "comment"],
+        "Changes the configuration at once or not at all; it goes back by itself unless it is confirmed",
+    ),
+    secrets(
+        c::CONFIG_CHECK,
+        &["text"],
+        "Every mistake of a configuration, those that only this machine can tell included",
+    ),
+    administers(
+        c::CONFIG_CONFIRM,
+        &["digest"],
+        "Keeps what was applied: the file has it from now on",
+    ),
+    secrets(
+        c::CONFIG_DIFF,
+        &["text"],
+        "What differs between what runs and a configuration, and what each needs",
+    ),
+    looks(
+        c::CONFIG_HISTORY,
+        &[],
+        "The configurations that were in force",
+    ),
+    administers(
+        c::CONFIG_REVERT,
+        &["digest"],
+        "Goes back now from what was applied",
+    ),
+    administers(
+        c::CONFIG_ROLLBACK,
+        &["revision", "confirm_within", "expected", "comment"],
+        "Applies a revision of the history",
+    ),
+    administers(
+        c::CONFIG_SHOW,
+        &["revision"],
+        "The text of the configuration, passwords masked",
+    ),
+    looks(
+        c::CONFIG_STATUS,
+        &[],
+        "Which configuration runs, and what is to be confirmed",
+    ),
     Method {
         name: m::CAPTURE,
         role: Role::Admin,

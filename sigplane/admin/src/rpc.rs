@@ -120,6 +120,12 @@ pub enum ErrorCode {
     Forbidden = -32_003,
     /// What was named is not there.
     NotFound = -32_004,
+    /// A configuration that cannot be applied; nothing was changed.
+    ConfigRefused = -32_010,
+    /// Another configuration than expected runs, or is in the file.
+    ConfigChanged = -32_011,
+    /// A configuration is to be confirmed first; or, for a confirmation, none is.
+    ConfigPending = -32_012,
 }
 
 /// A line that no request asked for by its id: a captured packet, the end of a capture.

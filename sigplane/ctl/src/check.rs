@@ -62,7 +62,7 @@ fn read(path: &Path) -> Result<String, Failure> {
     })
 }
 
-fn count(mistakes: usize) -> String {
+pub(crate) fn count(mistakes: usize) -> String {
     if mistakes == 1 {
         "1 mistake".to_owned()
     } else {

@@ -7,6 +7,7 @@ mod calls;
 mod capture;
 mod check;
 mod client;
+mod config;
 mod db;
 mod dispatcher;
 mod export;
@@ -139,10 +140,10 @@ enum Command {
         #[command(subcommand)]
         command: Blocked,
     },
-    /// The configuration file
+    /// The configuration: look at it, change it, go back
     Config {
         #[command(subcommand)]
-        command: Config,
+        command: config::Command,
     },
     /// The database of a configuration file, whether the daemon runs or not
     Db {
@@ -228,15 +229,6 @@ enum Blocked {
 }
 
 #[derive(Subcommand)]
-enum Config {
-    /// Name every mistake of a configuration file with its line and remedy
-    Check {
-        /// The file
-        file: PathBuf,
-    },
-}
-
-#[derive(Subcommand)]
 enum Db {
     /// Make what is missing of the tables
     Init,
@@ -305,12 +297,29 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<ExitCode, Failure> {
-    if let Command::Config {
-        command: Config::Check { file },
-    } = &cli.command
-    {
-        return check::check(file, cli.json);
-    }
+    let cli = match cli {
+        Cli {
+            command: Command::Config { command },
+            socket: said,
+            config: file,
+            url,
+            token_file,
+            ca,
+            json,
+        } => {
+            let connect = |named: Option<&Path>| match (&url, &token_file) {
+                (Some(url), Some(token)) => {
+                    Ok(Client::remote(Remote::new(url, token, ca.as_deref())?))
+                }
+                _ => {
+                    let file = named.filter(|_| said.is_none()).or(file.as_deref());
+                    Client::connect(&socket(said.clone(), file)?)
+                }
+            };
+            return config::run(command, json, &connect);
+        }
+        other => other,
+    };
     if let Command::Db { command } = &cli.command {
         let work = match command {
             Db::Init => db::Work::Init,

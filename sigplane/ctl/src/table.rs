@@ -40,7 +40,7 @@ pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     text
 }
 
-fn printable(cell: &str) -> String {
+pub(crate) fn printable(cell: &str) -> String {
     cell.chars()
         .flat_map(|c| {
             let escaped = c.is_control().then(|| c.escape_default());

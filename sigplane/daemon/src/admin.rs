@@ -4,6 +4,7 @@
 mod ask;
 mod capture;
 mod client;
+mod config;
 mod gate;
 mod lists;
 mod message;
@@ -24,6 +25,7 @@ use tokio::net::UnixListener;
 use tokio::sync::Semaphore;
 
 use crate::ask::{Ask, Refusal};
+use crate::change;
 use crate::database;
 use crate::freeswitch::Live;
 use crate::http;
@@ -65,6 +67,7 @@ pub(crate) struct Api {
     database: database::Handle,
     http: http::Handle,
     live: Arc<Live>,
+    change: change::Handle,
 }
 
 /// Who asks.
@@ -84,6 +87,7 @@ impl Api {
         database: database::Handle,
         http: http::Handle,
         live: Arc<Live>,
+        change: change::Handle,
     ) -> Arc<Self> {
         Arc::new(Self {
             node: config.node.id,
@@ -94,6 +98,7 @@ impl Api {
             database,
             http,
             live,
+            change,
         })
     }
 

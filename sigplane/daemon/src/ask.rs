@@ -4,12 +4,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::Sender;
 use tandem_admin::{
     BlockParams, Blocked, Call, CallCounts, CallNames, CaptureEnd, CaptureParams, CaptureStarted,
     CapturedPacket, Counter, ErrorCode, Flow, Registration, TableRow, Target,
 };
 use tandem_call::histogram::Histogram;
-use tandem_call::{KeyRing, News, Path, Registered, Tables};
+use tandem_call::{CoreConfig, KeyRing, News, Path, Registered, Tables};
+use tandem_config::Config;
 use tandem_link::{Command, DataplaneHello, FlowId, FromDataplane};
 use tandem_net::{LinkError, Rings};
 use tandem_policy::defence::{Sight, Source};
@@ -68,10 +70,32 @@ pub(crate) enum ToWorker {
     Unblocked(Source),
     /// From the first: other keys hide Call-IDs.
     Keys(Box<KeyRing>),
+    /// Get ready for another configuration.
+    Prepare(Box<Prepare>),
+    /// Take the one with this number, and say so.
+    Commit(u64, Sender<()>),
+    /// Forget it.
+    Abandon(u64),
+    /// To the first: keys and certificates are to be read again.
+    ReadFiles,
     /// The journal was brought to the disk.
     Synced,
     /// From the first: end.
     Stop,
+}
+
+/// A configuration that a worker is to be ready for.
+pub(crate) struct Prepare {
+    /// No two have the same.
+    pub(crate) number: u64,
+    /// The core's part.
+    pub(crate) core: CoreConfig,
+    /// The shell's.
+    pub(crate) config: Arc<Config>,
+    /// The tables that it needs, where those from before do not do.
+    pub(crate) tables: Option<Arc<Tables>>,
+    /// Whether it can be taken; if not, the part that cannot.
+    pub(crate) answer: Sender<Result<(), &'static str>>,
 }
 
 /// A question. Whoever asked may be gone when the answer is there; that is no error.

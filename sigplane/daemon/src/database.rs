@@ -20,7 +20,7 @@ use tandem_store::{
     TableCache, TableRows, WantedTables,
 };
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{self, Interval, MissedTickBehavior, interval_at, sleep, timeout};
 
 use crate::ask::{Answer, Refusal, ToWorker};
 use crate::mailbox::Mailbox;
@@ -43,16 +43,11 @@ const FAREWELL: Duration = Duration::from_secs(3);
 pub(crate) struct Settings {
     pub(crate) place: DatabasePlace,
     pub(crate) node: u16,
-    /// Zero: only on command.
-    pub(crate) reload_interval: Duration,
+    pub(crate) live: Live,
     pub(crate) journal: PathBuf,
-    /// Whether Kamailio's `acc` is written.
-    pub(crate) acc: bool,
     pub(crate) state_dir: PathBuf,
     /// The transports of the stream listeners.
     pub(crate) streams: Vec<&'static str>,
-    /// What is read.
-    pub(crate) wanted: WantedTables,
     pub(crate) marks: Arc<Marks>,
     /// Of every SIP worker.
     pub(crate) mailboxes: Vec<Mailbox>,
@@ -87,6 +82,36 @@ pub(crate) struct Handle {
     shared: Arc<Shared>,
     reload: mpsc::Sender<Answer<Result<Reloaded, Refusal>>>,
     lookups: mpsc::Sender<Lookup>,
+    changes: mpsc::UnboundedSender<Change>,
+}
+
+/// What of the settings can be changed while running.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Live {
+    /// Zero: only on command.
+    pub(crate) reload_interval: Duration,
+    /// Whether Kamailio's `acc` is written.
+    pub(crate) acc: bool,
+    /// What is read.
+    pub(crate) wanted: WantedTables,
+}
+
+impl Live {
+    pub(crate) fn of(config: &tandem_config::Config) -> Self {
+        Self {
+            reload_interval: config.database.reload_interval,
+            acc: config.database.acc,
+            wanted: wanted(config),
+        }
+    }
+}
+
+/// A change of the settings, in two steps.
+enum Change {
+    /// Reads what is wanted, and changes nothing: the tables.
+    Prepare(WantedTables, Answer<Result<Arc<Tables>, String>>),
+    /// These settings from now on; the workers have these tables.
+    Commit(Live, Option<Arc<Tables>>),
 }
 
 /// A user, and its domain.
@@ -96,6 +121,7 @@ type Lookup = (Vec<u8>, Vec<u8>);
 struct Requests {
     reload: mpsc::Receiver<Answer<Result<Reloaded, Refusal>>>,
     lookups: mpsc::Receiver<Lookup>,
+    changes: mpsc::UnboundedReceiver<Change>,
 }
 
 #[derive(Default)]
@@ -142,6 +168,21 @@ impl Handle {
         }
     }
 
+    /// The tables as other settings want them read, or why they cannot be.
+    pub(crate) fn prepare(
+        &self,
+        wanted: WantedTables,
+        answer: Answer<Result<Arc<Tables>, String>>,
+    ) {
+        // Without a thread the answer is dropped, which says so.
+        let _ = self.changes.send(Change::Prepare(wanted, answer));
+    }
+
+    /// Other settings from now on, with the tables that the workers have got for them, if they have.
+    pub(crate) fn commit(&self, live: Live, tables: Option<Arc<Tables>>) {
+        let _ = self.changes.send(Change::Commit(live, tables));
+    }
+
     /// Whether the last access succeeded.
     pub(crate) fn is_up(&self) -> bool {
         self.shared.up.load(Ordering::Relaxed)
@@ -168,9 +209,11 @@ pub(crate) fn start(
     let shared = Arc::new(Shared::default());
     let (reload, reload_requests) = mpsc::channel(16);
     let (lookups, lookup_requests) = mpsc::channel(LOOKUPS);
+    let (changes, changed) = mpsc::unbounded_channel();
     let requests = Requests {
         reload: reload_requests,
         lookups: lookup_requests,
+        changes: changed,
     };
     let (report, first) = std::sync::mpsc::sync_channel(1);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -180,6 +223,7 @@ pub(crate) fn start(
         shared: Arc::clone(&shared),
         reload,
         lookups,
+        changes,
     };
     let thread = std::thread::Builder::new()
         .name("database".into())
@@ -314,7 +358,7 @@ impl Keeper {
         self.open = None;
         match (trouble, cached) {
             (trouble, Some((rows, since))) => {
-                if self.settings.wanted.routes {
+                if self.settings.live.wanted.routes {
                     self.routes.take_cached();
                 }
                 let tables = self.take(rows);
@@ -331,14 +375,7 @@ impl Keeper {
 
     async fn serve(&mut self, requests: &mut Requests) {
         let shared = Arc::clone(&self.shared);
-        // Without an interval this ticks once in a long while; the tables are compared anyway.
-        let every = match self.settings.reload_interval {
-            Duration::ZERO => Duration::from_secs(u64::from(u32::MAX)),
-            every => every,
-        };
-        let mut clock = interval(every);
-        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        clock.tick().await;
+        let mut clock = clock_of(self.settings.live.reload_interval);
         // Changes of an earlier life may wait.
         shared.journaled.notify_one();
         let mut retry = self.open.is_none();
@@ -346,6 +383,17 @@ impl Keeper {
             let pause = self.pause;
             let outcome = tokio::select! {
                 () = shared.stop.notified() => break,
+                Some(change) = requests.changes.recv() => match change {
+                    Change::Prepare(wanted, answer) => {
+                        self.prepare(wanted, answer).await;
+                        continue;
+                    }
+                    Change::Commit(live, tables) => {
+                        self.commit(live, tables);
+                        clock = clock_of(self.settings.live.reload_interval);
+                        continue;
+                    }
+                },
                 Some((user, domain)) = requests.lookups.recv(), if !retry => {
                     self.look_for(&user, &domain).await
                 }
@@ -388,6 +436,20 @@ impl Keeper {
         }
         if let Some(open) = self.open.take() {
             open.database.close().await;
+        }
+    }
+
+    /// Reads the tables as other settings want them. What that does to the connection is not its business.
+    async fn prepare(&mut self, wanted: WantedTables, answer: Answer<Result<Arc<Tables>, String>>) {
+        let read = self.rows(wanted).await.map(|rows| self.take(rows));
+        // It may be gone: then nothing came of it.
+        let _ = answer.send(read.map_err(|trouble| trouble.to_string()));
+    }
+
+    fn commit(&mut self, live: Live, tables: Option<Arc<Tables>>) {
+        self.settings.live = live;
+        if tables.is_some() {
+            self.known = tables;
         }
     }
 
@@ -438,14 +500,18 @@ impl Keeper {
         self.open.as_mut().ok_or(Trouble::Busy)
     }
 
-    async fn tables(&mut self) -> Result<Arc<Tables>, Trouble> {
-        let wanted = self.settings.wanted;
+    async fn rows(&mut self, wanted: WantedTables) -> Result<TableRows, Trouble> {
         let rows = self.open().await?.database.tables(wanted).await?;
         if wanted.routes
             && let Some(open) = &mut self.open
         {
             self.routes.refresh(&mut open.database).await?;
         }
+        Ok(rows)
+    }
+
+    async fn tables(&mut self) -> Result<Arc<Tables>, Trouble> {
+        let rows = self.rows(self.settings.live.wanted).await?;
         if let Err(error) = self.cache.write(&rows) {
             tracing::warn!("keeping the tables for the next life: {error}");
         }
@@ -512,7 +578,7 @@ impl Keeper {
 
     /// Writes everything that the journal has for it.
     async fn write(&mut self) -> Result<(), Trouble> {
-        let (node, acc) = (self.settings.node, self.settings.acc);
+        let (node, acc) = (self.settings.node, self.settings.live.acc);
         let marks = Arc::clone(&self.settings.marks);
         let latencies = self.settings.latencies.clone();
         let streams = self.settings.streams.clone();
@@ -535,6 +601,17 @@ impl Keeper {
             }
         }
     }
+}
+
+/// When the tables are read again. Without an interval once in a long while; they are compared anyway.
+fn clock_of(reload_interval: Duration) -> Interval {
+    let every = match reload_interval {
+        Duration::ZERO => Duration::from_secs(u64::from(u32::MAX)),
+        every => every,
+    };
+    let mut clock = interval_at(time::Instant::now() + every, every);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    clock
 }
 
 /// What went wrong.

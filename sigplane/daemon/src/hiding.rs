@@ -41,14 +41,35 @@ impl std::fmt::Display for KeysError {
 
 /// What the core is told of hiding.
 pub(crate) fn settings(config: &Config) -> Result<HidingConfig, KeysError> {
-    let hiding = &config.hiding;
     Ok(HidingConfig {
-        enabled: hiding.enabled,
         keys: keys(config)?,
+        ..without_keys(config)
+    })
+}
+
+/// Whether the file of the keys can be used, or made. Makes none.
+pub(crate) fn check(config: &Config) -> Result<(), KeysError> {
+    let path = &config.hiding.keys;
+    match read(path) {
+        Err(Fault::Io(e)) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(fault) => Err(KeysError {
+            path: path.into(),
+            fault,
+        }),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// The same without keys: those that are known stay.
+pub(crate) fn without_keys(config: &Config) -> HidingConfig {
+    let hiding = &config.hiding;
+    HidingConfig {
+        enabled: hiding.enabled,
+        keys: None,
         hide_software: hiding.hide_software,
         strip_headers: hiding.strip_headers.clone(),
         domains: hiding.domains.clone(),
-    })
+    }
 }
 
 /// The keys in the file; none when there is no file, and none is wanted: nothing is hidden, and nobody registers

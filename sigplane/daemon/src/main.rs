@@ -13,6 +13,7 @@
 
 mod admin;
 mod ask;
+mod change;
 mod core_config;
 mod database;
 mod disk;
@@ -37,7 +38,6 @@ use std::process::ExitCode;
 use clap::Parser;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
-use tandem_config::Config;
 use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
@@ -54,12 +54,10 @@ struct Cli {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let config = match read_config(&cli.config) {
-        Ok(config) => config,
+    let begun = match change::begin(&cli.config) {
+        Ok(begun) => begun,
         Err(mistakes) => {
-            mistakes
-                .iter()
-                .for_each(|mistake| eprintln!("{}: {mistake}", cli.config.display()));
+            mistakes.iter().for_each(|mistake| eprintln!("{mistake}"));
             return ExitCode::from(2);
         }
     };
@@ -77,7 +75,7 @@ fn main() -> ExitCode {
     let stopped = signals
         .thread_block()
         .map_err(startup::StartError::from)
-        .and_then(|()| startup::start(config, &signals))
+        .and_then(|()| startup::start(begun, &signals))
         .and_then(startup::Running::serve);
     match stopped {
         Ok(()) => ExitCode::SUCCESS,
@@ -86,11 +84,4 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn read_config(path: &std::path::Path) -> Result<Config, Vec<String>> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| vec![format!("{e}: give --config a file that can be read")])?;
-    tandem_config::parse(&text)
-        .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
 }

@@ -40,9 +40,27 @@ pub(crate) struct Settings {
 #[derive(Clone)]
 pub(crate) struct Handle {
     errands: mpsc::Sender<(u16, Errand)>,
+    changes: mpsc::UnboundedSender<Change>,
+}
+
+/// Other settings.
+struct Change {
+    servers: Vec<SocketAddr>,
+    timeout: Duration,
+    stale: Duration,
 }
 
 impl Handle {
+    /// Asks other servers, or otherwise, from now on. What is known stays known.
+    pub(crate) fn set(&self, dns: &tandem_config::Dns) {
+        // A thread that died took the process with it, or answers nobody anyhow.
+        let _ = self.changes.send(Change {
+            servers: dns.servers.clone(),
+            timeout: dns.timeout,
+            stale: dns.stale,
+        });
+    }
+
     /// Has something looked up for a SIP worker. Gives the errand back when too many wait.
     pub(crate) fn search(&self, worker: u16, errand: Errand) -> Result<(), Errand> {
         use mpsc::error::TrySendError::{Closed, Full};
@@ -56,13 +74,14 @@ impl Handle {
 /// Starts the thread.
 pub(crate) fn start(settings: Settings) -> std::io::Result<Handle> {
     let (errands, received) = mpsc::channel(ERRANDS);
+    let (changes, changed) = mpsc::unbounded_channel();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     std::thread::Builder::new()
         .name("resolver".into())
-        .spawn(move || runtime.block_on(Desk::new(settings).serve(received)))?;
-    Ok(Handle { errands })
+        .spawn(move || runtime.block_on(Desk::new(settings).serve(received, changed)))?;
+    Ok(Handle { errands, changes })
 }
 
 /// The thread's state.
@@ -94,13 +113,21 @@ impl Desk {
         }
     }
 
-    async fn serve(mut self, mut errands: mpsc::Receiver<(u16, Errand)>) {
+    async fn serve(
+        mut self,
+        mut errands: mpsc::Receiver<(u16, Errand)>,
+        mut changes: mpsc::UnboundedReceiver<Change>,
+    ) {
         loop {
             tokio::select! {
                 errand = errands.recv() => match errand {
                     Some((worker, errand)) => self.search(worker, errand),
                     None => return,
                 },
+                Some(Change { servers, timeout, stale }) = changes.recv() => {
+                    self.dns = Dns::new(servers, timeout);
+                    self.locator.set_stale(stale);
+                }
                 Some(done) = self.open.join_next_with_id() => self.answered(done),
                 () = sleep(RETRY), if !self.unsent.is_empty() => {}
             }

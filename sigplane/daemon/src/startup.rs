@@ -7,8 +7,7 @@ use std::thread::JoinHandle;
 use nix::errno::Errno;
 use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use tandem_call::{Core, ShardTable, Share};
-use tandem_config::Config;
+use tandem_call::{Core, ShardTable};
 use tandem_net::{BindError, StreamsError};
 use tandem_policy::routing::Usages;
 use tandem_store::{
@@ -16,7 +15,7 @@ use tandem_store::{
 };
 
 use crate::admin::{self, AdminError, Api, Gate, Rpc};
-use crate::core_config::core_config;
+use crate::change::{self, Begun, Cores, Switch};
 use crate::database::{self, First};
 use crate::disk::Disk;
 use crate::ephemeral;
@@ -110,8 +109,8 @@ pub(crate) struct Running {
 }
 
 /// Starts everything but the serving itself.
-pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartError> {
-    let config = Arc::new(config);
+pub(crate) fn start(begun: Begun, signals: &SigSet) -> Result<Running, StartError> {
+    let config = begun.config();
     let signals = SignalFd::with_flags(signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
     threads::check(&config.sip.cores)?;
     ephemeral::check(&config);
@@ -138,9 +137,8 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
     let (database, first, database_thread) = database::start(database::Settings {
         place: DatabasePlace::of(&config.database)?,
         node: config.node.id,
-        reload_interval: config.database.reload_interval,
+        live: database::Live::of(&config),
         journal: directory,
-        acc: config.database.acc,
         state_dir: config.node.state_dir.clone(),
         marks: journal.marks(),
         streams: config
@@ -149,7 +147,6 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
             .iter()
             .map(|l| l.transport.name())
             .collect(),
-        wanted: database::wanted(&config),
         latencies: latencies.clone(),
         mailboxes: mailboxes.clone(),
     })?;
@@ -175,14 +172,16 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
         stale: config.dns.stale,
         mailboxes: mailboxes.clone(),
     })?;
-    let (streams, stream_listeners) = streams::start(&config, shards)?;
+    let streams = streams::start(&config, shards)?;
     let http = http::bind(&config)?;
     let hiding = hiding::settings(&config)?;
     let journal = Shared::new(journal);
     let disk = Disk::start(mailboxes.clone(), latencies.clone())?;
     let fs_counters = Arc::default();
+    let (change, changes) = change::handle();
     let mut head = Some(HeadParts {
         signals,
+        change: change.clone(),
         seed: seed()?,
         http: http.handle(),
         freeswitch: Arc::clone(&fs_counters),
@@ -190,28 +189,24 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
     // Nonces of a life before are stale, which costs a user agent another round.
     let mut nonce_key = [0; 32];
     draw(&mut nonce_key)?;
-    let mut streams = streams.into_iter();
+    let cores = Cores {
+        shards,
+        kernel: listeners,
+        streams: streams.bound,
+        nonce_key,
+        usages: Usages::default(),
+    };
+    let mut ends = streams.handles.into_iter();
     let mut workers = Vec::new();
-    let usages = Usages::default();
     for (worker, inbox) in (0..).zip(inboxes) {
-        let share = Share { worker, shards };
-        let hiding = hiding.clone();
-        let core = core_config(
-            &config,
-            share,
-            &listeners,
-            &stream_listeners,
-            hiding,
-            nonce_key,
-            &usages,
-        );
+        let core = cores.config(&config, worker, hiding.clone());
         workers.push(Worker::new(Parts {
             core: Core::new(core, seed()?),
             config: Arc::clone(&config),
             journal: journal.clone(),
             disk: disk.clone(),
             sockets: sockets.try_clone()?,
-            streams: streams.next(),
+            streams: ends.next(),
             inbox,
             mailboxes: mailboxes.clone(),
             database: database.clone(),
@@ -229,9 +224,24 @@ pub(crate) fn start(config: Config, signals: &SigSet) -> Result<Running, StartEr
     if let Some(path) = &config.routing.geoip {
         places::start(path.clone(), mailboxes.clone())?;
     }
+    let switch = Switch {
+        cores,
+        mailboxes: mailboxes.clone(),
+        database: database.clone(),
+        resolver,
+        streams: streams.control,
+    };
+    change::start(begun, switch, changes)?;
     let live = Arc::new(freeswitch::Live::new(&config));
     freeswitch::watch(&config, mailboxes.first(), &live, &fs_counters)?;
-    let api = Api::new(&config, mailboxes, database.clone(), http.handle(), live);
+    let api = Api::new(
+        &config,
+        mailboxes,
+        database.clone(),
+        http.handle(),
+        live,
+        change,
+    );
     admin::start(&config, Arc::clone(&api))?;
     let gate = Gate::new(&config.admin.tokens, http.handle().shared_counters());
     let metrics = |gate| {

@@ -19,12 +19,14 @@ use tandem_call::ShardTable;
 use tandem_config::{ClientCertificate, Config, StreamTransport};
 use tandem_net::{
     ClientCertificates, StreamEvent, StreamKind, StreamLimits, StreamListener, StreamSend, Streams,
-    StreamsError, TlsCertificate, TlsClient, TlsFiles, TlsTrunk,
+    StreamsError, TlsCertificate, TlsClient, TlsFiles, TlsReady, TlsTrunk,
 };
 
 use crate::ask::Answer;
 use crate::worker::Way;
 
+/// How long the thread may take until it has room for a change.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Messages that may wait on either way.
 const MESSAGES: usize = 4_096;
 
@@ -61,6 +63,7 @@ enum Order {
     },
     /// The certificates are read again; who asked is told what came of it.
     Reload(Option<Answer<Result<(), String>>>),
+    Change(Box<(Arc<Config>, TlsReady)>),
     /// A source is served no more for so long.
     Block(IpAddr, Duration),
     Unblock(IpAddr),
@@ -80,27 +83,62 @@ pub(crate) struct Handle {
     rung: bool,
 }
 
-/// Binds the listeners and starts the thread; an end for each SIP worker, none when there is no listener.
-/// The second value has the listeners' addresses.
-pub(crate) fn start(
-    config: &Arc<Config>,
-    shards: ShardTable,
-) -> Result<(Vec<Handle>, Vec<SocketAddr>), StreamsError> {
-    if config.sip.listen.is_empty() {
-        return Ok((Vec::new(), Vec::new()));
+/// Hold on the thread, for changes of the configuration.
+#[derive(Clone)]
+pub(crate) struct Control {
+    orders: Sender<Order>,
+    bell: Arc<EventFd>,
+}
+
+impl Control {
+    /// Other limits and certificates for new connections. False when the thread does not take it.
+    pub(crate) fn change(&self, config: &Arc<Config>, tls: TlsReady) -> bool {
+        let order = Order::Change(Box::new((Arc::clone(config), tls)));
+        let sent = self.orders.send_timeout(order, PATIENCE).is_ok();
+        let _ = self.bell.write(1);
+        sent
     }
-    let listeners = config.sip.listen.iter().map(|listen| StreamListener {
-        listen: listen.listen,
-        kind: match listen.transport {
-            StreamTransport::Tcp => StreamKind::Tcp,
-            StreamTransport::Tls => StreamKind::Tls,
-            StreamTransport::Ws => StreamKind::Ws,
-            StreamTransport::Wss => StreamKind::Wss,
-        },
-        ahead: listen.realm.is_some(),
-    });
-    let listeners: Vec<_> = listeners.collect();
-    let streams = Streams::new(listeners, limits(config), Some(tls(config)))?;
+}
+
+/// Reads TLS's files as a configuration names them. Certificates are read even where no listener shows them yet.
+pub(crate) fn read_tls(config: &Config) -> Result<TlsReady, StreamsError> {
+    let mut listeners = listeners(config);
+    let mut files = tls(config);
+    if listeners.is_empty() {
+        // Nobody connects.
+        files.client = TlsClient {
+            insecure: true,
+            certificate: None,
+            ..files.client
+        };
+    }
+    let is_shown = listeners.iter().any(|l| l.kind.is_secure());
+    if !is_shown && !config.tls.certificates.is_empty() {
+        listeners.push(StreamListener {
+            listen: (std::net::Ipv4Addr::UNSPECIFIED, 0).into(),
+            kind: StreamKind::Tls,
+            ahead: false,
+        });
+    }
+    TlsReady::read(&files, &listeners)
+}
+
+/// What [`start`] has made; nothing when there is no listener.
+#[derive(Default)]
+pub(crate) struct Started {
+    /// An end for each SIP worker.
+    pub(crate) handles: Vec<Handle>,
+    /// The listeners' addresses.
+    pub(crate) bound: Vec<SocketAddr>,
+    pub(crate) control: Option<Control>,
+}
+
+/// Binds the listeners and starts the thread.
+pub(crate) fn start(config: &Arc<Config>, shards: ShardTable) -> Result<Started, StreamsError> {
+    if config.sip.listen.is_empty() {
+        return Ok(Started::default());
+    }
+    let streams = Streams::new(listeners(config), limits(config), Some(tls(config)))?;
     let bound = config
         .sip
         .listen
@@ -132,6 +170,10 @@ pub(crate) fn start(
             rung: false,
         });
     }
+    let control = Control {
+        orders,
+        bell: Arc::clone(&bell),
+    };
     let server = Server {
         config: Arc::clone(config),
         streams,
@@ -147,7 +189,11 @@ pub(crate) fn start(
     std::thread::Builder::new()
         .name("streams".into())
         .spawn(move || server.serve())?;
-    Ok((handles, bound))
+    Ok(Started {
+        handles,
+        bound,
+        control: Some(control),
+    })
 }
 
 impl Handle {
@@ -323,6 +369,12 @@ impl Server {
                         let _ = answer.send(read.map_err(|error| error.to_string()));
                     }
                 }
+                Ok(Order::Change(change)) => {
+                    let (config, tls) = *change;
+                    self.streams.set_limits(limits(&config));
+                    self.streams.set_tls(tls);
+                    self.config = config;
+                }
                 Ok(Order::Block(source, left)) => {
                     if !self.streams.block(self.origin.elapsed(), source, left) {
                         tracing::warn!(
@@ -417,6 +469,20 @@ impl Server {
         counters.extend(self.streams.counters());
         counters.push(("streams_now", self.streams.connections() as u64));
     }
+}
+
+fn listeners(config: &Config) -> Vec<StreamListener> {
+    let listeners = config.sip.listen.iter().map(|listen| StreamListener {
+        listen: listen.listen,
+        kind: match listen.transport {
+            StreamTransport::Tcp => StreamKind::Tcp,
+            StreamTransport::Tls => StreamKind::Tls,
+            StreamTransport::Ws => StreamKind::Ws,
+            StreamTransport::Wss => StreamKind::Wss,
+        },
+        ahead: listen.realm.is_some(),
+    });
+    listeners.collect()
 }
 
 fn limits(config: &Config) -> StreamLimits {

@@ -7,6 +7,7 @@
 //! defence, the signals) has the first one: its [`Head`]. The others reach it by letter.
 
 mod arrivals;
+mod change;
 mod counters;
 mod durable;
 mod guard;
@@ -40,7 +41,8 @@ use tandem_policy::Follower;
 use tandem_policy::locate::{Errand, Finding};
 use tandem_store::{Entry, Journal, LiveCall, Replay};
 
-use crate::ask::ToWorker;
+use crate::ask::{Prepare, ToWorker};
+use crate::change::Handle as ChangeHandle;
 use crate::database;
 use crate::disk::Disk;
 use crate::freeswitch;
@@ -88,6 +90,8 @@ pub(crate) struct Parts {
 /// What the first worker has besides.
 pub(crate) struct HeadParts {
     pub(crate) signals: SignalFd,
+    /// Who changes the configuration.
+    pub(crate) change: ChangeHandle,
     /// Unpredictable.
     pub(crate) seed: [u8; 16],
     pub(crate) http: http::Handle,
@@ -119,6 +123,8 @@ pub(crate) struct Worker {
     /// In the first worker.
     head: Option<Box<Head>>,
     stopping: bool,
+    /// A configuration that may be asked for in a moment.
+    prepared: Option<Box<Prepare>>,
     pace: Pace,
     buffer: Vec<u8>,
     /// Kept for its memory between two turns.
@@ -212,6 +218,7 @@ impl Worker {
             entries: Vec::new(),
             actions: Vec::new(),
             stopping: false,
+            prepared: None,
             pace: Pace::new(config.sip.coalesce),
             others: Others::new(share.worker, mailboxes),
             config,

@@ -19,7 +19,7 @@ pub use link::{Handshake, LinkError, Progress, Session};
 pub use rings::{Arrival, Incoming, Rings};
 pub use streams::{
     ClientCertificates, Network, StreamEvent, StreamKind, StreamLimits, StreamListener, StreamSend,
-    StreamView, Streams, StreamsError, TlsCertificate, TlsClient, TlsFiles, TlsTrunk,
+    StreamView, Streams, StreamsError, TlsCertificate, TlsClient, TlsFiles, TlsReady, TlsTrunk,
 };
 /// DSCP of the SIP that we send: CS5, signaling (RFC 4594 section 4.1).
 pub const SIP_DSCP: u8 = 40;

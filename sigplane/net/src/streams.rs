@@ -69,6 +69,20 @@ struct Listener {
     rests: Option<Duration>,
 }
 
+/// TLS's files, read and found good.
+#[derive(Clone, Debug)]
+pub struct TlsReady(Arc<Tls>);
+
+impl TlsReady {
+    /// Reads them for these listeners.
+    ///
+    /// # Errors
+    /// Names the file and the remedy.
+    pub fn read(files: &TlsFiles, listeners: &[StreamListener]) -> Result<Self, StreamsError> {
+        Ok(Self(Arc::new(Tls::read(files, listeners)?)))
+    }
+}
+
 impl Streams {
     /// Binds the listeners, and reads TLS's files.
     ///
@@ -188,9 +202,19 @@ impl Streams {
     /// Names the file and the remedy.
     pub fn reload_tls(&mut self, tls: &TlsFiles) -> Result<(), StreamsError> {
         let listeners: Vec<_> = self.listeners.iter().map(|l| l.setting.clone()).collect();
-        self.tls = Some(Arc::new(Tls::read(tls, &listeners)?));
-        self.counters.add(Count::TlsReloads);
+        self.set_tls(TlsReady::read(tls, &listeners)?);
         Ok(())
+    }
+
+    /// What new connections use from now on; open ones stay as they are.
+    pub fn set_tls(&mut self, tls: TlsReady) {
+        self.tls = Some(tls.0);
+        self.counters.add(Count::TlsReloads);
+    }
+
+    /// Other limits. A connection that is above them stays, and is judged by them when its time comes.
+    pub fn set_limits(&mut self, limits: StreamLimits) {
+        self.limits = limits;
     }
 
     /// Serves a source (an IPv4 address, an IPv6 /64) no more for so long: its connections are closed, and no others

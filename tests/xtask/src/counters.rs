@@ -26,6 +26,10 @@ const SOURCES: &[(&str, &str)] = &[
         "sigplane/daemon/src/worker/counters.rs",
     ),
     (
+        "Signaling plane: changes of the configuration",
+        "sigplane/daemon/src/change/counters.rs",
+    ),
+    (
         "Signaling plane: TCP, TLS and WebSocket",
         "sigplane/net/src/streams/counters.rs",
     ),

@@ -75,8 +75,8 @@ impl Core {
             until: now.mono + FORMER,
         };
         let old = std::mem::replace(&mut self.config, new);
-        if self.config.hiding.keys.is_none() {
-            // What is hidden is undone with hiding switched off, too.
+        // Other keys come by `hiding_keys` alone.
+        if old.hiding.keys.is_some() {
             self.config.hiding.keys.clone_from(&old.hiding.keys);
         }
         let config = &self.config;

@@ -14,8 +14,8 @@ use tokio::time::timeout;
 
 use super::{Api, Caller, capture, message, methods, params};
 
-/// The longest request, in bytes. Answers may be [`MAX_LINE`].
-const MAX_REQUEST: usize = 1024 * 1024;
+/// The longest request, in bytes: a configuration with some ten thousand rules. Answers may be [`MAX_LINE`].
+const MAX_REQUEST: usize = 8 * 1024 * 1024;
 /// A client that says nothing for so long is closed.
 const IDLE: Duration = Duration::from_secs(300);
 /// How long a client may take to read what it asked for.

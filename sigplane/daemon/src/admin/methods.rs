@@ -9,7 +9,7 @@ use tandem_admin::{
 };
 use tokio::time::timeout;
 
-use super::{Api, Caller, ask, lists, params};
+use super::{Api, Caller, ask, config, lists, params};
 use crate::ask::{Ask, Order, Refusal};
 use crate::http::Count;
 use crate::worker::TABLES;
@@ -140,6 +140,7 @@ async fn done(
             ErrorCode::InvalidRequest,
             "a capture needs the unix socket, a connection of its own, and a request with an id",
         )),
+        name if config::is_method(name) => config::call(api, name, order, params, caller).await,
         // A method that is in the list and not here: our fault, and a test's to find.
         _ => Err(Refusal::new(
             ErrorCode::Internal,

@@ -106,6 +106,8 @@ gauges! {
     media_port_pairs_free,
     /// 1 while flows can be installed.
     dataplane_ready,
+    /// 1 while a configuration is to be confirmed.
+    config_pending,
     /// The journal's size in bytes.
     journal_bytes,
     /// How much of the journal is still needed, in bytes.

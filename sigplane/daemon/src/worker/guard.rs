@@ -38,19 +38,16 @@ pub(super) struct Guard {
 
 impl Guard {
     pub(super) fn new(config: &tandem_config::Config, seed: [u8; 16]) -> Self {
-        let config = &config.defence;
-        let limit = |events, window| Limit { events, window };
-        let defence = DefenceConfig {
-            requests: limit(config.requests, config.window),
-            failures: limit(config.failures, config.failure_window),
-            block: config.block,
-            ..DefenceConfig::default()
-        };
         Self {
-            defence: Defence::new(defence, seed),
+            defence: Defence::new(settings(config), seed),
             unblocked: Vec::new(),
             in_step: false,
         }
+    }
+
+    /// Other limits, from now on.
+    pub(super) fn set(&mut self, config: &tandem_config::Config) {
+        self.defence.set(settings(config));
     }
 
     /// A session began: it is asked whom it blocks.
@@ -214,6 +211,17 @@ impl Worker {
             self.block(verdict, false);
         }
         self.send_requests();
+    }
+}
+
+fn settings(config: &tandem_config::Config) -> DefenceConfig {
+    let config = &config.defence;
+    let limit = |events, window| Limit { events, window };
+    DefenceConfig {
+        requests: limit(config.requests, config.window),
+        failures: limit(config.failures, config.failure_window),
+        block: config.block,
+        ..DefenceConfig::default()
     }
 }
 

@@ -17,6 +17,7 @@ use super::requests::Requests;
 use super::route::{Lists, numbered};
 use super::{BATCH, HeadParts, Worker};
 use crate::ask::ToWorker;
+use crate::change::Handle as Change;
 use crate::freeswitch;
 use crate::hiding;
 use crate::http;
@@ -27,6 +28,7 @@ pub(super) struct Head {
     pub(super) guard: Guard,
     pub(super) requests: Requests,
     pub(super) signals: SignalFd,
+    pub(super) change: Change,
     pub(super) http: http::Handle,
     pub(super) freeswitch: Arc<freeswitch::Counters>,
     lists: Lists,
@@ -39,6 +41,7 @@ impl Head {
             guard: Guard::new(config, parts.seed),
             requests: Requests::new(config),
             signals: parts.signals,
+            change: parts.change,
             http: parts.http,
             freeswitch: parts.freeswitch,
             lists: Lists::default(),
@@ -163,14 +166,21 @@ impl Worker {
                 return;
             }
             tracing::info!("SIGHUP: files are read again");
-            if let Some(streams) = &mut self.streams {
-                streams.reload();
-            }
             if let Some(head) = &self.head {
-                head.http.reload();
+                head.change.reload();
             }
-            self.reload_keys();
         }
+    }
+
+    /// Keys and certificates, as the configuration names them.
+    pub(super) fn read_files(&mut self) {
+        if let Some(streams) = &mut self.streams {
+            streams.reload();
+        }
+        if let Some(head) = &self.head {
+            head.http.reload();
+        }
+        self.reload_keys();
     }
 
     /// Other keys for new calls; with a file that cannot be used, those from before stay.

@@ -56,6 +56,14 @@ impl Worker {
             ToWorker::Dataplane(message) => self.hear(*message),
             ToWorker::Blocked { source, left } => self.input(Input::Block { source, left }),
             ToWorker::Unblocked(source) => self.input(Input::Unblock(source)),
+            ToWorker::Prepare(prepare) => self.prepare(prepare),
+            ToWorker::Commit(number, done) => {
+                self.commit(number);
+                // Who asked may have given up.
+                let _ = done.try_send(());
+            }
+            ToWorker::Abandon(number) => self.abandon(number),
+            ToWorker::ReadFiles => self.read_files(),
             ToWorker::Keys(keys) => self.core.hiding_keys(*keys),
             // What waits for it is looked at in every turn.
             ToWorker::Synced => self.carry_out(),

@@ -20,6 +20,11 @@ impl Pace {
         }
     }
 
+    /// Another time, from now on.
+    pub(super) const fn set(&mut self, coalesce: Duration) {
+        self.coalesce = coalesce;
+    }
+
     /// The worker woke to look.
     pub(super) const fn woke(&mut self, now: Duration) {
         self.woke = Some(now);

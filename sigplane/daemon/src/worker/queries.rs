@@ -144,6 +144,8 @@ impl Worker {
                 ("journal_sync_failures", journal.sync_failures()),
                 ("journal_sound", u64::from(journal.is_sound())),
             ]);
+            let change = self.head.iter();
+            gauges.extend(change.flat_map(|head| head.change.counters()));
             let streams = self.streams.iter();
             gauges.extend(streams.flat_map(crate::streams::Handle::counters));
             gauges.extend(self.head.iter().flat_map(|head| head.http.counters()));

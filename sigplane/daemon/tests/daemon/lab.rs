@@ -176,6 +176,12 @@ impl Daemon {
         }
     }
 
+    /// SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        kill(pid, Signal::SIGHUP).unwrap();
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
@@ -279,6 +285,20 @@ impl Phone {
         };
         self.socket.set_read_timeout(Some(PATIENCE)).unwrap();
         code
+    }
+
+    /// What the answer to an OPTIONS says that we are.
+    pub(crate) fn server_of(&self, call_id: &str) -> String {
+        self.send("OPTIONS", call_id);
+        let mut buffer = [0; 65_536];
+        loop {
+            let length = self.socket.recv(&mut buffer).expect("no response");
+            let text = String::from_utf8_lossy(&buffer[..length]);
+            let server = text.lines().find_map(|line| line.strip_prefix("Server: "));
+            if let Some(server) = server.filter(|_| text.contains(call_id)) {
+                return server.to_owned();
+            }
+        }
     }
 
     /// The first final response to this Call-ID; its code.

@@ -47,19 +47,33 @@ struct Entry {
     counts: [u16; PARTS],
 }
 
+/// Nanoseconds of a part of a window.
+fn part_of(window: Duration) -> u64 {
+    let nanos = u64::try_from(window.as_nanos()).unwrap_or(u64::MAX);
+    (nanos / PARTS as u64).max(1)
+}
+
 impl Meter {
     /// For `sources` sources at most. The seed must be unpredictable: who knows which sources share a
     /// place could displace others on purpose.
     pub(super) fn new(limit: Limit, sources: usize, seed: [u8; 16]) -> Self {
-        let nanos = u64::try_from(limit.window.as_nanos()).unwrap_or(u64::MAX);
         Self {
             limit,
-            part: (nanos / PARTS as u64).max(1),
+            part: part_of(limit.window),
             seed,
             entries: Vec::new(),
             places: (sources / WAYS).max(1).next_power_of_two(),
             turn: 0,
         }
+    }
+
+    /// Another limit. What was counted in another window counts no more.
+    pub(super) fn set(&mut self, limit: Limit) {
+        if limit.window != self.limit.window {
+            self.part = part_of(limit.window);
+            self.entries.clear();
+        }
+        self.limit = limit;
     }
 
     /// Counts an event. Whether the source is above its limit now.

@@ -81,6 +81,14 @@ impl Defence {
         }
     }
 
+    /// Other limits, from now on. Who is blocked stays so for his time. `sources` stays what it was.
+    pub fn set(&mut self, config: DefenceConfig) {
+        self.requests.set(config.requests);
+        self.failures.set(config.failures);
+        let sources = self.config.sources;
+        self.config = DefenceConfig { sources, ..config };
+    }
+
     /// Who is blocked.
     #[must_use]
     pub const fn blocks(&self) -> &Blocks {

@@ -48,6 +48,11 @@ impl Cache {
         }
     }
 
+    /// Old answers are held for so long behind their time, from now on.
+    pub const fn set_stale(&mut self, stale: Duration) {
+        self.stale = stale;
+    }
+
     /// What is known of this question.
     #[must_use]
     pub fn get(&self, now: Duration, question: &Question) -> Lookup {

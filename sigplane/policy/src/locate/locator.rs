@@ -81,6 +81,11 @@ impl Locator {
         }
     }
 
+    /// Old answers are held for so long behind their time, from now on.
+    pub const fn set_stale(&mut self, stale: Duration) {
+        self.cache.set_stale(stale);
+    }
+
     /// Begins a search, unless the same one is under way: it has the same finding.
     pub fn search(&mut self, now: Duration, errand: Errand) {
         if self.numbers.contains_key(&errand) {

@@ -29,6 +29,17 @@ pub struct WantedTables {
 }
 
 impl WantedTables {
+    /// Whether all that others want is wanted here, too.
+    #[must_use]
+    pub const fn covers(self, others: Self) -> bool {
+        let Self {
+            subscribers,
+            dids,
+            routes,
+        } = others;
+        (self.subscribers || !subscribers) && (self.dids || !dids) && (self.routes || !routes)
+    }
+
     /// Every table.
     pub const ALL: Self = Self {
         subscribers: true,
