@@ -166,7 +166,9 @@ impl Core {
         };
         // Who wants to stay unknown (RFC 3323) is not made known by us.
         if identity.changes_from() && !anonymous {
-            told.from = shown_from(invite, number.as_deref(), identity.from_domain.as_deref());
+            let is_other = identity.caller_id.is_some();
+            let host = identity.from_domain.as_deref();
+            told.from = shown_from(invite, is_other, number.as_deref(), host);
         }
         match identity.asserted {
             Asserted::Pass => {}
@@ -203,13 +205,22 @@ impl Core {
     }
 }
 
-/// The value of From with another user, another host, or both. Its display name goes with the user: it names somebody else.
-fn shown_from(invite: &Message<'_>, user: Option<&[u8]>, host: Option<&str>) -> Option<Vec<u8>> {
+/// The value of From with another user, another host, or both. The display name of who is another one does not stay.
+fn shown_from(
+    invite: &Message<'_>,
+    is_other: bool,
+    user: Option<&[u8]>,
+    host: Option<&str>,
+) -> Option<Vec<u8>> {
     let value = invite.value_of_from();
     let parts = NameAddr::parse(value)?;
     let uri = Uri::parse(parts.uri)?;
     let user = user.unwrap_or(uri.user);
     let mut shown = Vec::with_capacity(value.len() + 32);
+    if !is_other && !parts.display.is_empty() {
+        shown.extend_from_slice(parts.display);
+        shown.push(b' ');
+    }
     shown.extend_from_slice(b"<sip:");
     if !user.is_empty() {
         shown.extend_from_slice(user);

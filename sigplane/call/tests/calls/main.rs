@@ -20,6 +20,7 @@ mod ourselves;
 mod passages;
 mod registered;
 mod rest;
+mod routes;
 mod setup;
 mod streams;
 mod survival;
