@@ -126,6 +126,48 @@ impl Server {
         Self::start_with(lab, namespace, name, address, "server.xml", talk, transport)
     }
 
+    /// One that refuses every call with 403.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn refusing(lab: &Lab, namespace: &Namespace, name: &str, address: IpAddr) -> Result<Self> {
+        let talk = Duration::from_secs(2);
+        Self::with(lab, namespace, name, address, "refuse.xml", talk)
+    }
+
+    /// One that answers calls and keeps what it was told: see [`Self::was_told`].
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn listening(
+        lab: &Lab,
+        namespace: &Namespace,
+        name: &str,
+        address: IpAddr,
+    ) -> Result<Self> {
+        let talk = Duration::from_secs(2);
+        let more = "-trace_msg -message_file messages.log -message_overwrite false";
+        Self::start_by(
+            lab,
+            namespace,
+            name,
+            address,
+            "server.xml",
+            talk,
+            "u1",
+            more,
+        )
+    }
+
+    /// All messages that one which is [listening](Self::listening) has seen.
+    ///
+    /// # Errors
+    /// When it has seen none.
+    pub fn was_told(lab: &Lab, name: &str) -> Result<String> {
+        let path = lab.peer_dir(name)?.join("messages.log");
+        fs::read_to_string(&path).map_err(Failure::while_(format!("reading {}", path.display())))
+    }
+
     /// The same with a scenario of one's choice; `talk` is for one that hangs up itself.
     ///
     /// # Errors
@@ -150,6 +192,20 @@ impl Server {
         talk: Duration,
         transport: &str,
     ) -> Result<Self> {
+        Self::start_by(lab, namespace, name, address, file, talk, transport, "")
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "what sipp's command line has")]
+    fn start_by(
+        lab: &Lab,
+        namespace: &Namespace,
+        name: &str,
+        address: IpAddr,
+        file: &str,
+        talk: Duration,
+        transport: &str,
+        more: &str,
+    ) -> Result<Self> {
         let folder = lab.peer_dir(name)?;
         let arguments = [
             words("-sf"),
@@ -163,6 +219,7 @@ impl Server {
                 talk.as_millis()
             )),
             words("-aa -buff_size 1048576"),
+            words(more),
         ]
         .concat();
         let process = lab.peer(namespace, name, "sipp", &arguments, &folder)?;

@@ -172,7 +172,11 @@ fn numbers_leave_by_the_longest_prefix_and_unknown_ones_get_404() {
         assert!(last(&mut world, POOL[0]).starts_with("SIP/2.0 404 No Route"));
     }
     assert_eq!(world.counter("routes_unknown"), 2);
-    assert_eq!(world.counter("table_rows_refused"), 1, "the route by nobody");
+    assert_eq!(
+        world.counter("table_rows_refused"),
+        1,
+        "the route by nobody"
+    );
     let codes: Vec<(u16, &str)> = world
         .cdrs
         .iter()
