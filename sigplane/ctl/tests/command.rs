@@ -210,3 +210,133 @@ fn config_check_names_each_mistake_with_its_line() {
     assert!(lines.contains("line 2: `node.id`"), "{lines}");
     assert!(lines.contains("line 3: `node.colour`"), "{lines}");
 }
+
+/// What bash offers for a line: as it does itself when somebody presses the tabulator.
+fn completions(line: &str) -> Vec<String> {
+    let script = r#"
+        source <("$1" completion bash)
+        spec=$(complete -p tandemctl)
+        function=$(sed 's/.*-F \([^ ]*\).*/\1/' <<<"$spec")
+        COMP_LINE=$2
+        COMP_POINT=${#COMP_LINE}
+        read -ra COMP_WORDS <<<"$COMP_LINE"
+        [[ $COMP_LINE == *" " ]] && COMP_WORDS+=("")
+        COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+        "$function" tandemctl "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}" 2>/dev/null
+        printf '%s\n' "${COMPREPLY[@]}"
+    "#;
+    let output = Command::new("bash")
+        .args(["--norc", "-c", script, "bash"])
+        .args([env!("CARGO_BIN_EXE_tandemctl"), line])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_completes_commands_options_and_values() {
+    assert_eq!(completions("tandemctl disp"), ["dispatcher"]);
+    assert_eq!(completions("tandemctl dispatcher set-"), ["set-state"]);
+    assert_eq!(completions("tandemctl calls en"), ["end"]);
+    assert_eq!(completions("tandemctl --tok"), ["--token-file"]);
+    assert_eq!(completions("tandemctl token add x --role op"), ["operate"]);
+    assert_eq!(completions("tandemctl completion zs"), ["zsh"]);
+    assert!(completions("tandemctl ").contains(&"status".to_owned()));
+}
+
+#[test]
+fn other_shells_and_the_manual_have_every_command() {
+    for shell in ["zsh", "fish"] {
+        let output = tandemctl(&["completion", shell]);
+        let script = text(&output.stdout);
+        assert!(
+            output.status.success() && script.contains("dispatcher"),
+            "{script}"
+        );
+    }
+    let dir = TempDir::new().unwrap();
+    let output = tandemctl(&["man", dir.path().to_str().unwrap()]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    for page in [
+        "tandemctl.1",
+        "tandemctl-calls-end.1",
+        "tandemctl-token-add.1",
+    ] {
+        let page = std::fs::read_to_string(dir.path().join(page)).unwrap();
+        assert!(page.contains(".TH tandemctl"), "{page}");
+    }
+}
+
+#[test]
+fn a_token_is_shown_once_and_its_file_is_for_the_owner() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("tokens");
+    let token = |arguments: &[&str]| {
+        let mut all = vec!["token", "--file", file.to_str().unwrap()];
+        all.extend(arguments);
+        let output = tandemctl(&all);
+        (
+            output.status.code(),
+            text(&output.stdout) + &text(&output.stderr),
+        )
+    };
+    let (code, said) = token(&["add", "one", "--role", "read"]);
+    assert_eq!(code, Some(0));
+    let secret = said
+        .lines()
+        .find(|l| l.starts_with("tnd_"))
+        .unwrap()
+        .to_owned();
+    assert_eq!(secret.len(), 68);
+    assert_eq!(
+        token(&["add", "two", "--role", "admin", "--days", "2"]).0,
+        Some(0)
+    );
+    assert_eq!(token(&["add", "one", "--role", "read"]).0, Some(1));
+    assert_eq!(token(&["add", "a b", "--role", "read"]).0, Some(2));
+    assert_eq!(token(&["add", "x", "--role", "root"]).0, Some(2));
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o600);
+    assert!(!std::fs::read_to_string(&file).unwrap().contains("tnd_"));
+    let (_, listed) = token(&["list"]);
+    assert!(listed.contains("one   read   never"), "{listed}");
+    assert!(!listed.contains(&secret));
+    assert_eq!(token(&["remove", "one"]).0, Some(0));
+    assert_eq!(token(&["remove", "one"]).0, Some(1));
+    assert_eq!(
+        std::fs::read_dir(dir.path()).unwrap().count(),
+        1,
+        "nothing is left beside it"
+    );
+}
+
+#[test]
+fn a_url_that_would_show_the_token_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("token");
+    std::fs::write(&file, "tnd_1\n").unwrap();
+    let file = file.to_str().unwrap();
+    for (url, says) in [
+        ("http://192.0.2.1:80", "use https"),
+        ("192.0.2.1", "begins with https://"),
+        ("https://192.0.2.1/x", "without a path"),
+    ] {
+        let output = tandemctl(&["--url", url, "--token-file", file, "status"]);
+        assert_eq!(output.status.code(), Some(2), "{url}");
+        assert!(
+            text(&output.stderr).contains(says),
+            "{}",
+            text(&output.stderr)
+        );
+    }
+    let output = tandemctl(&[
+        "--url",
+        "http://127.0.0.1:1",
+        "--token-file",
+        file,
+        "status",
+    ]);
+    assert_eq!(output.status.code(), Some(3));
+}

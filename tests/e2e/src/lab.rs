@@ -256,6 +256,26 @@ impl Lab {
         Ok(time)
     }
 
+    /// The processor time that its threads of this name have had, in seconds.
+    ///
+    /// # Errors
+    /// When it does not run, or has none.
+    pub fn sigplane_thread_time(&self, name: &str) -> Result<f64> {
+        let pid = self.sigplane.as_ref().map_or(0, Process::pid);
+        let tasks = format!("/proc/{pid}/task");
+        let mut time = None;
+        for task in fs::read_dir(&tasks).map_err(Failure::while_("reading a process's time"))? {
+            let Ok(task) = task else { continue };
+            let read = |file| fs::read_to_string(task.path().join(file)).unwrap_or_default();
+            if read("comm").trim() == name {
+                let text = read("schedstat");
+                let nanos = text.split(' ').next().and_then(|n| n.parse::<f64>().ok());
+                *time.get_or_insert(0.0) += nanos.unwrap_or(0.0) / 1e9;
+            }
+        }
+        time.ok_or_else(|| Failure::new(format!("there is no thread {name}")))
+    }
+
     /// What the daemons have said so far.
     #[must_use]
     pub fn daemons_said(&self) -> String {

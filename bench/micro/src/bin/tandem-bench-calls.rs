@@ -14,6 +14,7 @@
 //! name of `Core::input` leaves the peers' part out of the instructions.
 
 use std::error::Error;
+use std::hint::black_box;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -85,6 +86,21 @@ fn run() -> Result<(), Box<dyn Error>> {
     println!(
         "{held} dialogs held: {live} bytes allocated a dialog, its share of the tables included; {young} while the \
          transactions of its set-up live"
+    );
+    // What `dlg.list` asks of a SIP worker at a time, and `dlg.stats_active`.
+    let timed = |what: &mut dyn FnMut()| {
+        let begin = Instant::now();
+        (0..100).for_each(|_| what());
+        begin.elapsed().as_secs_f64() * 1e4
+    };
+    let last = bench.core.calls_after(0, usize::MAX).pop();
+    let middle = last.map_or(0, |call| call.key / 2);
+    let page = timed(&mut || drop(black_box(bench.core.calls_after(middle, 100))));
+    let counts = timed(&mut || {
+        black_box(bench.core.call_counts());
+    });
+    println!(
+        "{held} dialogs held: {page:.0} us for 100 of them to be listed, {counts:.0} us for all to be counted"
     );
     Ok(())
 }

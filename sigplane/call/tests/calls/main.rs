@@ -16,6 +16,7 @@ mod hiding;
 mod limits;
 mod media;
 mod names;
+mod orders;
 mod ourselves;
 mod passages;
 mod registered;
