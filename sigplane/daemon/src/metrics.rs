@@ -2,7 +2,7 @@
 //! their declarations.
 //!
 //! Nothing is kept: a scrape asks the workers, as `stats.get_statistics` does, and writes what they say. No label
-//! has a value that a stranger chooses: there are the plane, a worker, a port, and the targets of the dispatcher table.
+//! has a value that a stranger chooses: there are the plane, a worker, a port, the targets of the dispatcher table, and the names of trunks and tenants.
 
 mod families;
 mod help;
@@ -16,6 +16,7 @@ use hyper::header::ALLOW;
 use hyper::{Method, StatusCode};
 use prometheus::{Encoder as _, TextEncoder};
 use tandem_admin::{ErrorCode, Role};
+use tandem_policy::routing::Usages;
 
 use crate::admin::{Api, Gate};
 use crate::http::{Answering, Count, Counters, Request, Response, Service};
@@ -34,6 +35,7 @@ pub(crate) struct Metrics {
     gate: Option<Arc<Gate>>,
     counters: Arc<Counters>,
     latencies: Latencies,
+    usages: Usages,
     names: Names,
 }
 
@@ -43,12 +45,14 @@ impl Metrics {
         gate: Option<Arc<Gate>>,
         counters: Arc<Counters>,
         latencies: Latencies,
+        usages: Usages,
     ) -> Arc<Self> {
         Arc::new(Self {
             api,
             gate,
             counters,
             latencies,
+            usages,
             names: Names::new(),
         })
     }
@@ -88,6 +92,7 @@ impl Metrics {
         families.counters(workers);
         families.histograms(histograms.into_iter().flatten().chain(self.latencies.all()));
         families.targets(&targets);
+        families.usages(&self.usages);
         let mut text = Vec::with_capacity(128 * 1024);
         let failed = |e: prometheus::Error| (ErrorCode::Internal, e.to_string());
         TextEncoder::new()

@@ -189,12 +189,13 @@ pub(crate) fn start(begun: Begun, signals: &SigSet) -> Result<Running, StartErro
     // Nonces of a life before are stale, which costs a user agent another round.
     let mut nonce_key = [0; 32];
     draw(&mut nonce_key)?;
+    let usages = Usages::default();
     let cores = Cores {
         shards,
         kernel: listeners,
         streams: streams.bound,
         nonce_key,
-        usages: Usages::default(),
+        usages: usages.clone(),
     };
     let mut ends = streams.handles.into_iter();
     let mut workers = Vec::new();
@@ -246,7 +247,13 @@ pub(crate) fn start(begun: Begun, signals: &SigSet) -> Result<Running, StartErro
     let gate = Gate::new(&config.admin.tokens, http.handle().shared_counters());
     let metrics = |gate| {
         let counters = http.handle().shared_counters();
-        Metrics::new(Arc::clone(&api), gate, counters, latencies.clone())
+        Metrics::new(
+            Arc::clone(&api),
+            gate,
+            counters,
+            latencies.clone(),
+            usages.clone(),
+        )
     };
     // Each service is put in here, by whoever has it.
     let services = http::Services {

@@ -6,11 +6,13 @@ use std::collections::HashSet;
 use std::error::Error;
 use std::hint::black_box;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tandem_bench_micro::{Counting, counted, held};
 use tandem_policy::TrunkRow;
-use tandem_policy::routing::{Number, TrunkRoutes};
+use tandem_policy::routing::{
+    Action, Facts, Limit, Number, Pattern, Rule, Sender, TrunkRoutes, Usage, ask,
+};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -91,7 +93,75 @@ fn run() -> Result<(), Box<dyn Error>> {
             (more - allocations) as f64 / ASKED as f64
         );
     }
+    println!(
+        "a place under a limit, taken and given back: {:.0} ns",
+        places(1)
+    );
+    println!(
+        "the same by four threads at once, each: {:.0} ns",
+        places(4)
+    );
+    println!(
+        "{RULES} rules asked, of which none fits: {:.0} ns",
+        rules()?
+    );
     Ok(())
+}
+
+const RULES: usize = 100;
+
+/// Nanoseconds for a place, with so many threads that do nothing else.
+fn places(threads: usize) -> f64 {
+    let usage = Usage::default();
+    let limit = Limit {
+        calls: 1_000,
+        rate: 1_000_000,
+    };
+    let begin = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                for n in 0..ASKED {
+                    // As many as there are calls in a busy second.
+                    let now = Duration::from_micros(n as u64 * 100);
+                    if usage.take(black_box(now), limit).is_ok() {
+                        usage.give_back();
+                    }
+                }
+            });
+        }
+    });
+    begin.elapsed().as_nanos() as f64 / ASKED as f64
+}
+
+/// Nanoseconds for rules that each look at the number with an expression and a prefix.
+fn rules() -> Result<f64, Box<dyn Error>> {
+    let rule = |n: usize| {
+        Ok(Rule {
+            prefixes: Number::parse(format!("49{n}").as_bytes())
+                .into_iter()
+                .collect(),
+            number: Some(Pattern::parse(&format!(r"^\+?49{n}\d+0$"))?),
+            action: Some(Action::Default),
+            ..Rule::default()
+        })
+    };
+    let rules: Vec<Rule> = (0..RULES).map(rule).collect::<Result<_, String>>()?;
+    let facts = Facts {
+        sender: Sender::Carrier,
+        trunk: None,
+        tenant: None,
+        domain: b"example.net",
+        method: b"INVITE",
+        user: b"+4930123456",
+        country: None,
+    };
+    let times = ASKED / RULES;
+    let begin = Instant::now();
+    for _ in 0..times {
+        black_box(ask(black_box(&rules), &facts));
+    }
+    Ok(begin.elapsed().as_nanos() as f64 / times as f64)
 }
 
 /// So many digits by chance.

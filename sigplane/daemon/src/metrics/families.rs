@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use prometheus::proto;
 use tandem_admin::{Counter, Info, Plane, Target};
 use tandem_call::histogram::Histogram;
+use tandem_policy::routing::{Purpose, Usages};
 
 use super::named::NAMED;
 use super::names::Names;
@@ -96,6 +97,24 @@ impl<'a> Families<'a> {
             let help = "SIP messages that a SIP worker took.";
             let name = "tandem_sip_worker_messages_total";
             self.counter(name, help, &labels, number(messages));
+        }
+    }
+
+    /// What trunks and tenants use: as many as the configuration has had.
+    pub(super) fn usages(&mut self, usages: &Usages) {
+        for (purpose, name, used) in usages.all() {
+            let kind = match purpose {
+                Purpose::TrunkOut => "trunk_out",
+                Purpose::TrunkIn => "trunk_in",
+                Purpose::Tenant => "tenant",
+            };
+            let labels = [("kind", kind), ("name", name.as_str())];
+            let help = "Calls of a trunk or a tenant, whether it has a limit or none.";
+            let calls = number(used.calls);
+            self.gauge("tandem_limited_calls", help, &labels, calls);
+            let help = "Calls that a trunk or a tenant did not get, as of its limits.";
+            let refused = number(used.refused);
+            self.counter("tandem_limited_refused_total", help, &labels, refused);
         }
     }
 

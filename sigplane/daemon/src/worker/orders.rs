@@ -5,6 +5,7 @@ use tandem_admin::{CallCounts, Contact, Registration, TableRow};
 use tandem_call::{Input, contact_rows};
 use tandem_policy::LocationRow;
 use tandem_policy::registrar::Record;
+use tandem_policy::routing::Purpose;
 
 use super::Worker;
 use super::queries::call;
@@ -12,10 +13,16 @@ use crate::ask::Order;
 
 /// The tables that `htable.dump` shows: name, what is in it. [`Worker::table`] has the rows; those of several workers with
 /// the same name are summed.
-pub(crate) const TABLES: &[(&str, &str)] = &[(
-    "blocked",
-    "sources that are not heard, and for how many seconds yet",
-)];
+pub(crate) const TABLES: &[(&str, &str)] = &[
+    (
+        "blocked",
+        "sources that are not heard, and for how many seconds yet",
+    ),
+    (
+        "limits",
+        "trunks and tenants: their calls now, and how many were refused by a limit",
+    ),
+];
 
 impl Worker {
     /// The rows of a table in memory.
@@ -26,8 +33,24 @@ impl Worker {
                 .into_iter()
                 .map(|b| (b.source, b.left_s))
                 .collect(),
+            // All workers share them.
+            "limits" if self.head.is_some() => self.limits(),
             _ => Vec::new(),
         }
+    }
+
+    fn limits(&self) -> Vec<(String, u64)> {
+        let usages = &self.core.config().routing.plan.usages;
+        let rows = usages.all().into_iter().flat_map(|(purpose, name, used)| {
+            let whose = match purpose {
+                Purpose::TrunkOut => format!("trunk {name} out"),
+                Purpose::TrunkIn => format!("trunk {name} in"),
+                Purpose::Tenant => format!("tenant {name}"),
+            };
+            [("calls", used.calls), ("refused", used.refused)]
+                .map(|(what, value)| (format!("{whose} {what}"), value))
+        });
+        rows.collect()
     }
 
     /// Answers an order or question. Who asked may be gone by now.
