@@ -217,6 +217,16 @@ fn names(place: &Place, list: &[Value]) -> Vec<String> {
     names
 }
 
+/// What says no more than that nothing is there.
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        _ => false,
+    }
+}
+
 /// A value as a name: without quotes.
 fn plain(value: &Value) -> String {
     match value {
@@ -235,7 +245,7 @@ fn text(value: &Value) -> String {
             format!("[{}]", parts.join(", "))
         }
         Value::Object(map) => special(map).unwrap_or_else(|| {
-            let set = map.iter().filter(|(_, value)| !value.is_null());
+            let set = map.iter().filter(|(_, value)| !is_nothing(value));
             let parts: Vec<String> = set.map(|(key, v)| format!("{key} = {}", text(v))).collect();
             parts.join(", ")
         }),

@@ -97,7 +97,7 @@ fn elements_of_lists_go_by_their_names() {
     let other = "[[dispatcher.set]]\nset = 9\nfallback = 2\n";
     assert_eq!(
         appended(set),
-        ["dispatcher.set[2]: added, algorithm = \"weight\", expression = \"\", set = 2"]
+        ["dispatcher.set[2]: added, algorithm = \"weight\", set = 2"]
     );
     let (one, two) = (
         format!("{EXAMPLE}{set}{other}"),
@@ -113,7 +113,7 @@ fn elements_of_lists_go_by_their_names() {
     );
     assert_eq!(
         said(&one, &format!("{EXAMPLE}{other}")),
-        ["dispatcher.set[2]: removed, was algorithm = \"weight\", expression = \"\", set = 2"]
+        ["dispatcher.set[2]: removed, was algorithm = \"weight\", set = 2"]
     );
     let trunks = |names: &str| {
         format!(
@@ -128,6 +128,27 @@ fn elements_of_lists_go_by_their_names() {
     assert!(
         changes[1].starts_with("tls.trunk[b.example]: added"),
         "{changes:?}"
+    );
+}
+
+#[test]
+fn rules_have_names_and_an_order() {
+    let rule = |name: &str, code: u16| {
+        format!("[[rule]]\nname = \"{name}\"\naction = \"reject\"\ncode = {code}\n")
+    };
+    let text = |rules: &[String]| format!("{EXAMPLE}{}", rules.concat());
+    let (a, b) = (rule("a", 403), rule("b", 404));
+    let changes = between(&text(&[a.clone(), b.clone()]), &text(&[b, rule("a", 486)]));
+    let shown: Vec<String> = changes.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        shown,
+        ["rule[a].code: 403 -> 486", "rule (order): a, b -> b, a"]
+    );
+    assert!(changes.iter().all(|change| change.needs == Needs::Live));
+    let added = said(&text(&[]), &text(&[a]));
+    assert_eq!(
+        added,
+        ["rule[a]: added, action = \"reject\", code = 403, name = \"a\""]
     );
 }
 

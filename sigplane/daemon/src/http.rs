@@ -87,6 +87,17 @@ impl Listener {
     }
 }
 
+/// The certificates that cannot be used: the listener's number in the configuration, and why.
+pub(crate) fn check(config: &Config) -> Vec<(usize, String)> {
+    let files = config.http.iter().map(|listen| listen.tls.as_ref());
+    let read = files.map(|files| files.map(tls::read));
+    let faults = read.enumerate().filter_map(|(nth, read)| match read {
+        Some(Err(error)) => Some((nth, error.to_string())),
+        _ => None,
+    });
+    faults.collect()
+}
+
 /// Binds the listeners and reads their certificates.
 pub(crate) fn bind(config: &Config) -> Result<Bound, HttpError> {
     let (mut sockets, mut listeners) = (Vec::new(), Vec::new());

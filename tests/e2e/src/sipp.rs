@@ -29,6 +29,8 @@ pub struct Calls {
     pub from: IpAddr,
     /// The caller's SIP port.
     pub port: u16,
+    /// The caller's media port, where another one has the usual one.
+    pub media_port: u16,
     /// Who is called: the appliance.
     pub to: IpAddr,
     /// The user part of the Request-URI.
@@ -53,6 +55,7 @@ impl Default for Calls {
             scenario: "caller.xml",
             from: crate::topology::CALLER,
             port: crate::topology::SIP,
+            media_port: 6_000,
             to: crate::topology::OUTSIDE,
             user: "service",
             count: 1,
@@ -272,6 +275,7 @@ impl Caller {
             count,
             rate,
             port,
+            media_port,
             user,
             call_id,
             host,
@@ -282,7 +286,7 @@ impl Caller {
             words("-sf"),
             vec![scenario(calls.scenario).display().to_string()],
             words(&format!(
-                "-i {from} -mi {from} -p {port} -mp 6000 -s {user} -t {transport} -nostdin"
+                "-i {from} -mi {from} -p {port} -mp {media_port} -s {user} -t {transport} -nostdin"
             )),
             words(&format!(
                 "-m {count} -r {rate} -l {count} -d {}",

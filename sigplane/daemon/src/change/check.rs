@@ -6,7 +6,7 @@ use tandem_config::{Config, Mistake, place};
 use tandem_net::StreamsError;
 use tandem_store::DatabasePlace;
 
-use crate::{hiding, streams};
+use crate::{hiding, http, streams};
 
 /// A configuration's text, read and found good here.
 ///
@@ -42,6 +42,10 @@ pub(crate) fn machine(text: &str, config: &Config) -> Vec<Mistake> {
         };
         let (problem, remedy) = split(&error.to_string());
         add(key, nth, problem, &remedy);
+    }
+    for (nth, error) in http::check(config) {
+        let (problem, remedy) = split(&error);
+        add("http.certificate", nth, problem, &remedy);
     }
     if let Err(error) = hiding::check(config) {
         add(
