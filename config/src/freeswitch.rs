@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::model::Network;
+use crate::model::{Network, Registrar};
 
 /// `[freeswitch]`: the services below `/freeswitch/` of an `[[http]]` listener, the members' event sockets, and what
 /// `tandemctl export freeswitch` writes.
@@ -17,8 +17,8 @@ pub struct Freeswitch {
     pub password_file: Option<PathBuf>,
     /// `networks`: who may ask. Default: whoever the listener lets in.
     pub networks: Vec<Network>,
-    /// `domains`, in lower case: whose users the directory tells of. Default: those of `[registrar]`.
-    pub domains: Vec<String>,
+    /// `domains`, in lower case: whose users the directory tells of. None: those of `[registrar]`.
+    pub domains: Option<Vec<String>>,
     /// `passwords`: whether the directory has passwords where the table has them, and not hashes alone. Default false.
     pub passwords: bool,
     /// `user_context`: the context of the users' calls. Default `default`.
@@ -36,6 +36,14 @@ pub struct Freeswitch {
     pub event_socket_password_file: Option<PathBuf>,
     /// `event_socket_interval`: how often a member that drains is asked. Default 2 s.
     pub event_socket_interval: Duration,
+}
+
+impl Freeswitch {
+    /// Whose users the directory tells of.
+    #[must_use]
+    pub fn domains<'c>(&'c self, registrar: &'c Registrar) -> &'c [String] {
+        self.domains.as_ref().unwrap_or(&registrar.domains)
+    }
 }
 
 /// `[[freeswitch.route]]`

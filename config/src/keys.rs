@@ -98,7 +98,10 @@ const KEYS: &[(&str, Needs)] = &[
     ("admin.socket", Sigplane),
     ("admin.tokens", Sigplane),
     ("http", Sigplane),
-    ("freeswitch", Sigplane),
+    ("freeswitch", Live),
+    ("freeswitch.event_socket", Sigplane),
+    ("freeswitch.event_socket_password_file", Sigplane),
+    ("freeswitch.event_socket_interval", Sigplane),
 ];
 
 /// What a change of a key needs: `realm.media_ports`, without the names of list elements. A key that nobody has

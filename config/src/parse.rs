@@ -155,7 +155,7 @@ impl<'d> Draft<'d> {
         let admin = admin(report, section, &node);
         let http = http::listeners(report, &mut root);
         let section = table(report, &mut root, "freeswitch", "freeswitch");
-        let freeswitch = freeswitch::freeswitch(report, section, &registrar.domains);
+        let freeswitch = freeswitch::freeswitch(report, section);
         root.finish(report);
         Self {
             node,

@@ -26,7 +26,7 @@ fn its_keys_are_read_with_their_defaults() {
          [[http]]\nlisten = \"10.0.0.1:8080\"\nservices = [\"freeswitch\"]\nplain = true",
     );
     let fs = parse(&text).unwrap().freeswitch;
-    assert_eq!(fs.domains, ["example.net"]);
+    assert_eq!(fs.domains, Some(vec!["example.net".to_owned()]));
     assert_eq!(fs.url.as_deref(), Some("http://[fd00::1]:8080"));
     assert_eq!(fs.event_socket, Some(8021));
     assert_eq!(fs.routes[0].context, "menus");

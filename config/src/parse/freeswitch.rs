@@ -8,11 +8,7 @@ use crate::http::{HttpListen, HttpService};
 use crate::mistake::Report;
 use crate::section::{Section, integer, string};
 
-pub(super) fn freeswitch<'d>(
-    report: &mut Report<'_>,
-    mut s: Section<'d>,
-    registrar: &[String],
-) -> Read<'d, Freeswitch> {
+pub(super) fn freeswitch<'d>(report: &mut Report<'_>, mut s: Section<'d>) -> Read<'d, Freeswitch> {
     let routes = tables(report, &mut s, "route", "freeswitch.route");
     let routes = routes.into_iter().map(|s| route(report, s)).collect();
     let user = s.string(report, "user", "freeswitch");
@@ -40,7 +36,7 @@ pub(super) fn freeswitch<'d>(
         user,
         password_file,
         networks: s.list(report, "networks", network).unwrap_or_default(),
-        domains: domains.unwrap_or_else(|| registrar.to_vec()),
+        domains,
         passwords: passwords.unwrap_or(false),
         user_context: context(report, &mut s, "user_context", "default"),
         url: url(report, &mut s),

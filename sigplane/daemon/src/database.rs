@@ -58,7 +58,8 @@ pub(crate) struct Settings {
 pub(crate) fn wanted(config: &Config) -> WantedTables {
     let by_rule = |action| config.rules.iter().any(|rule| rule.action == Some(action));
     WantedTables {
-        subscribers: !config.registrar.domains.is_empty() || !config.freeswitch.domains.is_empty(),
+        subscribers: !config.registrar.domains.is_empty()
+            || !config.freeswitch.domains(&config.registrar).is_empty(),
         dids: config.routing.dids || by_rule(Action::Did),
         routes: config.routing.trunk_routing || by_rule(Action::Routes),
     }

@@ -11,6 +11,7 @@ mod live;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use hyper::{Method, StatusCode};
 use tandem_config::{Config, HttpService};
 use tandem_freeswitch::directory::{Directory, DirectoryDomain, Outcome, Request as Question};
@@ -28,8 +29,8 @@ use tandem_store::Journal;
 
 /// The services below `/freeswitch/`.
 pub(crate) struct Freeswitch {
-    access: Access,
-    directory: Directory,
+    access: ArcSwap<Access>,
+    directory: ArcSwap<Directory>,
     database: database::Handle,
     collector: Collector,
     counters: Arc<Counters>,
@@ -37,13 +38,13 @@ pub(crate) struct Freeswitch {
 
 impl Freeswitch {
     /// That of a configuration; none where no listener serves it.
-    pub(crate) fn service(
+    pub(crate) fn of(
         config: &Config,
         database: &database::Handle,
         journal: &Shared<Journal>,
         disk: Disk,
         counters: Arc<Counters>,
-    ) -> Option<Arc<dyn Service>> {
+    ) -> Option<Arc<Self>> {
         let mut listeners = config.http.iter();
         if !listeners.any(|l| l.services.contains(&HttpService::Freeswitch)) {
             return None;
@@ -56,12 +57,18 @@ impl Freeswitch {
             most.unwrap_or_default(),
         );
         Some(Arc::new(Self {
-            access: Access::new(&config.freeswitch),
-            directory: directory(config),
+            access: ArcSwap::from_pointee(Access::new(&config.freeswitch)),
+            directory: ArcSwap::from_pointee(directory(config)),
             collector,
             database: database.clone(),
             counters,
         }))
+    }
+
+    /// Another configuration counts from here on.
+    pub(crate) fn change(&self, config: &Config) {
+        self.access.store(Arc::new(Access::new(&config.freeswitch)));
+        self.directory.store(Arc::new(directory(config)));
     }
 
     async fn answer(&self, request: Request) -> Response {
@@ -77,7 +84,7 @@ impl Freeswitch {
                 return refuse(Count::NotFound, StatusCode::NOT_FOUND, text);
             }
         };
-        if let Err(refused) = self.access.check(&request) {
+        if let Err(refused) = self.access.load().check(&request) {
             self.counters.add(refused.count());
             return refused.response();
         }
@@ -101,7 +108,7 @@ impl Freeswitch {
             }
         };
         let users = self.database.users();
-        let answer = self.directory.answer(&question, |user, domain| {
+        let answer = self.directory.load().answer(&question, |user, domain| {
             let found = users.find(user.as_bytes(), domain.as_bytes());
             if found.is_none() {
                 // Somebody new is there for the next question.
@@ -140,8 +147,9 @@ fn directory(config: &Config) -> Directory {
             false => files::USERS_OF_ITS_OWN.to_owned(),
         },
     };
+    let domains = config.freeswitch.domains(&config.registrar);
     Directory {
-        domains: config.freeswitch.domains.iter().map(domain).collect(),
+        domains: domains.iter().map(domain).collect(),
         passwords: config.freeswitch.passwords,
         context: config.freeswitch.user_context.clone(),
     }

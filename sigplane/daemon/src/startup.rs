@@ -225,12 +225,14 @@ pub(crate) fn start(begun: Begun, signals: &SigSet) -> Result<Running, StartErro
     if let Some(path) = &config.routing.geoip {
         places::start(path.clone(), mailboxes.clone())?;
     }
+    let freeswitch = Freeswitch::of(&config, &database, &journal, disk, Arc::clone(&fs_counters));
     let switch = Switch {
         cores,
         mailboxes: mailboxes.clone(),
         database: database.clone(),
         resolver,
         streams: streams.control,
+        freeswitch: freeswitch.clone(),
     };
     change::start(begun, switch, changes)?;
     let live = Arc::new(freeswitch::Live::new(&config));
@@ -260,7 +262,7 @@ pub(crate) fn start(begun: Begun, signals: &SigSet) -> Result<Running, StartErro
         metrics: Some(metrics(Some(Arc::clone(&gate)))),
         open_metrics: Some(metrics(None)),
         api: Some(Rpc::new(api, gate)),
-        freeswitch: Freeswitch::service(&config, &database, &journal, disk, fs_counters),
+        freeswitch: freeswitch.map(|f| f as Arc<dyn http::Service>),
     };
     http.serve(services)?;
     Ok(Running {

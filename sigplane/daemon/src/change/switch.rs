@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::ask::{Prepare, ToWorker};
 use crate::core_config::core_config;
+use crate::freeswitch::Freeswitch;
 use crate::mailbox::Mailbox;
 use crate::{database, hiding, resolver, streams};
 
@@ -62,6 +63,7 @@ pub(crate) struct Switch {
     pub(crate) database: database::Handle,
     pub(crate) resolver: resolver::Handle,
     pub(crate) streams: Option<streams::Control>,
+    pub(crate) freeswitch: Option<Arc<Freeswitch>>,
 }
 
 /// Everything is ready for this one.
@@ -208,6 +210,9 @@ impl Switch {
         }
         self.database.commit(database::Live::of(&config), tables);
         self.resolver.set(&config.dns);
+        if let Some(freeswitch) = &self.freeswitch {
+            freeswitch.change(&config);
+        }
         if let (Some(streams), Some(tls)) = (&self.streams, tls)
             && !streams.change(&config, tls)
         {
