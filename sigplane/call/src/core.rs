@@ -25,6 +25,7 @@ mod flow;
 mod guard;
 mod in_dialog;
 mod invite;
+mod lapse;
 mod latency;
 mod limits;
 mod media;
@@ -75,6 +76,7 @@ use change::Former;
 use choice::Choice;
 use dataplane::{ComingUp, Link};
 use edge::Neighbours;
+use lapse::Lapses;
 use latency::Latencies;
 use names::Names;
 use newcomers::Newcomers;
@@ -111,6 +113,7 @@ pub struct Core {
     relays: FxHashMap<ServerId, Box<Relay>>,
     lates: FxHashMap<ClientId, Late>,
     late_relays: FxHashMap<ClientId, Box<LateRelay>>,
+    lapses: Lapses,
     passages: FxHashMap<ServerId, Passage>,
     bindings: Bindings,
     registrar: Registrar,
@@ -208,6 +211,7 @@ impl Core {
             relays: FxHashMap::default(),
             lates: FxHashMap::default(),
             late_relays: FxHashMap::default(),
+            lapses: Lapses::default(),
             passages: FxHashMap::default(),
             bindings: Bindings::default(),
             registrar: Registrar::new(seed),
@@ -285,7 +289,7 @@ impl Core {
                 }
             }
             Input::Timer => self.expire(now),
-            Input::DataplaneUp(hello) => self.dataplane_up(hello),
+            Input::DataplaneUp(hello) => self.dataplane_up(now, hello),
             Input::DataplaneDown => self.dataplane_down(now),
             Input::Dataplane(message) => self.dataplane_message(now, message),
             Input::Tables(tables) => self.tables(now, &tables),

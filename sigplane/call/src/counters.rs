@@ -225,6 +225,8 @@ counters! {
     CallsRestored = "calls_restored",
     /// Calls from the journal that were not answered yet, and ended.
     CallsLost = "calls_lost",
+    /// Calls taken up again by an INVITE: it came again after the process had died, or has the credentials that it was asked for.
+    CallsResumed = "calls_resumed",
     /// Journal records that could not be read.
     JournalUnreadable = "journal_unreadable",
     /// Turned to the next target after a 408 or 5xx.

@@ -199,6 +199,24 @@ pub(crate) struct Account {
 }
 
 impl Record {
+    /// The same call as this one, which it takes up again: it has its begin, and what was tried.
+    pub(crate) fn resuming(self, earlier: Option<Self>) -> Self {
+        let Some(earlier) = earlier else {
+            return self;
+        };
+        Self {
+            start_ms: earlier.start_ms,
+            caller_media: earlier.caller_media,
+            callee_media: earlier.callee_media,
+            account: Account {
+                refused_by_peer: false,
+                q850: None,
+                ..earlier.account
+            },
+            ..self
+        }
+    }
+
     /// The dialog with this callee's tag.
     pub(crate) fn dialog(&self, tag: &[u8]) -> Option<&Dialog> {
         self.dialogs.iter().find(|d| d.tag == tag)

@@ -9,6 +9,7 @@ pub mod digest;
 mod dispatcher;
 mod fs_cdr;
 pub mod locate;
+pub mod quality;
 pub mod registrar;
 pub mod routing;
 mod rows;

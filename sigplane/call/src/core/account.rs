@@ -1,11 +1,12 @@
 //! What a call's CDR is made of, as it comes.
 
 use tandem_link::{FlowReport, LegStats, MediaKind};
+use tandem_policy::quality::{self, Codec, Way};
 use tandem_policy::{Cdr, CdrMedia, EndCause, EndedBy, Q850, Tried};
 use tandem_sip::Reason;
 
 use super::Core;
-use crate::call::{Branch, Call};
+use crate::call::Branch;
 use crate::io::Now;
 use crate::media::Party;
 use crate::message::Message;
@@ -96,7 +97,14 @@ impl Core {
         let Some(call) = self.calls.get_mut(&key) else {
             return;
         };
-        add_report(call, report);
+        add_report(&mut call.record, report);
+    }
+
+    /// Figures of a flow are gone with the dataplane's last life. In the journal with the call's next change.
+    pub(super) fn note_lost_figures(&mut self, key: u64) {
+        if let Some(call) = self.calls.get_mut(&key) {
+            call.record.account.media_partial = true;
+        }
     }
 
     /// The CDR of a call that has ended.
@@ -156,10 +164,22 @@ impl Core {
             attempts: account.attempts,
             tried: tried(account.tried),
             media_partial: account.media_partial,
-            caller_media: record.caller_media,
-            callee_media: record.callee_media,
+            caller_media: scored(record.caller_media),
+            callee_media: scored(record.callee_media),
         }
     }
+}
+
+/// With its score, where there is something to be scored.
+fn scored(mut media: CdrMedia) -> CdrMedia {
+    if let Some(codec) = Codec::of(&media.codec).filter(|_| media.packets > 0) {
+        let jitter_ms = f64::from(media.jitter_us.unwrap_or(0)) / 1_000.0;
+        let way = Way::counted(codec, media.packets, media.lost, jitter_ms);
+        let score = quality::opinion(quality::rating(codec, way));
+        // 1 to 4.5.
+        media.mos = Some((score * 100.0).round() as u16);
+    }
+    media
 }
 
 /// Attempts as the CDR has them: of one without an answer nothing is known but that it was made.
@@ -174,8 +194,7 @@ fn since(start_ms: u64, now: Now) -> u32 {
     u32::try_from(now.wall_ms.saturating_sub(start_ms)).unwrap_or(u32::MAX)
 }
 
-fn add_report(call: &mut Call, report: &FlowReport) {
-    let record = &mut call.record;
+pub(super) fn add_report(record: &mut Record, report: &FlowReport) {
     let flow = &report.spec;
     // The media session gives the caller leg A.
     for (party, leg) in [(Party::Caller, &report.a), (Party::Callee, &report.b)] {

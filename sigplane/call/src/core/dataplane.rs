@@ -92,11 +92,11 @@ impl Core {
         later
     }
 
-    pub(super) fn dataplane_up(&mut self, hello: &DataplaneHello) {
+    pub(super) fn dataplane_up(&mut self, now: Now, hello: &DataplaneHello) {
         if self.config.share.worker == 0 {
             self.counters.add(Counter::DataplaneSessions);
         }
-        self.finish_awaiting();
+        self.finish_awaiting(now);
         self.ports.set_slots(hello.slots.clone());
         self.link = Link {
             up: true,
@@ -109,13 +109,14 @@ impl Core {
         });
     }
 
-    pub(super) fn dataplane_down(&mut self, _now: Now) {
+    pub(super) fn dataplane_down(&mut self, now: Now) {
         self.link = Link::default();
-        self.finish_awaiting();
+        self.finish_awaiting(now);
     }
 
     /// The last figures of calls that have ended will not come any more.
-    fn finish_awaiting(&mut self) {
+    fn finish_awaiting(&mut self, now: Now) {
+        self.forget_lapsed_commands();
         let keys: Vec<u64> = self
             .calls
             .open()
@@ -123,8 +124,7 @@ impl Core {
             .map(|(key, _)| key)
             .collect();
         for key in keys {
-            self.counters.add(Counter::ReportsMissing);
-            self.finish(key);
+            self.reports_missing(now, key);
         }
     }
 
@@ -134,9 +134,15 @@ impl Core {
         self.try_command(Some(key), command, 1);
     }
 
-    fn try_command(&mut self, call: Option<u64>, command: Command, tries: u8) {
+    /// The same, for a try. Returns the command's number, if it was given.
+    pub(super) fn try_command(
+        &mut self,
+        call: Option<u64>,
+        command: Command,
+        tries: u8,
+    ) -> Option<u64> {
         if !self.link.up {
-            return;
+            return None;
         }
         let removes = matches!(command, Command::RemoveFlow { .. });
         let seq = self.submit(command.clone());
@@ -154,6 +160,7 @@ impl Core {
         {
             call.awaiting.insert(seq);
         }
+        Some(seq)
     }
 
     fn submit(&mut self, command: Command) -> u64 {
@@ -189,6 +196,7 @@ impl Core {
         });
         if let Some(key) = call {
             self.add_report(key, &report);
+            self.add_lapsed_report(key, &report);
         }
     }
 
@@ -223,8 +231,9 @@ impl Core {
             && call.awaiting.remove(&seq)
             && call.awaiting.is_empty()
         {
-            self.finish(key);
+            self.finish(now, key);
         }
+        self.lapsed_done(now, key, seq);
     }
 
     /// Compares the dataplane's flows with the calls': what no call has is removed, what a call
@@ -246,7 +255,9 @@ impl Core {
             let wanted = self.flow_of_call(key, report.spec.id);
             let Some(wanted) = wanted else {
                 self.counters.add(Counter::FlowsOrphaned);
-                self.try_command(None, Command::remove(&report.spec), 1);
+                if !self.remove_lapsed_flow(key, report) {
+                    self.try_command(None, Command::remove(&report.spec), 1);
+                }
                 continue;
             };
             self.take_over(key, report);
@@ -270,10 +281,12 @@ impl Core {
             .collect();
         for (key, flow) in missing {
             self.counters.add(Counter::FlowsReinstalled);
+            self.note_lost_figures(key);
             self.command_for_call(key, Command::PutFlow(flow));
         }
         self.link.in_step = true;
         self.coming_up = ComingUp::Over;
+        self.settle_lapses(now);
         for key in idle {
             self.check_idle(now, key);
         }

@@ -71,23 +71,29 @@ impl Core {
         self.outlive_answer(key);
         self.with_media(key, Session::close);
         if self.calls.get(&key).is_some_and(|c| c.awaiting.is_empty()) {
-            return self.finish(key);
+            return self.finish(now, key);
         }
         self.journal(key);
         self.timers.set(Timer::Reports(key), now.mono + REPORTS);
     }
 
-    pub(super) fn reports_missing(&mut self, _now: Now, key: u64) {
+    pub(super) fn reports_missing(&mut self, now: Now, key: u64) {
         self.counters.add(Counter::ReportsMissing);
-        self.finish(key);
+        if let Some(call) = self.calls.get_mut(&key) {
+            call.record.account.media_partial = true;
+        }
+        self.finish(now, key);
     }
 
     /// Writes the CDR and forgets the call.
-    pub(super) fn finish(&mut self, key: u64) {
+    pub(super) fn finish(&mut self, now: Now, key: u64) {
         let Some(call) = self.calls.remove(&key) else {
             return;
         };
         self.clear_timers(key);
+        if self.lapse_challenged(now, key, &call.record) {
+            return;
+        }
         self.counters.add(Counter::Cdrs);
         let follower = self.dialogs_follow(&call.record);
         let cdr = self.cdr(key, call.record);

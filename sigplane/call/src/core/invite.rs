@@ -105,7 +105,11 @@ impl Core {
         let vias = via_block(&vias, arrival.hop.peer);
         self.respond(now, server, &vias, message, &Answer::new(100, "Trying"));
 
-        let key = self.new_key(now, shard(message.call_id()));
+        let resumed = self.resume(message);
+        let (key, earlier) = match resumed {
+            Some((key, record)) => (key, Some(record)),
+            None => (self.new_key(now, shard(message.call_id())), None),
+        };
         let mut head = vias.clone();
         for route in std::iter::once(self.record_route(arrival.hop).as_slice())
             .chain(message.list(Name::RecordRoute))
@@ -136,7 +140,7 @@ impl Core {
         record.tenant.clone_from(&ruled.tenant);
         record.trunk.clone_from(&ruled.source_trunk);
         let call = Call {
-            record,
+            record: record.resuming(earlier),
             setup: Some(setup),
             accepted: None,
             acks: Vec::new(),

@@ -1,20 +1,18 @@
 //! Calls taken up from the journal.
 //!
 //! An answered call lives on: its ports are reserved again, its dialog is routed, its flows are
-//! compared with the dataplane's as soon as that is there. A call that was not answered ends here:
+//! compared with the dataplane's as soon as that is there. A call that was not answered ends here,
+//! unless its INVITE comes again (see `lapse`):
 //! its transactions are lost, so nothing more can be said to either side in their name (the
 //! target's late answer finds no ACK, and its own timers end it), its flows go with the
-//! comparison, and its CDR is written now. A call that was ending when the process died is
+//! comparison, and then its CDR is written. A call that was ending when the process died is
 //! finished in the same way, with the cause that it had.
-
-use tandem_policy::EndCause;
 
 use super::Core;
 use crate::call::Call;
 use crate::counters::Counter;
-use crate::io::{Now, Output};
+use crate::io::Now;
 use crate::journal;
-use crate::record::{Ending, Record};
 
 /// Why a journal record could not be taken up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,15 +71,8 @@ impl Core {
             Err(error) => Err(error),
         };
         let mut record = record.inspect_err(|_| self.counters.add(Counter::JournalUnreadable))?;
-        if record.ending.is_some() {
-            self.counters.add(Counter::CallsLost);
-            self.write_off(now, key, record);
-            return Ok(());
-        }
-        if record.confirmed.is_none() {
-            self.counters.add(Counter::CallsLost);
-            record.media = None;
-            self.write_off(now, key, record);
+        if record.ending.is_some() || record.confirmed.is_none() {
+            self.lapse_restored(now, key, record);
             return Ok(());
         }
         if let Some(session) = record.media.as_mut()
@@ -105,22 +96,5 @@ impl Core {
         self.calls.may_rest(key);
         self.calls.fold();
         Ok(())
-    }
-
-    /// A call that cannot go on: its CDR is all that is left of it.
-    fn write_off(&mut self, now: Now, key: u64, mut record: Record) {
-        record.ending.get_or_insert(Ending {
-            cause: EndCause::Local,
-            end_ms: now.wall_ms,
-        });
-        self.counters.add(Counter::Cdrs);
-        let follower = self.dialogs_follow(&record);
-        let cdr = self.cdr(key, record);
-        self.outputs.push_back(Output::Journal {
-            key,
-            body: None,
-            cdr: Some(Box::new(cdr)),
-            follower,
-        });
     }
 }

@@ -22,6 +22,8 @@ pub(super) enum Timer {
     Session(u64),
     /// The last media figures of the call do not come.
     Reports(u64),
+    /// A call that may come again has not, or the figures of one that is over have not.
+    Lapsed(u64),
     /// A re-INVITE has been silent, or ringing (timer C), for too long.
     RelayC(ServerId),
     /// The target of a request outside of calls has been silent for too long.
@@ -65,6 +67,7 @@ impl Core {
                 Timer::MaxDuration(key) => self.duration_reached(now, key),
                 Timer::Session(key) => self.session_expired(now, key),
                 Timer::Reports(key) => self.reports_missing(now, key),
+                Timer::Lapsed(key) => self.lapsed_out(now, key),
                 Timer::RelayC(server) => self.relay_rang_out(now, server),
                 Timer::Passage(server) => self.passage_silent(now, server),
                 Timer::Binding(key) => self.binding_expired(now, key),

@@ -88,8 +88,9 @@ fn is_beside_speech(encoding: &str) -> bool {
 
 /// The clock rate in an encoding.
 fn clock_of(encoding: &str) -> Option<u32> {
-    let rate = encoding.split('/').nth(1)?.parse().ok()?;
-    (1..=1_000_000).contains(&rate).then_some(rate)
+    let rate: u32 = encoding.split('/').nth(1)?.parse().ok()?;
+    // The dataplane counts in steps of 25; nobody has another clock.
+    (25..=800_000).contains(&rate).then_some(rate / 25 * 25)
 }
 
 /// Static payload types of audio (RFC 3551 table 4).

@@ -346,6 +346,11 @@ impl Session {
         self.formats_of(flow)?.encoding(payload_type)
     }
 
+    /// Whether it has or had media.
+    pub(crate) fn had_media(&self) -> bool {
+        !self.formats.is_empty() || self.live().next().is_some()
+    }
+
     /// The next command for the dataplane ([`Command::PutFlow`], [`Command::RemoveFlow`]); none
     /// when all are drained. They are not part of the serialized session.
     pub fn command(&mut self) -> Option<Command> {

@@ -147,11 +147,111 @@ fn a_call_in_setup_ends_with_the_process() {
     );
     assert_eq!(world.flows.len(), 1);
     let mut world = world.crash();
+    assert!(world.cdrs.is_empty(), "its INVITE may come again");
+    world.dataplane_up();
+    world.wait(Duration::from_secs(3));
     assert_eq!(world.cdrs.len(), 1);
     assert_eq!(world.cdrs[0].cause, EndCause::Local);
-    world.dataplane_up();
     world.assert_clean();
     assert_eq!(world.cdrs.len(), 1);
+}
+
+#[test]
+fn a_call_that_rang_ends_with_the_process_and_with_its_figures() {
+    let mut world = World::new();
+    world.from(CARRIER, &invite("c1", &sdp("203.0.113.10", 40_000)));
+    let (pool, inside) = at_pool(&mut world);
+    let ringing = answer(&inside, &pool, "180 Ringing", "bob", "", "");
+    world.from(&pool, &ringing);
+    let rang = world.now.wall_ms;
+    world.wait(Duration::from_secs(2));
+    let mut world = world.crash();
+    assert!(world.cdrs.is_empty(), "the dataplane has figures yet");
+    world.dataplane_up();
+    let cdr = world.cdrs.pop().unwrap();
+    assert_eq!((cdr.ring_ms, cdr.answer_ms), (Some(rang), None));
+    assert_eq!(cdr.cause, EndCause::Local);
+    assert_eq!((cdr.attempts, cdr.tried.len()), (1, 1));
+    assert!(!cdr.media_partial);
+    // An INVITE with its Call-ID now would be a call of its own.
+    world.assert_clean();
+    assert!(world.cdrs.is_empty());
+}
+
+#[test]
+fn an_invite_that_comes_again_after_the_process_died_is_the_same_call() {
+    let mut world = World::new();
+    let first = invite("c1", &sdp("203.0.113.10", 40_000));
+    world.from(CARRIER, &first);
+    let begin = world.now.wall_ms;
+    let (key, _) = world
+        .journal
+        .iter()
+        .next()
+        .map(|(k, b)| (*k, b.len()))
+        .unwrap();
+    world.wait(Duration::from_millis(200));
+    let mut world = world.crash();
+    world.dataplane_up();
+    world.wait(Duration::from_millis(300));
+    world.from(CARRIER, &first);
+    assert_eq!(world.counter("calls_resumed"), 1);
+    let (pool, inside) = at_pool(&mut world);
+    world.from(
+        &pool,
+        &answer(&inside, &pool, "486 Busy Here", "bob", "", ""),
+    );
+    world.assert_clean();
+    assert_eq!(world.cdrs.len(), 1);
+    let cdr = &world.cdrs[0];
+    assert_eq!((cdr.start_ms, cdr.sip_code), (begin, 486));
+    assert!(cdr.call_uuid.ends_with(&format!("{key:016x}")));
+    let tried: Vec<_> = cdr.tried.iter().map(|t| t.code).collect();
+    assert_eq!((cdr.attempts, tried), (1, vec![486]), "of this life");
+}
+
+#[test]
+fn a_challenge_and_what_answers_it_are_one_call() {
+    for crash in [false, true] {
+        let mut world = World::new();
+        let first = invite("c1", &sdp("203.0.113.10", 40_000));
+        world.from(CARRIER, &first);
+        let begin = world.now.wall_ms;
+        let (pool, inside) = at_pool(&mut world);
+        let challenge = "Proxy-Authenticate: Digest realm=\"x\", nonce=\"1\"\r\n";
+        let no = answer(
+            &inside,
+            &pool,
+            "407 Proxy Authentication Required",
+            "bob",
+            challenge,
+            "",
+        );
+        world.from(&pool, &no);
+        world.wait(Duration::from_millis(100));
+        assert!(world.cdrs.is_empty());
+        if crash {
+            world = world.crash();
+            world.dataplane_up();
+        }
+        world.sent_to(CARRIER);
+        let again = first
+            .replace("CSeq: 1 ", "CSeq: 2 ")
+            .replace("z9hG4bK", "z9hG4bKx");
+        assert_ne!(again, first);
+        world.from(CARRIER, &again);
+        let (pool, inside) = at_pool(&mut world);
+        world.from(
+            &pool,
+            &answer(&inside, &pool, "404 Not Found", "bob", "", ""),
+        );
+        assert_eq!(world.cdrs.len(), 1, "crash: {crash}");
+        let cdr = &world.cdrs[0];
+        assert_eq!((cdr.start_ms, cdr.sip_code, cdr.attempts), (begin, 404, 2));
+        assert_eq!(cdr.q850.map(|q| (q.cause, q.said)), Some((1, false)));
+        world.assert_clean();
+        assert_eq!(world.cdrs.len(), 1);
+    }
 }
 
 #[test]
@@ -163,10 +263,12 @@ fn a_crash_while_ending_makes_one_cdr() {
     assert!(world.cdrs.is_empty(), "the figures are awaited");
     assert_eq!(world.journal.len(), 1);
     let mut world = world.crash();
+    assert!(world.cdrs.is_empty(), "they still are");
+    world.dataplane_up();
     assert_eq!(world.cdrs.len(), 1);
     assert_eq!(world.cdrs[0].cause, EndCause::Caller);
-    world.dataplane_up();
     world.assert_clean();
+    assert_eq!(world.cdrs.len(), 1);
 }
 
 #[test]
