@@ -5,6 +5,7 @@
 mod about;
 mod calls;
 mod capture;
+mod cdr;
 mod check;
 mod client;
 mod config;
@@ -15,6 +16,7 @@ mod pcap;
 mod remote;
 mod show;
 mod table;
+mod time;
 mod token;
 
 use std::path::{Path, PathBuf};
@@ -154,6 +156,11 @@ enum Command {
     Export {
         #[command(subcommand)]
         command: Export,
+    },
+    /// Calls that have ended, from the database of a configuration file, whether the daemon runs or not
+    Cdr {
+        #[command(subcommand)]
+        command: cdr::Command,
     },
     /// Write what crosses the dataplane's ports to a pcap file (tcpdump sees nothing there)
     Capture(Capture),
@@ -339,6 +346,11 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         export::freeswitch(config, directory, *force, cli.json)?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let Command::Cdr { command } = cli.command {
+        let usual = PathBuf::from("/etc/tandem/tandem.toml");
+        cdr::run(cli.config.as_ref().unwrap_or(&usual), cli.json, command)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let command = match offline(cli.command, cli.config.as_deref(), cli.json)? {
         Some(command) => command,
         None => return Ok(ExitCode::SUCCESS),
@@ -390,6 +402,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Config { .. }
         | Command::Db { .. }
         | Command::Export { .. }
+        | Command::Cdr { .. }
         | Command::Token { .. }
         | Command::Completion { .. }
         | Command::Man { .. } => Ok(()),

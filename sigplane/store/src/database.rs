@@ -2,6 +2,7 @@
 
 mod admin;
 mod batch;
+mod cdrs;
 mod columns;
 mod fs_cdr;
 mod mariadb;
@@ -19,6 +20,7 @@ use crate::journal::Change;
 pub use admin::{Copied, TableState};
 use batch::Batch;
 pub use batch::Readers;
+pub use cdrs::{CDR_COLUMNS, CdrColumn, CdrFilter, CdrKind, CdrOrder, CdrRow, CdrValue};
 use fs_cdr::CDR_JOINED;
 pub use mariadb::{MariaDb, MariaDbError, MariaDbHost, MariaDbOptions, MariaDbTls};
 pub use rows::{RouteRows, RoutesStamp, TableRows, WantedTables, Written};

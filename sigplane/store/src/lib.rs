@@ -16,9 +16,9 @@ mod lock;
 
 pub use cache::{RouteCache, TableCache};
 pub use database::{
-    Copied, Database, DatabaseError, DatabasePlace, MariaDb, MariaDbError, MariaDbHost,
-    MariaDbOptions, MariaDbTls, Readers, RouteRows, RoutesStamp, SqliteDatabase, TableRows,
-    TableState, WantedTables, Written,
+    CDR_COLUMNS, CdrColumn, CdrFilter, CdrKind, CdrOrder, CdrRow, CdrValue, Copied, Database,
+    DatabaseError, DatabasePlace, MariaDb, MariaDbError, MariaDbHost, MariaDbOptions, MariaDbTls,
+    Readers, RouteRows, RoutesStamp, SqliteDatabase, TableRows, TableState, WantedTables, Written,
 };
 pub use journal::{
     Change, Cut, Entry, Journal, JournalError, JournalOptions, JournalTail, LiveCall, Marks,

@@ -6,6 +6,7 @@
 mod acc;
 mod admin;
 mod cdr;
+mod cdrs;
 mod dialog;
 mod error;
 mod fit;

@@ -3,6 +3,7 @@
 mod acc;
 mod admin;
 mod cdr;
+mod cdrs;
 mod dialog;
 mod fs_cdr;
 mod location;

@@ -130,6 +130,114 @@ fn a_cdr_table_of_the_version_before_is_brought_up_to_date_with_its_rows() {
     );
 }
 
+/// CDRs by page, in both orders and by what they say.
+async fn check_cdrs(database: &mut Database) {
+    let mut batch = Vec::new();
+    for i in 0..25_u64 {
+        let mut cdr = cdr(&format!("page-{i}"));
+        // Several begin at once, and not in the order in which they end.
+        cdr.start_ms += (25 - i) / 3 * 1_000;
+        cdr.tenant = format!("tenant-{}", i % 2);
+        cdr.trunk = if i < 5 { "a" } else { "b" }.into();
+        batch.push((i + 1, cdr));
+    }
+    database.write_cdrs(4, &batch).await.unwrap();
+    let mut all = Vec::new();
+    for first in [CdrOrder::FIRST, CdrOrder::Id(0)] {
+        let (mut order, mut seen) = (first, Vec::new());
+        loop {
+            let page = database
+                .cdrs(&CdrFilter::default(), order, 7)
+                .await
+                .unwrap();
+            let Some(last) = page.last() else { break };
+            order = first.behind(last);
+            seen.extend(page);
+        }
+        assert_eq!(seen.len(), 25);
+        let key = |row: &CdrRow| format!("{:?} {:?}", row[20], row[0]);
+        let mut keys: Vec<_> = seen.iter().map(key).collect();
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), 25);
+        all = seen;
+    }
+    let text = |at: usize| match &all[0][at] {
+        CdrValue::Text(text) => text.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((text(1), text(7)), ("page-0".into(), "tnd1.token".into()));
+    let mos = CDR_COLUMNS
+        .iter()
+        .position(|c| c.0 == "caller_mos")
+        .unwrap();
+    assert_eq!(all[0][mos], CdrValue::Real(4.41));
+    let answer = CDR_COLUMNS.iter().position(|c| c.0 == "answer_ms").unwrap();
+    assert_eq!(all[0][answer], CdrValue::None);
+    let filters = [
+        (
+            CdrFilter {
+                tenant: Some("tenant-1".into()),
+                ..CdrFilter::default()
+            },
+            12,
+        ),
+        (
+            CdrFilter {
+                trunk: Some("a".into()),
+                ..CdrFilter::default()
+            },
+            5,
+        ),
+        (
+            CdrFilter {
+                trunk: Some("' OR 1 = 1 --".into()),
+                ..CdrFilter::default()
+            },
+            0,
+        ),
+        (
+            CdrFilter {
+                call_id: Some("page-3@example.com".into()),
+                ..CdrFilter::default()
+            },
+            1,
+        ),
+        (
+            CdrFilter {
+                since_ms: Some(1_700_000_008_000),
+                ..CdrFilter::default()
+            },
+            2,
+        ),
+        (
+            CdrFilter {
+                until_ms: Some(1_700_000_001_000),
+                ..CdrFilter::default()
+            },
+            2,
+        ),
+    ];
+    for (filter, expected) in filters {
+        let found = database.cdrs(&filter, CdrOrder::FIRST, 100).await.unwrap();
+        assert_eq!(found.len(), expected, "{filter:?}");
+    }
+    let latest = database
+        .cdrs(&CdrFilter::default(), CdrOrder::Latest, 1)
+        .await
+        .unwrap();
+    assert_eq!(latest[0][20], CdrValue::Int(1_700_000_008_000));
+}
+
+#[test]
+fn cdrs_are_read_page_by_page() {
+    let dir = tempfile::tempdir().unwrap();
+    block_on(async {
+        let mut database = open(&dir.path().join("tandem.db")).await.unwrap();
+        check_cdrs(&mut database).await;
+    });
+}
+
 /// How many columns version 2 of `cdr` has more than version 1.
 const NEW_COLUMNS: usize = 27;
 

@@ -8,6 +8,16 @@ async fn open(options: &MariaDbOptions) -> Result<Database, DatabaseError> {
 }
 
 #[test]
+fn cdrs_are_read_page_by_page() {
+    let server = server::shared();
+    let options = server.database("pages");
+    block_on(async {
+        let mut database = open(&options).await.unwrap();
+        check_cdrs(&mut database).await;
+    });
+}
+
+#[test]
 fn a_cdr_table_of_the_version_before_is_migrated_with_its_rows() {
     let server = server::shared();
     let mut place = DatabasePlace::MariaDb(server.database("old"));
