@@ -47,6 +47,10 @@ pub struct Calls {
     pub host: &'static str,
     /// The Call-IDs, in sipp's notation (`%u` is the call's number); its own when empty.
     pub call_id: &'static str,
+    /// Whether what the scenario logs goes to `outcomes.log` in the caller's folder.
+    pub log: bool,
+    /// How long an answer is waited for.
+    pub patience: Duration,
 }
 
 impl Default for Calls {
@@ -64,6 +68,8 @@ impl Default for Calls {
             transport: "u1",
             host: "",
             call_id: "",
+            log: false,
+            patience: Duration::from_secs(40),
         }
     }
 }
@@ -293,7 +299,15 @@ impl Caller {
                 calls.talk.as_millis()
             )),
             words("-trace_err -error_file errors.log -trace_stat -fd 1 -stf stat.csv"),
-            words("-recv_timeout 40000 -buff_size 1048576"),
+            words(&format!(
+                "-recv_timeout {} -buff_size 1048576",
+                calls.patience.as_millis()
+            )),
+            words(if calls.log {
+                "-trace_logs -log_file outcomes.log"
+            } else {
+                ""
+            }),
             // Otherwise its credentials name the address that it sends to, whatever the Request-URI is.
             words("-auth_uri example.com"),
             vec![
