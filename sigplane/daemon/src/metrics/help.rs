@@ -199,6 +199,7 @@ pub(super) const HELP: &[(&str, &str)] = &[
     ("lookups_lost", "Requests dropped since too many waited for another worker's word; they come again."),
     ("calls_restored", "Calls taken up from the journal."),
     ("calls_lost", "Calls from the journal that were not answered yet, and ended."),
+    ("calls_resumed", "Calls taken up again by an INVITE: it came again after the process had died, or has the credentials that it was asked for."),
     ("journal_unreadable", "Journal records that could not be read."),
     ("failover_response", "Turned to the next target after a 408 or 5xx."),
     ("failover_unreachable", "Turned to the next target after an ICMP error."),
