@@ -13,7 +13,7 @@ mod sqlite;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tandem_policy::SubscriberRow;
+use tandem_policy::{FsCdr, SubscriberRow};
 use thiserror::Error;
 
 use crate::journal::Change;
@@ -288,6 +288,20 @@ impl Database {
         match self {
             Self::Sqlite(database) => database.subscriber(username, domain).await,
             Self::MariaDb(database) => Ok(database.subscriber(username, domain).await?),
+        }
+    }
+
+    /// What FreeSWITCH has posted of the legs with these Call-IDs, a hundred at most, the earliest first.
+    ///
+    /// # Errors
+    /// Names the place and what is wrong.
+    pub async fn fs_cdrs(&mut self, call_ids: &[&str]) -> Result<Vec<FsCdr>, DatabaseError> {
+        if call_ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        match self {
+            Self::Sqlite(database) => database.fs_cdrs(call_ids).await,
+            Self::MariaDb(database) => Ok(database.fs_cdrs(call_ids).await?),
         }
     }
 

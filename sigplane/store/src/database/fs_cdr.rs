@@ -83,6 +83,90 @@ impl<'a> Columns<'a> {
     }
 }
 
+/// What reads the legs with so many Call-IDs, the earliest first: [`COLUMNS`], with `integer` the type that whole numbers are cast to.
+pub(super) fn select(call_ids: usize, integer: &str) -> String {
+    let columns: Vec<&str> = COLUMNS.split(',').map(str::trim).collect();
+    let read: Vec<String> = columns
+        .iter()
+        .enumerate()
+        .map(|(at, column)| match at {
+            16..29 => format!("CAST({column} AS {integer})"),
+            _ => (*column).to_owned(),
+        })
+        .collect();
+    let places = vec!["?"; call_ids.max(1)].join(", ");
+    format!(
+        "SELECT {} FROM fs_cdr WHERE sip_call_id IN ({places}) ORDER BY start_us, id LIMIT {LEGS}",
+        read.join(", ")
+    )
+}
+
+/// Legs that are read of a call at most.
+const LEGS: usize = 100;
+
+/// A row that was read: the reverse of [`Columns::of`].
+pub(super) fn read(
+    texts: Vec<String>,
+    numbers: Vec<Option<i64>>,
+    fractions: Vec<Option<f64>>,
+) -> FsCdr {
+    let mut texts = texts.into_iter();
+    let mut text = || texts.next().unwrap_or_default();
+    let mut numbers = numbers.into_iter();
+    let mut number = || numbers.next().flatten().and_then(|n| u64::try_from(n).ok());
+    let mut fractions = fractions.into_iter();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "as the cast does it, which is at the ends of the range"
+    )]
+    let mut hundredths = || {
+        fractions
+            .next()
+            .flatten()
+            .map(|n| (n * 100.0).round() as u64)
+    };
+    let short = |n: Option<u64>| u32::try_from(n.unwrap_or(0)).unwrap_or(u32::MAX);
+    FsCdr {
+        uuid: text(),
+        core_uuid: text(),
+        switchname: text(),
+        leg: text(),
+        sip_call_id: text(),
+        direction: text(),
+        caller_id_name: text(),
+        caller_id_number: text(),
+        destination: text(),
+        network_addr: text(),
+        hangup_cause: text(),
+        disposition: text(),
+        read_codec: text(),
+        write_codec: text(),
+        bridge_uuid: text(),
+        last_app: text(),
+        start_us: number().unwrap_or(0),
+        answer_us: number(),
+        end_us: number().unwrap_or(0),
+        duration_s: short(number()),
+        billsec: short(number()),
+        q850: number().and_then(|n| u16::try_from(n).ok()).unwrap_or(0),
+        in_packets: number(),
+        in_bytes: number(),
+        in_skipped: number(),
+        out_packets: number(),
+        out_bytes: number(),
+        received_ms: {
+            let _node = number();
+            number().unwrap_or(0)
+        },
+        jitter_min: hundredths(),
+        jitter_max: hundredths(),
+        loss_rate: hundredths(),
+        mos: hundredths(),
+        quality: hundredths(),
+    }
+}
+
 impl Batch<'_> {
     /// FreeSWITCH's CDRs behind this sequence number.
     pub(super) fn fs_cdrs(&self, after: u64) -> Vec<&FsCdr> {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use sqlx::{Connection as _, MySql, MySqlConnection, QueryBuilder};
-use tandem_policy::Cdr;
+use tandem_policy::{Cdr, FsCdr};
 
 use super::partitions::{Partitions, is_short};
 use super::{MariaDb, MariaDbError, acc, dialog, fs_cdr, location};
@@ -98,6 +98,16 @@ impl MariaDb {
             Err(error) => return Err(error),
         }
         Ok(())
+    }
+}
+
+impl MariaDb {
+    pub(in crate::database) async fn fs_cdrs(
+        &mut self,
+        call_ids: &[&str],
+    ) -> Result<Vec<FsCdr>, MariaDbError> {
+        self.run("read fs_cdr", async |c| fs_cdr::of_calls(c, call_ids).await)
+            .await
     }
 }
 

@@ -1,9 +1,9 @@
 //! `fs_cdr`: a leg is there once, however often FreeSWITCH posts it.
 
-use sqlx::{MySql, MySqlConnection, QueryBuilder};
+use sqlx::{AssertSqlSafe, MySql, MySqlConnection, QueryBuilder, Row as _};
 use tandem_policy::FsCdr;
 
-use crate::database::fs_cdr::{COLUMNS, Columns};
+use crate::database::fs_cdr::{self, COLUMNS, Columns};
 
 /// Rows in one statement: 34 values each, of which the protocol takes 65,535.
 const ROWS: usize = 256;
@@ -35,4 +35,30 @@ pub(super) async fn write(
             .await?;
     }
     Ok(())
+}
+
+/// The legs with these Call-IDs.
+pub(super) async fn of_calls(
+    connection: &mut MySqlConnection,
+    call_ids: &[&str],
+) -> Result<Vec<FsCdr>, sqlx::Error> {
+    let mut query = sqlx::query(AssertSqlSafe(fs_cdr::select(call_ids.len(), "SIGNED")));
+    for call_id in call_ids {
+        query = query.bind(*call_id);
+    }
+    let rows = query.fetch_all(connection).await?;
+    rows.iter()
+        .map(|row| {
+            let texts = (0..16)
+                .map(|at| row.try_get(at))
+                .collect::<Result<_, _>>()?;
+            let numbers = (16..29)
+                .map(|at| row.try_get(at))
+                .collect::<Result<_, _>>()?;
+            let fractions = (29..34)
+                .map(|at| row.try_get_unchecked(at))
+                .collect::<Result<_, _>>()?;
+            Ok(fs_cdr::read(texts, numbers, fractions))
+        })
+        .collect()
 }

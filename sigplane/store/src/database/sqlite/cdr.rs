@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use sqlx::{Connection as _, QueryBuilder, Sqlite, SqliteConnection};
-use tandem_policy::Cdr;
+use tandem_policy::{Cdr, FsCdr};
 
 use super::{SqliteDatabase, acc, dialog, fs_cdr, location};
 use crate::database::batch::{Batch, acc_rows};
@@ -82,6 +82,18 @@ impl SqliteDatabase {
         .map_err(&failed)?;
         transaction.commit().await.map_err(&failed)?;
         Ok(written)
+    }
+}
+
+impl SqliteDatabase {
+    pub(in crate::database) async fn fs_cdrs(
+        &mut self,
+        call_ids: &[&str],
+    ) -> Result<Vec<FsCdr>, DatabaseError> {
+        self.check_identity()?;
+        let failed = self.failed("read fs_cdr");
+        let read = fs_cdr::of_calls(&mut self.connection, call_ids).await;
+        read.map_err(failed)
     }
 }
 

@@ -9,8 +9,15 @@ pub(super) fn fs_cdr(uuid: &str, call_id: &str) -> FsCdr {
         uuid: uuid.into(),
         sip_call_id: call_id.into(),
         start_us: 1_700_000_000_000_001,
+        answer_us: None,
+        end_us: 1_700_000_001_000_001,
+        in_bytes: Some(7),
+        jitter_min: Some(1),
         mos: Some(449),
         q850: 16,
+        billsec: 3,
+        last_app: "bridge".into(),
+        received_ms: 9,
         ..FsCdr::default()
     }
 }
@@ -41,6 +48,11 @@ pub(super) async fn check(database: &mut Database, sql: impl Fn(&str) -> String)
         ),
         "u1|a@example.com|1|4.49|16|1|0|0\nu2|A@example.com|1|4.49|16|1|9223372036854775807|128\n"
     );
+    let read = database.fs_cdrs(&["a@example.com", "b@example.com"]).await;
+    assert_eq!(read.unwrap(), [fs_cdr("u1", "a@example.com")]);
+    let read = database.fs_cdrs(&["A@example.com", "'"]).await.unwrap();
+    assert_eq!(read[0].in_packets, Some(i64::MAX as u64));
+    assert_eq!(database.fs_cdrs(&[]).await.unwrap(), []);
     let joined = "select callid, fs_uuid, fs_mos, sip_code from cdr_joined";
     assert_eq!(sql(joined), "a@example.com|u1|4.49|486\n");
 }
