@@ -1,6 +1,7 @@
 //! `tandemctl cdr`: calls that have ended, from the database, a page at a time.
 
 mod command;
+mod show;
 
 use std::collections::HashMap;
 use std::fs::{self, File};

@@ -13,3 +13,8 @@ mod form;
 mod xml;
 
 pub use form::{Form, FormError};
+
+/// What a CDR becomes in the database.
+pub mod row {
+    pub use tandem_policy::FsCdr;
+}

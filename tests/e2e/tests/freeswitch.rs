@@ -190,6 +190,24 @@ fn cdrs_are_taken_in_each_form_and_stand_beside_our_calls_and_the_hostile_are_re
         "Zoë & Co|31201234567|1000|fs1|a|1700000000123456|1700000002000000|12.57|99.3\n"
     );
 
+    // Both beside each other, for people and for programs.
+    let shown = lab.ctl().run(&["cdr", "show", &call_id]).unwrap();
+    for words in [
+        "tandem, from the caller",
+        "fs1, inbound leg 00000000",
+        "NORMAL_CLEARING",
+        "4.49",
+    ] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    let shown = lab.ctl().run(&["--json", "cdr", "show", &call_id]).unwrap();
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["calls"][0]["callid"], call_id.as_str());
+    assert_eq!(shown["freeswitch"].as_array().unwrap().len(), 5);
+    assert_eq!(shown["freeswitch"][0]["mos"], 4.49);
+    let none = lab.ctl().output(&["cdr", "show", "nobody's"]).unwrap();
+    assert_eq!(none.status.code(), Some(1));
+
     // SQL in each text, as FreeSWITCH would encode it.
     let nasty = "x%27%29%3B%20DROP%20TABLE%20fs_cdr%3B%20--%20%00%22";
     let mut document = cdr("00000000-0000-4000-8000-000000000009", nasty);
@@ -447,6 +465,19 @@ fn the_directory_tells_of_users_as_freeswitch_asks() {
         (status == 200 && body.contains("id=\"2000\"")).then_some(())
     };
     wait::until("the newcomer", SOON, newcomer).unwrap();
+    // With another configuration users come with their passwords, without a restart.
+    let text = fs::read_to_string(lab.config_file()).unwrap();
+    let draft = file(
+        &lab,
+        "draft.toml",
+        text.replace("passwords = false", "passwords = true"),
+    );
+    let draft = draft.to_str().unwrap();
+    lab.ctl()
+        .run(&["config", "apply", draft, "--confirm-within", "0"])
+        .unwrap();
+    let params = "freeswitch/xml directory ['example.net'] ['1000'] [('password', 'geheim-1')]\n";
+    assert_eq!(seen(&sip_auth("1000", "example.net")), params);
     let said = lab.daemons_said();
     assert!(!said.contains("geheim"), "{said}");
     let counted = counted(&lab);
@@ -456,7 +487,7 @@ fn the_directory_tells_of_users_as_freeswitch_asks() {
             .find(|(n, _)| n == name)
             .map_or(0, |(_, v)| *v)
     };
-    assert_eq!(value("fs_directory_users"), 6);
+    assert_eq!(value("fs_directory_users"), 7);
     assert_eq!(value("fs_directory_domains"), 2);
     assert_eq!(value("fs_directory_no_credential"), 2);
     assert_eq!(value("fs_directory_unknown_domain"), 2);

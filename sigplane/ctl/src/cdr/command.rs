@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
+use super::show::show;
 use super::{Form, Format, export, list};
 use crate::client::Failure;
 use crate::time;
@@ -17,6 +18,11 @@ pub(crate) enum Command {
         /// So many at most
         #[arg(long, value_name = "N", default_value_t = 20)]
         limit: u32,
+    },
+    /// A call with all that is known of it, and what FreeSWITCH says of its legs
+    Show {
+        /// The Call-ID of either side
+        call_id: String,
     },
     /// All of them with all columns, for programs
     Export {
@@ -74,6 +80,7 @@ impl CdrsOf {
 pub(crate) fn run(config: &Path, as_json: bool, command: Command) -> Result<(), Failure> {
     match command {
         Command::List { which, limit } => list(config, as_json, &which.filter(), limit),
+        Command::Show { call_id } => show(config, as_json, call_id),
         Command::Export {
             which,
             format,
