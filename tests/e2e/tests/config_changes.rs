@@ -228,6 +228,19 @@ fn changes(sip_workers: u16) {
     call(&lab, 5_090, || desk.goes_to(1));
     desk.wait_for("went back");
     call(&lab, 5_091, || desk.goes_to(0));
+    // A table that nobody wanted before is there with the change: the number that is in it, and no other.
+    lab.sql("INSERT INTO did_routing (did) VALUES ('x')")
+        .unwrap();
+    desk.apply(
+        &format!("{original}[routing]\ndids = true\n"),
+        &["--confirm-within", "60"],
+    );
+    let socket = lab.udp(&lab.carrier, (CALLER, 5_092).into()).unwrap();
+    let phone = Phone::new(socket, sip(OUTSIDE), "unknown").unwrap();
+    let invite = phone.invite("unknown", &sdp(CALLER, 7_000));
+    assert_eq!(phone.ask(&invite, SOON).unwrap().code(), 404);
+    call(&lab, 5_093, || ());
+    lab.ctl().run(&["config", "revert"]).unwrap();
 
     let tally = talkers.finish(TALK + SOON).unwrap();
     let good = (tally.successful, tally.failed);
@@ -248,7 +261,8 @@ fn changes(sip_workers: u16) {
         lost as u64 <= missed,
         "{lost} packets lost, {missed} at the devices"
     );
-    let calls = made + u64::from(TALKERS) + 2;
+    // The one to an unknown number has one, too.
+    let calls = made + u64::from(TALKERS) + 4;
     lab.wait_until_quiet(calls, SOON).unwrap();
     assert!(lab.daemons_run());
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::lab::{Admin, Daemon, Lab, PATIENCE, Phone, alone};
+use super::lab::{Admin, Daemon, Lab, Locker, PATIENCE, Phone, alone};
 
 /// Lines that change what our own answers say.
 fn called(server: &str) -> String {
@@ -456,4 +456,98 @@ fn links_full_disks_and_read_only_directories() {
     mount("remount,rw");
     run.call("confirm", &Value::Null).unwrap();
     assert_eq!((run.file(), run.name().as_str()), (first, "first"));
+}
+
+#[test]
+fn tables_that_a_change_needs_are_there_with_it_or_it_does_not_come() {
+    let run = Run::new();
+    let Run { lab, daemon, .. } = run;
+    assert_eq!(daemon.stop(), Some(0));
+    assert_eq!(lab.start().stop(), Some(0));
+    let locker = Locker::lock(&lab.path("state/tandem.db"));
+    let mut run = Run::with(lab);
+    let first = run.file();
+    let dids = format!("{first}[routing]\ndids = true\n");
+    let (code, message) = run.apply(&dids, 100).unwrap_err();
+    assert_eq!(code, -32_010);
+    assert!(message.contains("the database has to be read"), "{message}");
+    run.assert_first(&first);
+    locker.release();
+    run.daemon.wait_for("tandem.db is in use");
+    let taken = run.counter("configs_taken");
+    run.apply(&dids, 100).unwrap();
+    run.call("revert", &Value::Null).unwrap();
+    assert_eq!(run.counter("configs_taken"), taken + 6);
+    run.assert_first(&first);
+}
+
+/// Whom a TLS server says that it is.
+fn subject(port: u16) -> String {
+    let show = format!(
+        "openssl s_client -connect 127.0.0.1:{port} </dev/null 2>/dev/null | openssl x509 -noout -subject"
+    );
+    let output = Command::new("sh").args(["-c", &show]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn certificates_and_limits_of_connections_change_with_the_rest() {
+    alone();
+    let lab = Lab::new();
+    let names = ["one", "two"];
+    for name in names {
+        let (key, chain) = (
+            lab.path(&format!("{name}.key")),
+            lab.path(&format!("{name}.pem")),
+        );
+        let made = Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+            ])
+            .args(["-days", "2", "-subj", &format!("/CN={name}"), "-keyout"])
+            .arg(&key)
+            .arg("-out")
+            .arg(&chain)
+            .output();
+        assert!(made.unwrap().status.success());
+    }
+    let dir = lab.dir.path().display().to_string();
+    let more = |name: &str, most: u32| {
+        format!(
+            "{}\n[[sip.listen]]\ntransport = \"tls\"\nlisten = \"127.0.0.1:5061\"\nside = \"external\"\n\
+             [[tls.certificate]]\nnames = [\"a.example\"]\nchain = \"{dir}/{name}.pem\"\nkey = \"{dir}/{name}.key\"\n\
+             [tls]\nverify = false\n[streams]\nmax_per_source = {most}\n",
+            called("first")
+        )
+    };
+    lab.write_config(&more("one", 100));
+    let mut run = Run::with(lab);
+    assert!(subject(5_061).contains("one"), "{}", subject(5_061));
+    let first = run.file();
+    let second = first
+        .replace("/one.", "/two.")
+        .replace("max_per_source = 100", "max_per_source = 1");
+    run.apply(&second, 100).unwrap();
+    let begin = Instant::now();
+    while !subject(5_061).contains("two") {
+        assert!(begin.elapsed() < PATIENCE);
+    }
+    let kept = std::net::TcpStream::connect("127.0.0.1:5061").unwrap();
+    let refused = Instant::now();
+    while run.counter("stream_refused_source") == 0 {
+        drop(std::net::TcpStream::connect("127.0.0.1:5061"));
+        assert!(refused.elapsed() < PATIENCE);
+    }
+    drop(kept);
+    // A file that is gone by now keeps nobody from going back.
+    std::fs::remove_file(run.lab.path("one.pem")).unwrap();
+    run.call("revert", &Value::Null).unwrap();
+    run.daemon.wait_for("this part stays as it is");
+    assert_eq!(run.file(), first);
 }
