@@ -75,6 +75,8 @@ fn text(targets: &[Target]) -> String {
 
 /// `tandemctl dispatcher reload`
 pub(crate) fn reload(client: &mut Client, json: bool) -> Result<(), Failure> {
+    // A million routes may be among the tables.
+    client.wait_up_to(Duration::from_secs(70))?;
     let reloaded: Reloaded = ask(client, method::DISPATCHER_RELOAD)?;
     print(json, &reloaded, |r| {
         format!(

@@ -403,3 +403,59 @@ fn a_carrier_that_fails_rejects_or_is_at_its_limit_is_passed_over() {
     assert_eq!(call("nowhere", "361", 1, 1, 100).successful, 0);
     assert_eq!(by_trunk("36", 1), "|404|1\n");
 }
+
+#[test]
+#[ignore = "a million rows: nightly"]
+fn a_million_routes_are_read_while_calls_are_made() {
+    let mut lab = Lab::start(Options {
+        probe_interval: 0,
+        pool: vec![sip(SERVERS[0])],
+        trunk: None,
+        more: CARRIERS.to_owned(),
+        ..Options::default()
+    })
+    .unwrap();
+    let good = sip(TRUNK);
+    lab.sql(&format!(
+        "INSERT INTO dispatcher (setid, destination) VALUES (103, 'sip:{good}');
+         INSERT INTO trunk_routing (prefix, trunk) VALUES ('44', 'good');
+         INSERT INTO trunk_routing (prefix, trunk)
+             WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 999)
+             SELECT 5000000 + a.i * 1000 + b.i, 'good' FROM n a, n b;"
+    ))
+    .unwrap();
+    let _good = Server::start(&lab, &lab.carrier, "good", TRUNK).unwrap();
+    lab.ctl().run(&["dispatcher", "reload"]).unwrap();
+    // The next life begins with what this one has kept.
+    lab.stop_sigplane().unwrap();
+    lab.start_sigplane().unwrap();
+    lab.wait_until_ready().unwrap();
+    let load = |user| Calls {
+        from: SERVERS[0],
+        port: 5_070,
+        to: INSIDE,
+        user,
+        count: 20,
+        rate: 10,
+        talk: Duration::from_millis(200),
+        ..Calls::default()
+    };
+    let first = Caller::start(&lab, &lab.core, "first", &load("5123456789")).unwrap();
+    assert_eq!(first.finish(SOON).unwrap().successful, 20);
+    // One row more, and all are read again beside calls.
+    lab.sql("INSERT INTO trunk_routing (prefix, trunk) VALUES ('777', 'good')")
+        .unwrap();
+    let meanwhile = Caller::start(&lab, &lab.core, "meanwhile", &load("5123456789")).unwrap();
+    lab.ctl().run(&["dispatcher", "reload"]).unwrap();
+    assert_eq!(meanwhile.finish(SOON).unwrap().successful, 20);
+    let last = Caller::start(&lab, &lab.core, "last", &load("777123")).unwrap();
+    assert_eq!(last.finish(SOON).unwrap().successful, 20);
+    let said = lab.daemons_said();
+    for line in said
+        .lines()
+        .filter(|line| line.contains("routes of trunk_routing"))
+    {
+        println!("{line}");
+    }
+    assert!(said.contains("1000002 routes of trunk_routing"), "{said}");
+}

@@ -1,5 +1,7 @@
 //! What each method does. [`tandem_admin::METHODS`] says who may call it.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tandem_admin::methods::{Changes, find};
@@ -245,6 +247,9 @@ fn which(targets: &[Target], params: &SetStateParams) -> Result<i64, String> {
     }
 }
 
+/// How long reading the tables may take: a million routes are among them, and each statement has its own time limit.
+const RELOAD: Duration = Duration::from_secs(60);
+
 async fn reload(api: &Api) -> Result<tandem_admin::Reloaded, Refusal> {
     let late = |_| {
         Refusal::new(
@@ -252,9 +257,7 @@ async fn reload(api: &Api) -> Result<tandem_admin::Reloaded, Refusal> {
             "the database did not answer in time",
         )
     };
-    timeout(ask::ANSWER, api.database.reload())
-        .await
-        .map_err(late)?
+    timeout(RELOAD, api.database.reload()).await.map_err(late)?
 }
 
 async fn registration(
