@@ -13,9 +13,6 @@ use crate::text::{push_address, push_number};
 pub(crate) const ALLOW: &str =
     "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, NOTIFY, REFER";
 
-/// What a number of ours is for, to those that serve it.
-pub(crate) const DEST_TYPE: &str = "X-Dest-Type";
-
 /// What most messages need, in bytes: the memory is asked for once.
 const ROOM: usize = 1_024;
 
@@ -82,6 +79,10 @@ impl Draft {
         self
     }
 
+    fn blocks<'b>(self, blocks: impl Iterator<Item = &'b [u8]>) -> Self {
+        blocks.fold(self, Self::block)
+    }
+
     /// The headers so far, without the end.
     pub(crate) fn head(self) -> Vec<u8> {
         self.out
@@ -102,7 +103,7 @@ impl Draft {
         message: &Message<'_>,
         contact: Option<&[u8]>,
         realms: &[String],
-        edits: Option<&Edits>,
+        edits: [Option<&Edits>; 2],
         from: Option<&[u8]>,
         body: &Body,
     ) -> Vec<u8> {
@@ -117,7 +118,7 @@ impl Draft {
                         self.out.extend_from_slice(part);
                     }
                 }
-                _ if edits.is_some_and(|edits| edits.removes(written)) => {}
+                _ if edits.iter().flatten().any(|e| e.removes(written)) => {}
                 Name::ContentType | Name::ContentEncoding | Name::ContentDisposition
                     if *body == Body::Removed => {}
                 _ => {
@@ -184,8 +185,8 @@ pub(crate) struct Onward<'a> {
     pub(crate) contact: &'a [u8],
     /// Our own realms: credentials for them end here (RFC 3261 section 22.3).
     pub(crate) realms: &'a [String],
-    /// What routing changes in the headers.
-    pub(crate) edits: Option<&'a Edits>,
+    /// What routing changes in the headers: of the call, and for who gets it.
+    pub(crate) edits: [Option<&'a Edits>; 2],
     /// The value of From; none for the sender's.
     pub(crate) from: Option<&'a [u8]>,
     /// What becomes of the body.
@@ -202,7 +203,7 @@ pub(crate) fn onward(message: &Message<'_>, onward: &Onward<'_>) -> Vec<u8> {
         .headers("Record-Route", onward.record_route)
         .headers("Route", onward.routes.iter().map(Vec::as_slice))
         .header("Max-Forwards", hops.to_string().as_bytes())
-        .block(onward.edits.map(Edits::added).unwrap_or_default())
+        .blocks(onward.edits.iter().flatten().map(|edits| edits.added()))
         .pass(
             message,
             Some(onward.contact),
@@ -249,7 +250,7 @@ pub(crate) fn back(
 ) -> Vec<u8> {
     Draft::response(message.code(), message.reason())
         .block(head)
-        .pass(message, contact, &[], None, None, body)
+        .pass(message, contact, &[], [None; 2], None, body)
 }
 
 /// The ACK (without To) and the CANCEL of an INVITE of ours: its start line's URI, its topmost

@@ -2,15 +2,25 @@
 
 use tandem_policy::routing::HeaderName;
 
+/// What a number of ours is for, to those that serve it.
+pub(crate) const DEST_TYPE: &str = "X-Dest-Type";
+
 /// Headers that are taken out and put in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Edits {
+    /// Whether [`DEST_TYPE`] is taken out.
+    without_type: bool,
     remove: Vec<HeaderName>,
     /// Header lines, with their ends.
     add: Vec<u8>,
 }
 
 impl Edits {
+    /// Takes out what came of [`DEST_TYPE`]: nearly every call does.
+    pub(crate) const fn remove_type(&mut self) {
+        self.without_type = true;
+    }
+
     /// Takes out every header of this name that came.
     pub(crate) fn remove(&mut self, name: HeaderName) {
         self.remove.push(name);
@@ -29,15 +39,10 @@ impl Edits {
         self.add.extend_from_slice(b"\r\n");
     }
 
-    /// Those of `before` come first.
-    pub(crate) fn follow(&mut self, before: &Self) {
-        self.remove.extend(before.remove.iter().cloned());
-        self.add.splice(0..0, before.add.iter().copied());
-    }
-
     /// Whether a header that came is taken out.
     pub(crate) fn removes(&self, name: &[u8]) -> bool {
-        self.remove.iter().any(|removed| removed.is(name))
+        (self.without_type && name.eq_ignore_ascii_case(DEST_TYPE.as_bytes()))
+            || self.remove.iter().any(|removed| removed.is(name))
     }
 
     /// The header lines that are put in.
@@ -58,5 +63,9 @@ mod tests {
         assert_eq!(edits.added(), b"X-A: a  Via: b\r\n");
         edits.remove(HeaderName("X-*".into()));
         assert!(edits.removes(b"x-c") && !edits.removes(b"Y"));
+        let mut edits = Edits::default();
+        assert!(!edits.removes(b"X-Dest-Type"));
+        edits.remove_type();
+        assert!(edits.removes(b"x-dest-type") && !edits.removes(b"X-C"));
     }
 }

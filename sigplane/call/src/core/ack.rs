@@ -47,7 +47,7 @@ impl Core {
         let branch = self.tokens.branch();
         let realms = Arc::clone(&self.realms);
         let onward = Onward {
-            edits: None,
+            edits: [None; 2],
             from: None,
             uri,
             via: &self.via(hop, &branch),

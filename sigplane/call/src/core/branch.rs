@@ -183,7 +183,6 @@ impl Core {
             .filter(|_| candidate.target().is_some());
         let told = trunk.map(|trunk| Self::told_to(trunk, invite));
         let mut told = told.unwrap_or_default();
-        told.edits.follow(&setup.edits);
         let instead = told.called.take();
         let instead = instead.or_else(|| setup.user.as_ref().map(|u| u.as_bytes().to_vec()));
         // The host is the target's in any case.
@@ -191,8 +190,15 @@ impl Core {
         let asked = instead.as_deref().unwrap_or_else(|| invite.uri());
         let uri = self.uri_for(&candidate, call.record.caller.hop, asked);
         let realms = Arc::clone(&self.realms);
+        let edits = self
+            .setup_mut(key)
+            .map(|s| std::mem::take(&mut s.edits))
+            .unwrap_or_default();
+        let Some(call) = self.calls.get(&key) else {
+            return;
+        };
         let onward = Onward {
-            edits: Some(&told.edits),
+            edits: [Some(&edits), Some(&told.edits)],
             from: told.from.as_deref(),
             uri: &uri,
             via: &self.via(hop, &branch),
@@ -209,6 +215,9 @@ impl Core {
             call.record.shown_from.clone_from(&told.from);
         }
         let (client, cancel) = self.send_invite(now, invite, &onward, hop, &branch);
+        if let Some(setup) = self.setup_mut(key) {
+            setup.edits = edits;
+        }
         self.clients.insert(client, ClientUse::Invite(key));
         // There is nobody else to ask for a user agent: it has the time of its transaction.
         if !matches!(candidate, Candidate::Flow { .. }) {

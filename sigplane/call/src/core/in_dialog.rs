@@ -311,7 +311,7 @@ impl Core {
         let (uri, routes) = way.receiver.route_set();
         let realms = Arc::clone(&self.realms);
         let onward = Onward {
-            edits: None,
+            edits: [None; 2],
             from: None,
             uri,
             via: &self.via(way.hop, &branch),

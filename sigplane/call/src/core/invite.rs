@@ -124,7 +124,7 @@ impl Core {
             vias,
             head,
             user: None,
-            edits: ruled.edits.clone(),
+            edits: std::mem::take(&mut ruled.edits),
             carriers: VecDeque::new(),
             trunk: None,
             sets: VecDeque::new(),

@@ -154,7 +154,7 @@ impl Core {
             } else {
                 let realms = Arc::clone(&self.realms);
                 let onward = Onward {
-                    edits: Some(&edits),
+                    edits: [Some(&edits), None],
                     from: None,
                     uri: &uri,
                     via: &via,

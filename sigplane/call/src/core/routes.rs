@@ -5,9 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use tandem_policy::EndCause;
-use tandem_policy::routing::{
-    Action, Country, Did, Facts, HeaderName, Number, Purpose, Sender, Trunk, ask,
-};
+use tandem_policy::routing::{Action, Country, Did, Facts, Number, Purpose, Sender, Trunk, ask};
 use tandem_sip::{Host, Uri};
 
 use super::Core;
@@ -15,9 +13,8 @@ use super::choice::says;
 use super::invite::Decision;
 use super::reply::Answer;
 use super::request::Arrival;
-use crate::compose::DEST_TYPE;
 use crate::counters::Counter;
-use crate::edits::Edits;
+use crate::edits::{DEST_TYPE, Edits};
 use crate::message::Message;
 use crate::record::{Admission, Direction};
 
@@ -96,7 +93,7 @@ impl Core {
         let mut edits = Edits::default();
         // What a media server takes for our word is not for others to say.
         if decision.direction == Direction::Inbound {
-            edits.remove(HeaderName(DEST_TYPE.into()));
+            edits.remove_type();
         }
         for rule in &verdict.edits {
             for name in &rule.remove {
