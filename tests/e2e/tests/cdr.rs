@@ -353,4 +353,53 @@ fn the_figures_are_those_on_the_wire() {
     if number(2) == 0.0 {
         assert!(number(4) > 4.2 && number(4) <= 4.5, "{sums}");
     }
+    exported(&lab);
+}
+
+/// The same calls as a program has them: by Python's own readers of CSV and JSON.
+fn exported(lab: &Lab) {
+    let ctl = lab.ctl();
+    let file = lab.dir().join("cdr.csv");
+    let path = file.display().to_string();
+    ctl.run(&["cdr", "export", "--since", "1h", "-o", &path])
+        .unwrap();
+    let lines = ctl
+        .run(&["cdr", "export", "--format", "jsonl", "--after", "0"])
+        .unwrap();
+    lab.write(&lab.dir().join("cdr.jsonl"), &lines).unwrap();
+    let script = format!(
+        r#"
+import csv, json
+rows = list(csv.DictReader(open("{0}/cdr.csv", newline="")))
+objects = [json.loads(line) for line in open("{0}/cdr.jsonl")]
+assert len(rows) == len(objects) == 20, (len(rows), len(objects))
+assert list(rows[0])[:3] == ["id", "call_uuid", "node"], list(rows[0])
+assert sorted(rows[0]) == sorted(objects[0]) and None not in rows[0]
+by_id = {{o["id"]: o for o in objects}}
+for row in rows:
+    same = by_id[int(row["id"])]
+    assert row["callid"] == same["callid"] and row["caller_packets"] == str(same["caller_packets"])
+    assert 2900 < int(row["duration_ms"]) < 6000, row
+    assert same["tried"][0]["code"] == 200 and same["attempts"] == 1, same
+    assert row["caller_codec"] == "PCMA/8000" and row["cause"] == "caller", row
+    assert row["start_time"] < row["answer_time"] < row["end_time"], row
+assert sum(int(r["caller_packets"]) for r in rows) > 1000
+"#,
+        lab.dir().display()
+    );
+    let python = std::process::Command::new("python3")
+        .args(["-c", &script])
+        .output()
+        .unwrap();
+    assert!(
+        python.status.success(),
+        "{}",
+        String::from_utf8_lossy(&python.stderr)
+    );
+    let one = ctl
+        .run(&["cdr", "export", "--format", "jsonl", "--call-id", "none"])
+        .unwrap();
+    assert_eq!(one, "");
+    let listed = ctl.run(&["cdr", "list", "--limit", "3"]).unwrap();
+    assert_eq!(listed.lines().count(), 4, "{listed}");
 }
