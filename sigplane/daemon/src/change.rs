@@ -24,7 +24,7 @@ use tandem_config::Config;
 use tokio::sync::oneshot;
 
 use crate::ask::{Answer, Refusal};
-use counters::Counters;
+use counters::Changes;
 use files::Store;
 use keeper::Keeper;
 use pending::{Clock, Pending, Start};
@@ -64,19 +64,19 @@ enum Request {
 #[derive(Clone)]
 pub(crate) struct Handle {
     requests: crossbeam_channel::Sender<Request>,
-    counters: Arc<Counters>,
+    counters: Arc<Changes>,
 }
 
 /// The other end, until the thread begins.
 pub(crate) struct Waiting {
     requests: crossbeam_channel::Receiver<Request>,
-    counters: Arc<Counters>,
+    counters: Arc<Changes>,
 }
 
 /// A handle before there is a thread.
 pub(crate) fn handle() -> (Handle, Waiting) {
     let (sender, requests) = crossbeam_channel::bounded(REQUESTS);
-    let counters = Arc::new(Counters::new());
+    let counters = Arc::new(Changes::default());
     let handle = Handle {
         requests: sender,
         counters: Arc::clone(&counters),

@@ -15,6 +15,7 @@ mod admin;
 mod ask;
 mod change;
 mod core_config;
+mod counting;
 mod database;
 mod disk;
 mod ephemeral;

@@ -2,18 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-macro_rules! counters {
-    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
-        /// A counter.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum Count {
-            $($(#[doc = $doc])+ $variant,)+
-        }
-
-        /// Their names, in their order.
-        const NAMES: &[&str] = &[$($name,)+];
-    };
-}
+use crate::counting::counters;
 
 counters! {
     /// Configurations applied, to be confirmed or for good.
@@ -34,26 +23,16 @@ counters! {
     GoingBackFailed = "config_going_back_failed",
 }
 
-/// Their values, written by one thread and read by others.
-#[derive(Debug)]
-pub(crate) struct Counters {
-    values: Vec<AtomicU64>,
-    /// Whether a configuration is to be confirmed.
+/// Their values, and whether a configuration is to be confirmed.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    counters: Counters,
     pending: AtomicU64,
 }
 
-impl Counters {
-    pub(crate) fn new() -> Self {
-        Self {
-            values: NAMES.iter().map(|_| AtomicU64::new(0)).collect(),
-            pending: AtomicU64::new(0),
-        }
-    }
-
+impl Changes {
     pub(crate) fn add(&self, count: Count) {
-        if let Some(value) = self.values.get(count as usize) {
-            value.fetch_add(1, Ordering::Relaxed);
-        }
+        self.counters.add(count);
     }
 
     pub(crate) fn set_pending(&self, is_pending: bool) {
@@ -63,7 +42,6 @@ impl Counters {
     /// All of them.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         let pending = ("config_pending", self.pending.load(Ordering::Relaxed));
-        let values = self.values.iter().map(|v| v.load(Ordering::Relaxed));
-        NAMES.iter().copied().zip(values).chain([pending])
+        self.counters.iter().chain([pending])
     }
 }

@@ -12,7 +12,7 @@ use tandem_admin::{
 use tandem_config::{Change, Mistake, Needs, diff, without_secrets};
 
 use super::check::check;
-use super::counters::{Count, Counters};
+use super::counters::{Changes, Count};
 use super::files::{self, Revision, Store};
 use super::pending::Pending;
 use super::switch::{Switch, Way};
@@ -43,7 +43,7 @@ pub(super) struct Keeper {
     /// Of the last attempt to change everybody.
     number: u64,
     requests: Receiver<Request>,
-    counters: Arc<Counters>,
+    counters: Arc<Changes>,
 }
 
 impl Keeper {

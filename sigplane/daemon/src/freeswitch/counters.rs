@@ -1,18 +1,6 @@
 //! FreeSWITCH's counters: of the threads that serve and ask it, read by whoever asks.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-macro_rules! counters {
-    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
-        /// A counter's name.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum Count {
-            $($(#[doc = $doc])+ $variant,)+
-        }
-
-        const NAMES: &[&str] = &[$($name,)+];
-    };
-}
+use crate::counting::counters;
 
 counters! {
     /// Questions to the directory answered with a user.
@@ -67,28 +55,4 @@ counters! {
     SocketAnswers = "fs_event_socket_answers",
     /// Targets that drain and are not asked: there are too many of them.
     SocketTooMany = "fs_event_socket_too_many",
-}
-
-/// The counters' values.
-#[derive(Debug)]
-pub(crate) struct Counters([AtomicU64; NAMES.len()]);
-
-impl Default for Counters {
-    fn default() -> Self {
-        Self([const { AtomicU64::new(0) }; NAMES.len()])
-    }
-}
-
-impl Counters {
-    pub(crate) fn add(&self, counter: Count) {
-        if let Some(value) = self.0.get(counter as usize) {
-            value.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Names and values.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        let values = self.0.iter().map(|value| value.load(Ordering::Relaxed));
-        NAMES.iter().copied().zip(values)
-    }
 }

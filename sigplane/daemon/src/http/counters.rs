@@ -1,18 +1,6 @@
 //! HTTP's counters: of the thread that serves it, read by whoever asks.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-macro_rules! counters {
-    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+) => {
-        /// A counter's name.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum Count {
-            $($(#[doc = $doc])+ $variant,)+
-        }
-
-        const NAMES: &[&str] = &[$($name,)+];
-    };
-}
+use crate::counting::counters;
 
 counters! {
     /// HTTP connections accepted.
@@ -65,28 +53,4 @@ counters! {
     TooManyWrong = "http_too_many_wrong_tokens",
     /// Answers of 500 and above.
     Failed = "http_failed",
-}
-
-/// The counters' values.
-#[derive(Debug)]
-pub(crate) struct Counters([AtomicU64; NAMES.len()]);
-
-impl Default for Counters {
-    fn default() -> Self {
-        Self([const { AtomicU64::new(0) }; NAMES.len()])
-    }
-}
-
-impl Counters {
-    pub(crate) fn add(&self, counter: Count) {
-        if let Some(value) = self.0.get(counter as usize) {
-            value.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Names and values.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        let values = self.0.iter().map(|value| value.load(Ordering::Relaxed));
-        NAMES.iter().copied().zip(values)
-    }
 }
