@@ -2,7 +2,7 @@
 //! their declarations.
 //!
 //! Nothing is kept: a scrape asks the workers, as `stats.get_statistics` does, and writes what they say. No label
-//! has a value that a stranger chooses: there are the plane, a worker, a port, the targets of the dispatcher table, and the names of trunks and tenants.
+//! has a value that a stranger chooses: there are the plane, a worker, a port, the targets of the dispatcher table, and the names of rules, trunks and tenants.
 
 mod families;
 mod help;

@@ -101,6 +101,7 @@ impl Core {
         let Some(back) = vias.first().and_then(|via| response_hop(via, arrival.hop)) else {
             return;
         };
+        self.note_rules(&ruled);
         let server = self.layer.accept(server_key, back);
         let vias = via_block(&vias, arrival.hop.peer);
         self.respond(now, server, &vias, message, &Answer::new(100, "Trying"));

@@ -67,6 +67,7 @@ impl Core {
         }
         let mut ruled = self.ask_rules(arrival, decision);
         if let Some(no) = Self::refused_by_rule(&ruled) {
+            self.note_rules(&ruled);
             self.counters.add(no.counter);
             return self.reply(arrival, &no.answer);
         }
@@ -85,6 +86,7 @@ impl Core {
             Ok(None) => return,
             Err(answer) => return self.reply(arrival, &answer),
         };
+        self.note_rules(&ruled);
         self.begin_passage(now, arrival, server_key, candidates, ruled.edits);
     }
 

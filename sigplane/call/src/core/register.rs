@@ -56,6 +56,7 @@ impl Core {
         }
         let decision = Decision::register(set);
         let ruled = self.ask_rules(arrival, decision);
+        self.note_rules(&ruled);
         if let Some(no) = Self::refused_by_rule(&ruled) {
             self.counters.add(no.counter);
             return self.reply(arrival, &no.answer);

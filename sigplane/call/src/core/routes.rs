@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use tandem_policy::EndCause;
-use tandem_policy::routing::{Action, Country, Did, Facts, Number, Purpose, Sender, Trunk, ask};
+use tandem_policy::routing::{
+    Action, Country, Did, Facts, Number, Purpose, Rule, Sender, Trunk, ask,
+};
 use tandem_sip::{Host, Uri};
 
 use super::Core;
@@ -28,6 +30,8 @@ pub(super) struct Ruled {
     /// Headers.
     pub(super) edits: Edits,
     action: Option<Action>,
+    /// The places of the rules that it goes by.
+    rules: Vec<usize>,
 }
 
 impl Ruled {
@@ -103,11 +107,24 @@ impl Core {
                 edits.add(name, &value.render(|field| says(message, ip, field)));
             }
         }
+        let went_by = verdict.edits.iter().chain(&verdict.rule);
+        let place = |rule: &&Rule| plan.rules.iter().position(|r| std::ptr::eq(r, *rule));
+        let mut rules: Vec<usize> = went_by.filter_map(place).collect();
+        rules.dedup();
         Ruled {
+            rules,
             action: verdict.action().cloned(),
             source_trunk: source_trunk.map(|t| t.name.clone()).unwrap_or_default(),
             tenant: tenant.unwrap_or_default(),
             edits,
+        }
+    }
+
+    /// A request goes by the rules that were asked for it.
+    pub(super) fn note_rules(&self, ruled: &Ruled) {
+        let plan = &self.config.routing.plan;
+        for rule in ruled.rules.iter().filter_map(|at| plan.rules.get(*at)) {
+            plan.usages.ruled(&rule.name);
         }
     }
 

@@ -609,6 +609,12 @@ fn rules_send_calls_by_what_is_asked_and_change_headers() {
         w.from(source, &inn(n, source, "sip:123@198.51.100.1"));
         assert!(last(&mut w, FAX).starts_with("INVITE"), "{source}");
     }
+    let usages = &w.core.config().routing.plan.usages;
+    let went_by = usages.rules();
+    let times = |rule: &str| went_by.iter().find(|(r, _)| r == rule).map(|(_, n)| *n);
+    assert_eq!(times("from a"), Some(2));
+    // One is refused by the first rule; of the rest each is marked.
+    assert_eq!((times("premium"), times("mark")), (Some(1), Some(5)));
     // No rule: the pool.
     w.from(CARRIER, &inn(7, CARRIER, "sip:1234@198.51.100.1"));
     at_pool(&mut w);

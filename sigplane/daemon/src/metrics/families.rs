@@ -100,8 +100,18 @@ impl<'a> Families<'a> {
         }
     }
 
-    /// What trunks and tenants use: as many as the configuration has had.
+    /// What rules, trunks and tenants were used for: as many as the configuration has had.
     pub(super) fn usages(&mut self, usages: &Usages) {
+        for (rule, requests) in usages.rules() {
+            let labels = [("rule", rule.as_str())];
+            let help = "Requests that went by a rule.";
+            self.counter(
+                "tandem_rule_requests_total",
+                help,
+                &labels,
+                number(requests),
+            );
+        }
         for (purpose, name, used) in usages.all() {
             let kind = match purpose {
                 Purpose::TrunkOut => "trunk_out",

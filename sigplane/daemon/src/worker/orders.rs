@@ -22,6 +22,7 @@ pub(crate) const TABLES: &[(&str, &str)] = &[
         "limits",
         "trunks and tenants: their calls now, and how many were refused by a limit",
     ),
+    ("rules", "how many requests went by each rule"),
 ];
 
 impl Worker {
@@ -35,6 +36,7 @@ impl Worker {
                 .collect(),
             // All workers share them.
             "limits" if self.head.is_some() => self.limits(),
+            "rules" if self.head.is_some() => self.core.config().routing.plan.usages.rules(),
             _ => Vec::new(),
         }
     }

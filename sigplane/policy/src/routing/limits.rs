@@ -120,28 +120,52 @@ impl Usage {
     }
 }
 
-/// The usage of everything that has limits, by its name. It outlives changes of the configuration.
+/// The usage of everything that has limits, and of rules, by its name. It outlives changes of the configuration.
 #[derive(Clone, Debug, Default)]
-pub struct Usages(Arc<Mutex<Book>>);
+pub struct Usages(Arc<Books>);
 
-/// Pages by whose they are.
-type Book = BTreeMap<(Purpose, String), Arc<Usage>>;
+#[derive(Debug, Default)]
+struct Books {
+    limits: Mutex<BTreeMap<(Purpose, String), Arc<Usage>>>,
+    /// How many requests each rule was for.
+    rules: Mutex<BTreeMap<String, u64>>,
+}
 
 impl Usages {
     /// What this one uses.
     #[must_use]
     pub fn of(&self, purpose: Purpose, name: &str) -> Arc<Usage> {
-        let mut book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let limits = &self.0.limits;
+        let mut book = limits.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(book.entry((purpose, name.to_owned())).or_default())
     }
 
     /// Everything that was ever used, by its name.
     #[must_use]
     pub fn all(&self) -> Vec<(Purpose, String, UsageFigures)> {
-        let book = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let limits = &self.0.limits;
+        let book = limits.lock().unwrap_or_else(PoisonError::into_inner);
         book.iter()
             .map(|((purpose, name), usage)| (*purpose, name.clone(), usage.figures()))
             .collect()
+    }
+
+    /// A request went by this rule.
+    pub fn ruled(&self, rule: &str) {
+        let rules = &self.0.rules;
+        let mut book = rules.lock().unwrap_or_else(PoisonError::into_inner);
+        match book.get_mut(rule) {
+            Some(requests) => *requests += 1,
+            None => drop(book.insert(rule.to_owned(), 1)),
+        }
+    }
+
+    /// How many requests went by each rule that was ever gone by.
+    #[must_use]
+    pub fn rules(&self) -> Vec<(String, u64)> {
+        let rules = &self.0.rules;
+        let book = rules.lock().unwrap_or_else(PoisonError::into_inner);
+        book.iter().map(|(rule, n)| (rule.clone(), *n)).collect()
     }
 }
 
@@ -200,6 +224,10 @@ mod tests {
         book.of(Purpose::Tenant, "a").hold();
         let calls: Vec<u64> = book.all().iter().map(|(.., f)| f.calls).collect();
         assert_eq!(calls, [2, 1]);
+        for rule in ["b", "a", "b"] {
+            book.ruled(rule);
+        }
+        assert_eq!(book.rules(), [("a".into(), 1), ("b".into(), 2)]);
     }
 
     #[test]
