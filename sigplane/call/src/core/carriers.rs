@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tandem_policy::routing::{Asserted, HeaderName, Over, Purpose, Rewrite, Trunk, Usage};
+use tandem_policy::routing::{Asserted, HeaderName, Limit, Over, Purpose, Rewrite, Trunk, Usage};
 use tandem_sip::{NameAddr, Uri};
 
 use super::Core;
@@ -35,7 +35,8 @@ impl Core {
             let Some(trunk) = self.setup_mut(key).and_then(|s| s.carriers.pop_front()) else {
                 return false;
             };
-            if let Err(over) = trunk.outgoing.usage.take(now.mono, trunk.outgoing.limit) {
+            let limit = self.limit_for(invite, trunk.outgoing.limit);
+            if let Err(over) = trunk.outgoing.usage.take(now.mono, limit) {
                 self.counters.add(match over {
                     Over::Calls => Counter::TrunksFull,
                     Over::Rate => Counter::TrunksTooFast,
@@ -93,6 +94,7 @@ impl Core {
         &mut self,
         now: Now,
         key: u64,
+        invite: &Message<'_>,
         limits: Vec<Admission>,
     ) -> Result<(), Counter> {
         let plan = Arc::clone(&self.config.routing.plan);
@@ -101,6 +103,7 @@ impl Core {
             let Some(limit) = plan.limit(admission.purpose, &admission.name) else {
                 continue;
             };
+            let limit = self.limit_for(invite, limit);
             if let Err(over) = self.usage(&admission).take(now.mono, limit) {
                 self.give_back(taken);
                 return Err(match (admission.purpose, over) {
@@ -117,6 +120,15 @@ impl Core {
             None => self.give_back(taken),
         }
         Ok(())
+    }
+
+    /// A limit, as far as it holds for a call: who calls for help is counted, and never refused.
+    fn limit_for(&self, invite: &Message<'_>, limit: Limit) -> Limit {
+        if self.config.guard.emergency.is_one(invite.uri()) {
+            Limit::default()
+        } else {
+            limit
+        }
     }
 
     /// A call from a life before counts under the limits that it came under.

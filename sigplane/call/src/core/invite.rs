@@ -169,7 +169,7 @@ impl Core {
             route
                 .as_ref()
                 .ok()
-                .and_then(|_| self.admit(now, key, limits).err())
+                .and_then(|_| self.admit(now, key, message, limits).err())
         };
         if let Some(counter) = refusal {
             self.counters.add(counter);

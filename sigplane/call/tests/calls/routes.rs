@@ -301,6 +301,21 @@ fn a_carrier_at_its_limit_is_passed_over_and_each_call_gives_its_place_back() {
 }
 
 #[test]
+fn nobody_who_calls_for_help_is_refused_by_a_limit() {
+    let plan = with_trunk(plan(), 0, |trunk| {
+        trunk.outgoing.limit = Limit { calls: 1, rate: 1 };
+    });
+    let mut w = world(plan);
+    for (n, number) in [(1, "+44123"), (2, "112"), (3, "911")] {
+        w.from(POOL[0], &out(n, number));
+        assert!(last(&mut w, A1).starts_with("INVITE"), "{number}");
+    }
+    assert_eq!(calls_of(&w, Purpose::TrunkOut, "a"), 3, "they are counted");
+    w.from(POOL[0], &out(4, "+44123"));
+    assert!(w.sent_to(A1).is_empty() && last(&mut w, B).starts_with("INVITE"));
+}
+
+#[test]
 fn limits_outlive_the_process() {
     let mut w = world(plan());
     w.from(POOL[0], &out(1, "+4930123"));
