@@ -213,6 +213,11 @@ pub const METHODS: &[Method] = &[
         "Every blocked source, why, and for how long yet",
     ),
     steers(m::UNBLOCK, &["address"], "Hears a blocked source again"),
+    looks(
+        m::ROUTES_TEST,
+        &["sender", "source", "uri", "from", "method"],
+        "What rules, tables and limits would do with a request",
+    ),
     secrets(
         c::CONFIG_APPLY,
         &["text", "confirm_within", "expected", "comment"],

@@ -52,6 +52,8 @@ pub mod method {
     pub const DISPATCHER_SET_STATE: &str = "dispatcher.set_state";
     /// Takes [`super::Page`], returns a list of [`super::Call`], by their keys.
     pub const DLG_LIST: &str = "dlg.list";
+    /// Takes [`super::RouteTest`], returns [`super::RouteTested`].
+    pub const ROUTES_TEST: &str = "tandem.routes.test";
     /// Returns a list of [`super::Flow`].
     pub const FLOWS: &str = "tandem.flows";
     /// Returns a list of [`super::Counter`].
@@ -241,6 +243,60 @@ pub struct TableRow {
     pub name: String,
     /// Its value.
     pub value: u64,
+}
+
+/// `tandem.routes.test`: a request that nobody has sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteTest {
+    /// `carrier`, `user` or `pool`.
+    pub sender: String,
+    /// Its address.
+    pub source: IpAddr,
+    /// Its Request-URI.
+    pub uri: String,
+    /// The URI in From; a carrier's or media server's own when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Its method; INVITE when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+}
+
+/// `tandem.routes.test`: what would become of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteTested {
+    /// Its tenant; empty for none.
+    pub tenant: String,
+    /// The trunk that it comes from; empty for none.
+    pub trunk: String,
+    /// The country of its sender, if that is known.
+    pub country: Option<String>,
+    /// The rules that it goes by.
+    pub rules: Vec<String>,
+    /// Headers that are added.
+    pub headers: Vec<String>,
+    /// The user part that is asked for instead.
+    pub user: Option<String>,
+    /// The answer, when it goes nowhere: `404 No Route`.
+    pub refused: Option<String>,
+    /// Where it goes: the next when the one before does not take it.
+    pub ways: Vec<Way>,
+}
+
+/// `tandem.routes.test`: one of several ways.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Way {
+    /// The trunk; empty for a set of no trunk's.
+    pub trunk: String,
+    /// The dispatcher set.
+    pub set: u32,
+    /// Its targets that take calls, or its fallback's.
+    pub targets: u64,
+    /// Calls that go out by the trunk now.
+    pub calls: Option<u64>,
+    /// As many as may, if there is a limit.
+    pub most: Option<u32>,
 }
 
 /// `permissions.addressDump`: a row of the address table.

@@ -2,7 +2,7 @@
 //!
 //! The rooms of this module, each a part of [`Core`]'s behaviour: `request` and `response` sort
 //! what comes in, `source` knows who may, `edge` hides one side from the other, `guard` defends us; `invite`, `branch` and `answer` set a call up; `in_dialog` and `ack` serve
-//! it; `cancel`, `bye` and `end` end it; `change` takes another configuration; `routes` says which way a request goes, `carriers` whose turn it is among several, `choice` which targets it tries; `dataplane` keeps the other plane in step; `passage` has what is no call, `standing` dialogs of such,
+//! it; `cancel`, `bye` and `end` end it; `change` takes another configuration; `routes` says which way a request goes, `carriers` whose turn it is among several, `explain` the same to people, `choice` which targets it tries; `dataplane` keeps the other plane in step; `passage` has what is no call, `standing` dialogs of such,
 //! `register` what goes to registrars inside, `registrar` and `authenticate` our own, `flow` what comes from it to user agents, `bindings` who they are; `probe` watches the
 //! targets and `names` knows where they are; `own` makes requests of our own; `share` is what passes between cores.
 
@@ -21,6 +21,7 @@ mod dataplane;
 mod dialog;
 mod edge;
 mod end;
+mod explain;
 mod flow;
 mod guard;
 mod in_dialog;

@@ -35,4 +35,6 @@ pub use hiding::{Flow, HidingConfig, KeyFault, KeyId, KeyRing, Opened, OpenedFlo
 pub use io::{Input, Now, Output, Path, Registered, SendError, Tables};
 pub use rows::{contact_rows, dialog_row, location_rows};
 pub use tandem_sip::{ShardTable, shard};
-pub use views::{CallCounts, CallState, CallView, Footprint, TargetView};
+pub use views::{
+    CallCounts, CallState, CallView, Footprint, RouteQuestion, RouteView, TargetView, WayView,
+};

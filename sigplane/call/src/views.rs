@@ -1,9 +1,10 @@
 //! What the management API may see of the core: plain copies.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use tandem_link::FlowId;
 use tandem_policy::Attributes;
+use tandem_policy::routing::Sender;
 
 /// Where a call stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +100,57 @@ pub struct TargetView {
     pub latency_mean_us: Option<u64>,
     /// The largest, in microseconds.
     pub latency_max_us: Option<u64>,
+}
+
+/// A request that nobody has sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteQuestion {
+    /// Who sends it.
+    pub sender: Sender,
+    /// From where.
+    pub source: IpAddr,
+    /// Its method.
+    pub method: String,
+    /// Its Request-URI.
+    pub uri: String,
+    /// The URI in From.
+    pub from: String,
+}
+
+/// What would become of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RouteView {
+    /// Its tenant; empty for none.
+    pub tenant: String,
+    /// The trunk that it comes from; empty for none.
+    pub trunk: String,
+    /// The country of its sender, if that is known.
+    pub country: Option<String>,
+    /// The rules that it goes by.
+    pub rules: Vec<String>,
+    /// Headers that are added.
+    pub headers: Vec<String>,
+    /// The user part that is asked for instead.
+    pub user: Option<String>,
+    /// The answer, when it goes nowhere.
+    pub refused: Option<(u16, String)>,
+    /// Where it goes: the next when the one before does not take it.
+    pub ways: Vec<WayView>,
+}
+
+/// One of several ways.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WayView {
+    /// The trunk; empty for a set of no trunk's.
+    pub trunk: String,
+    /// The dispatcher set.
+    pub set: u32,
+    /// Its targets that take calls, or its fallback's.
+    pub targets: usize,
+    /// Calls that go out by the trunk now.
+    pub calls: Option<u64>,
+    /// As many as may, if there is a limit.
+    pub most: Option<u32>,
 }
 
 /// How much is alive in the core. All of it ends: a core without calls and probes has only zeros.

@@ -14,6 +14,7 @@ mod dispatcher;
 mod export;
 mod pcap;
 mod remote;
+mod routes;
 mod show;
 mod table;
 mod time;
@@ -83,6 +84,11 @@ enum Command {
     Users {
         #[command(subcommand)]
         command: calls::Users,
+    },
+    /// Where requests would go
+    Routes {
+        #[command(subcommand)]
+        command: routes::Routes,
     },
     /// Tables in memory
     Tables {
@@ -380,6 +386,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Some(command) => calls::calls(&mut client, cli.json, command),
         },
         Command::Users { command } => calls::users(&mut client, cli.json, command),
+        Command::Routes { command } => routes::routes(&mut client, cli.json, command),
         Command::Tables { command } => calls::tables(&mut client, cli.json, command),
         Command::Addresses { command } => calls::addresses(&mut client, cli.json, command),
         Command::Tls {

@@ -11,6 +11,7 @@ mod message;
 mod methods;
 mod params;
 mod remote;
+mod routes;
 
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;

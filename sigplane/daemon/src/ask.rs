@@ -10,7 +10,7 @@ use tandem_admin::{
     CapturedPacket, Counter, ErrorCode, Flow, Registration, TableRow, Target,
 };
 use tandem_call::histogram::Histogram;
-use tandem_call::{CoreConfig, KeyRing, News, Path, Registered, Tables};
+use tandem_call::{CoreConfig, KeyRing, News, Path, Registered, RouteQuestion, RouteView, Tables};
 use tandem_config::Config;
 use tandem_link::{Command, DataplaneHello, FlowId, FromDataplane};
 use tandem_net::{LinkError, Rings};
@@ -171,6 +171,11 @@ pub(crate) enum Order {
     },
     /// The database's tables as they are in force.
     Tables(Answer<Option<Arc<Tables>>>),
+    /// To the first: what would become of a request.
+    Route {
+        question: RouteQuestion,
+        answer: Answer<Result<RouteView, String>>,
+    },
     /// A table in memory.
     Table {
         name: String,

@@ -187,6 +187,7 @@ fn harmless() -> Value {
         "dlg.terminate_dlg" => json!(["no-such-call"]),
         "dlg.list" => json!({"limit": 2}),
         "htable.dump" => json!(["blocked"]),
+        "tandem.routes.test" => json!(["carrier", "192.0.2.100", "sip:1@192.0.2.10"]),
         "stats.get_statistics" | "stats.fetch" | "stats.fetchn" => json!(["calls", "http:"]),
         "system.methodHelp" => json!(["core.uptime"]),
         "tandem.blocked.add" => json!(["203.0.113.200", 60]),

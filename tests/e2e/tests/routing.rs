@@ -263,6 +263,19 @@ fn every_kind_of_rule_routes_calls() {
     assert_eq!(calls("fallback", CALLER, "663", ""), 2);
     assert_eq!(went(&lab, "663"), sydney);
 
+    let rules = lab.ctl().run(&["tables", "dump", "rules"]).unwrap();
+    assert!(
+        rules.contains("by place") && rules.contains("barred"),
+        "{rules}"
+    );
+    let caller = CALLER.to_string();
+    let question = ["routes", "test", "--source", &caller, "sip:661@192.0.2.10"];
+    let said = lab.ctl().run(&question).unwrap();
+    assert!(
+        said.contains("country  DE") && said.contains("rules    headers, by place"),
+        "{said}"
+    );
+
     let told = Server::was_told(&lab, "berlin").unwrap();
     assert!(
         told.contains("X-Account: 1000 at numbers.example"),
@@ -360,6 +373,24 @@ fn a_carrier_that_fails_rejects_or_is_at_its_limit_is_passed_over() {
         );
         lab.sql(&rows).unwrap()
     };
+
+    // What would become of a call is said before one is made.
+    let pool = SERVERS[0].to_string();
+    let question = [
+        "routes",
+        "test",
+        "--sender",
+        "pool",
+        "--source",
+        &pool,
+        "sip:4420123@10.20.0.10",
+    ];
+    let said = lab.ctl().run(&question).unwrap();
+    let order = ["down", "unwilling", "good"].map(|name| said.find(name));
+    assert!(
+        order.iter().all(Option::is_some) && order.is_sorted(),
+        "{said}"
+    );
 
     let tally = call("failover", "4420123", 5, 10, 200);
     assert_eq!((tally.successful, tally.failed), (5, 0), "{tally:?}");

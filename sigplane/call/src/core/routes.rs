@@ -128,6 +128,13 @@ impl Core {
         }
     }
 
+    /// The names of the rules that a request goes by.
+    pub(super) fn names_of_rules(&self, ruled: &Ruled) -> Vec<String> {
+        let plan = &self.config.routing.plan;
+        let rules = ruled.rules.iter().filter_map(|at| plan.rules.get(*at));
+        rules.map(|rule| rule.name.clone()).collect()
+    }
+
     /// The answer of a rule that refuses.
     pub(super) fn refused_by_rule(ruled: &Ruled) -> Option<NoRoute> {
         match &ruled.action {

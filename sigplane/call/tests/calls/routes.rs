@@ -636,6 +636,61 @@ fn rules_send_calls_by_what_is_asked_and_change_headers() {
 }
 
 #[test]
+fn what_would_become_of_a_request_is_said_without_one() {
+    let mut plan = plan();
+    plan.rules = vec![
+        Rule {
+            add: vec![("X-Caller".into(), Expression::text("$fU").unwrap())],
+            ..rule("mark", None)
+        },
+        Rule {
+            prefixes: vec![tandem_policy::routing::Number::parse(b"1900").unwrap()],
+            ..rule(
+                "premium",
+                Some(Action::Reject {
+                    code: 603,
+                    reason: "Barred".into(),
+                }),
+            )
+        },
+    ];
+    let mut w = world(plan);
+    let mut ask = |sender, uri: &str| {
+        let question = tandem_call::RouteQuestion {
+            sender,
+            source: A1.parse::<std::net::SocketAddr>().unwrap().ip(),
+            method: "INVITE".into(),
+            uri: uri.into(),
+            from: "sip:030@acme.example".into(),
+        };
+        w.core.explain_route(&question)
+    };
+    let view = ask(Sender::Pool, "sip:+44123@10.0.0.1").unwrap();
+    let ways: Vec<_> = view
+        .ways
+        .iter()
+        .map(|w| (w.trunk.as_str(), w.set, w.targets))
+        .collect();
+    assert_eq!(ways, [("a", 101, 2), ("b", 102, 1)]);
+    assert_eq!(
+        (view.rules, view.headers),
+        (vec!["mark".into()], vec!["X-Caller: 030".to_owned()])
+    );
+    let view = ask(Sender::Carrier, "sip:1@198.51.100.1").unwrap();
+    assert_eq!((view.trunk.as_str(), view.ways[0].set), ("a", 1));
+    let view = ask(Sender::Pool, "sip:1900@10.0.0.1").unwrap();
+    assert_eq!(view.refused, Some((603, "Barred".into())));
+    for uri in ["sip:a b@c", "sip:a@b\r\nX: y", "nothing"] {
+        assert!(
+            ask(Sender::Pool, uri).unwrap_err().contains("is no URI"),
+            "{uri}"
+        );
+    }
+    assert_eq!(w.core.config().routing.plan.usages.rules(), []);
+    assert!(w.sent.is_empty() && w.journal.is_empty());
+}
+
+#[test]
 fn a_trunks_calls_in_are_limited() {
     let plan = with_trunk(plan(), 0, |trunk| {
         trunk.incoming.limit = Limit { calls: 0, rate: 1 };

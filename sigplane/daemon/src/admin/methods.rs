@@ -11,7 +11,7 @@ use tandem_admin::{
 };
 use tokio::time::timeout;
 
-use super::{Api, Caller, ask, config, lists, params};
+use super::{Api, Caller, ask, config, lists, params, routes};
 use crate::ask::{Ask, Order, Refusal};
 use crate::http::Count;
 use crate::worker::TABLES;
@@ -124,6 +124,7 @@ async fn done(
             let TableName { table } = params::read(order, params)?;
             value(lists::table(api, &table).await?)
         }
+        m::ROUTES_TEST => value(routes::test(api, params::read(order, params)?).await?),
         m::PERMISSIONS_DUMP => value(addresses(api).await?),
         m::TLS_RELOAD => tls_reload(api).await.map(|()| Value::Null),
         m::FLOWS => value(ask::first(api, Ask::Flows).await??),

@@ -66,6 +66,9 @@ impl Worker {
                 let page = self.core.calls_after(after, most);
                 let _ = answer.send(page.into_iter().map(call).collect());
             }
+            Order::Route { question, answer } => {
+                let _ = answer.send(self.core.explain_route(&question));
+            }
             Order::CallCounts(answer) => drop(answer.send(self.call_counts())),
             Order::End { key, answer } => {
                 let _ = answer.send(u64::from(self.end_call(key)));
