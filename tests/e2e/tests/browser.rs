@@ -194,7 +194,7 @@ fn calls_of_a_page_into_the_inside_end_in_every_way() {
     let (world, _registrar) = World::registered("out");
     let page = world.page("alice", 7_000);
     let call = |to: &str| page.run(&format!("phone.call(\"{}\")", uri(to))).unwrap();
-    // Each is challenged once, which makes a CDR too.
+    // Each is challenged once; the attempt and its repetition are one call.
     let ended = |cdrs| world.lab.wait_until_quiet(cdrs, SOON).unwrap();
 
     // Answered by sipp; a message, a new offer, and the page hangs up.
@@ -206,7 +206,7 @@ fn calls_of_a_page_into_the_inside_end_in_every_way() {
     assert!(media.contains(&format!("c=IN IP4 {OUTSIDE}|")), "{media}");
     assert_eq!(world.code(&page, "phone.hangUp()"), 200);
     page.sees("call Terminated").unwrap();
-    ended(2);
+    ended(1);
     drop(server);
 
     // sipp hangs up.
@@ -217,7 +217,7 @@ fn calls_of_a_page_into_the_inside_end_in_every_way() {
     page.sees("call Established").unwrap();
     page.sees("bye").unwrap();
     page.sees("call Terminated").unwrap();
-    ended(4);
+    ended(2);
     drop(server);
 
     // The page loses its patience while it rings.
@@ -235,7 +235,7 @@ fn calls_of_a_page_into_the_inside_end_in_every_way() {
     callee.expect("ACK", SOON).unwrap();
     page.sees("answer 487").unwrap();
     page.sees("call Terminated").unwrap();
-    ended(6);
+    ended(3);
 
     // Busy.
     call("service-5071");
@@ -244,7 +244,7 @@ fn calls_of_a_page_into_the_inside_end_in_every_way() {
     callee.expect("ACK", SOON).unwrap();
     page.sees("answer 486").unwrap();
     page.sees("call Terminated").unwrap();
-    ended(8);
+    ended(4);
 
     // A new offer and a message within a call.
     call("service-5071");
@@ -268,7 +268,7 @@ fn calls_of_a_page_into_the_inside_end_in_every_way() {
     assert_eq!(world.code(&page, &format!("phone.say(\"{said}\")")), 200);
     assert_eq!(world.code(&page, "phone.hangUp()"), 200);
     assert_eq!(answering.join().unwrap().body(), said);
-    ended(10);
+    ended(5);
     knows_nothing_of_the_inside(&page);
 }
 
@@ -398,10 +398,10 @@ fn two_pages_call_each_other_and_write_to_each_other() {
         for page in [caller, called] {
             page.sees("call Terminated").unwrap();
         }
-        // The challenged attempt, and both halves of the call.
+        // Both halves of the call: the challenged attempt belongs to the first.
         world
             .lab
-            .wait_until_quiet(3 * (n as u64 + 1), SOON)
+            .wait_until_quiet(2 * (n as u64 + 1), SOON)
             .unwrap();
     }
     knows_nothing_of_the_inside(&alice);
@@ -428,7 +428,7 @@ fn the_call_of_a_page_that_is_loaded_again_ends_when_its_media_does_not_come_bac
     callee.answer(&bye, "200 OK", "").unwrap();
     world
         .lab
-        .wait_until_quiet(2, Duration::from_secs(60))
+        .wait_until_quiet(1, Duration::from_secs(60))
         .unwrap();
     let causes = world.lab.sql("SELECT cause FROM cdr").unwrap();
     assert!(causes.contains("media-timeout"), "{causes}");
