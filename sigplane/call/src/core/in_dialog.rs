@@ -388,14 +388,21 @@ impl Core {
         if (200..300).contains(&code) {
             relay.answered = Some(bytes.clone());
         }
+        let before = self.outputs.len();
         self.layer.respond(now.mono, server, code, bytes);
         self.flush();
+        let sent = self.outputs.len() - before;
         if code >= 200 && kind != RelayKind::Invite {
             // The transactions absorb what comes again.
             self.forget_relay(server);
         }
         if kind == RelayKind::Bye && code >= 200 {
             self.bye_answered(now, key, from, &tag, code);
+            // Nobody hears that a call is over before the journal knows.
+            let new = self.outputs.make_contiguous().get_mut(before..);
+            if let Some(new) = new.filter(|new| sent <= new.len()) {
+                new.rotate_left(sent);
+            }
         }
     }
 

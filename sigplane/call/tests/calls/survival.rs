@@ -311,3 +311,34 @@ fn a_journal_record_that_is_not_ours_is_named() {
     assert!(core.restore(world.now, key, &body).is_ok());
     assert_eq!(core.calls().count(), 1);
 }
+
+#[test]
+fn nobody_hears_that_a_call_is_over_before_the_journal_knows() {
+    let mut world = World::new();
+    let dialog = establish(&mut world, "c1");
+    world.from(CARRIER, &dialog.by_caller("BYE", "bye1", 2, "", ""));
+    let bye = world.one_to(&dialog.pool);
+    let ok = answer(&bye, &dialog.pool, "200 OK", "", "", "");
+    let bytes = ok.as_bytes();
+    let (path, source) = (tandem_call::Path::Realm(1), dialog.pool.parse().unwrap());
+    let message = tandem_call::Input::Message {
+        path,
+        source,
+        local: INSIDE.parse().unwrap(),
+        waited: Duration::ZERO,
+        bytes,
+    };
+    world.core.input(world.now, message);
+    let (mut known, mut heard) = (false, false);
+    while let Some(output) = world.core.output() {
+        match output {
+            tandem_call::Output::Journal { .. } => known = true,
+            tandem_call::Output::Send { bytes, .. } => {
+                assert!(known && bytes.starts_with(b"SIP/2.0 200"));
+                heard = true;
+            }
+            _ => {}
+        }
+    }
+    assert!(heard);
+}
