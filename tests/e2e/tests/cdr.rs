@@ -239,7 +239,7 @@ fn ten_thousand_calls_have_one_cdr_each_whatever_is_killed_when() {
 
     let rows = rows(&lab);
     assert_eq!(rows.len(), 10_000);
-    let mut unknown = 0;
+    let (mut unknown, mut missed) = (0, 0);
     for kind in &KINDS {
         let outcomes = outcomes(&lab, kind);
         assert_eq!(outcomes.len(), kind.count as usize, "{}", kind.name);
@@ -248,8 +248,14 @@ fn ten_thousand_calls_have_one_cdr_each_whatever_is_killed_when() {
                 .get(&call_id)
                 .unwrap_or_else(|| panic!("{call_id} has no CDR"));
             unknown += u64::from(!agrees(row, &seen, kind));
+            let ended = seen.iter().any(|s| s == "ended");
+            if ended && row.cause == "media-timeout" {
+                println!("{call_id}: sipp saw its end, and its media was missed: {row:?}");
+                missed += 1;
+            }
         }
     }
+    assert!(missed <= 7, "{missed}: one for each death at most");
     let partial = rows.values().filter(|r| r.partial).count();
     println!("{unknown} calls whose end sipp did not see, {partial} with figures that were lost");
 
@@ -281,6 +287,10 @@ fn agrees(row: &Row, seen: &[String], kind: &Kind) -> bool {
         assert!(row.tried.contains("\"code\":200"), "{row:?}");
     }
     if saw("ended") {
+        // A death between a BYE and what was to be kept of it: its media is missed later.
+        if row.cause == "media-timeout" {
+            return false;
+        }
         let end = (row.cause.as_str(), row.ended_by.as_str(), row.q850);
         assert_eq!(end, ("caller", "caller", 16), "{seen:?}: {row:?}");
         let has_media = kind.name == "media";
