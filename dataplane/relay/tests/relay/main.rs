@@ -3,9 +3,13 @@
 #[cfg(test)]
 mod any_bytes;
 #[cfg(test)]
+mod checksums;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 mod hairpin;
+#[cfg(test)]
+mod independent;
 #[cfg(test)]
 mod lab;
 #[cfg(test)]
