@@ -105,6 +105,12 @@ pub(crate) const HOUSE: &[Room] = &[
             "tandem-freeswitch",
         ],
     ),
+    // Operators have it, too.
+    room(
+        "tandem-load",
+        Kind::Plain,
+        &["tandem-dpdk", "tandem-wire", "tandem-sip", "tandem-sdp"],
+    ),
     room("tandem-e2e", Kind::Test, &[]),
     room("tandem-bench", Kind::Test, &[]),
     room("tandem-bench-micro", Kind::Counting, &[]),

@@ -1,0 +1,91 @@
+//! tandem-load: the command.
+//!
+//! Exit codes: 0 done, 1 it could not start or go on, 2 wrong usage or a mistake in the profile, 3 the run is done, but what
+//! the profile asked for was not reached.
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use tandem_load::profile::Profile;
+
+/// Places calls, sends media, registers and floods, and measures what becomes of it.
+#[derive(Parser)]
+#[command(name = "tandem-load", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// One run of a profile
+    Run(Wanted),
+    /// The highest rate of a profile without loss (RFC 2544 section 26.1)
+    Search(Wanted),
+    /// The profiles in a folder, with what they are for
+    List {
+        /// The folder
+        #[arg(default_value = "bench/load/profiles")]
+        folder: PathBuf,
+    },
+}
+
+#[derive(Args)]
+struct Wanted {
+    /// The profile's file
+    profile: PathBuf,
+    /// Writes the figures here, as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Writes one page with plots here; it needs no network
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// No display while it runs
+    #[arg(long)]
+    quiet: bool,
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run(wanted) | Command::Search(wanted) => match Profile::read(&wanted.profile) {
+            Ok(profile) => {
+                eprintln!(
+                    "tandem-load: {} cannot be run yet ({:?} {:?} {})",
+                    profile.name, wanted.json, wanted.html, wanted.quiet
+                );
+                ExitCode::FAILURE
+            }
+            Err(error) => {
+                eprintln!("tandem-load: {error}");
+                ExitCode::from(2)
+            }
+        },
+        Command::List { folder } => list(&folder),
+    }
+}
+
+fn list(folder: &std::path::Path) -> ExitCode {
+    let files = match std::fs::read_dir(folder) {
+        Ok(files) => files,
+        Err(error) => {
+            eprintln!("tandem-load: {}: {error}", folder.display());
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut paths: Vec<PathBuf> = files.flatten().map(|f| f.path()).collect();
+    paths.retain(|p| p.extension().is_some_and(|e| e == "toml"));
+    paths.sort();
+    let mut code = ExitCode::SUCCESS;
+    for path in paths {
+        match Profile::read(&path) {
+            Ok(profile) => println!("{:<40} {}", path.display(), profile.about),
+            Err(error) => {
+                eprintln!("tandem-load: {error}");
+                code = ExitCode::from(2);
+            }
+        }
+    }
+    code
+}

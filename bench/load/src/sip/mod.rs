@@ -1,0 +1,1 @@
+//! Calls, registrations and floods.
