@@ -3,8 +3,8 @@
 /// Declares the counters and their names.
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// What a relay counted since its start. Every received frame moves exactly one of
-        /// `relayed`, `handed_over`, `sip`, `exception*` and `drop_*`.
+        /// What a relay counted since its start. Every received frame moves exactly one of those that
+        /// [`Counters::is_outcome`] says.
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         pub struct Counters { $($(#[$doc])* pub $name: u64,)* }
 
@@ -144,6 +144,26 @@ counters! {
     sip_send_too_long,
     /// SIP datagrams of the signaling plane with addresses that make no sense.
     sip_send_refused,
+}
+
+impl Counters {
+    /// Whether the counter of this name says what became of a frame: `relayed`, `handed_over`, `sip`, `exception*` and
+    /// `drop_*`. Every frame that a relay is given, from a port or from another worker, moves exactly one of them.
+    #[must_use]
+    pub fn is_outcome(name: &str) -> bool {
+        matches!(name, "relayed" | "handed_over" | "sip")
+            || name.starts_with("exception")
+            || name.starts_with("drop_")
+    }
+
+    /// How many frames the relay was given: the sum of what became of them. Those of its ports are all but `taken_over`.
+    #[must_use]
+    pub fn received_sum(&self) -> u64 {
+        self.iter()
+            .filter(|(name, _)| Self::is_outcome(name))
+            .map(|(_, value)| value)
+            .sum()
+    }
 }
 
 /// One of the counters, by its place.
