@@ -48,6 +48,7 @@ bench: setup
 	$(CARGO) run --release --package tandem-bench-micro --bin tandem-bench-calls
 	$(CARGO) run --release --package tandem-bench-micro --bin tandem-bench-registers
 	$(CARGO) run --release --package tandem-bench-micro --bin tandem-bench-routes
+	$(CARGO) run --release --package tandem-bench-micro --bin tandem-bench-ports
 
 fmt:
 	$(CARGO) fmt --all

@@ -54,6 +54,7 @@ const KEYS: &[(&str, Needs)] = &[
     ("media.timeout", Live),
     ("media.hold_timeout", Live),
     ("media.max_duration", Live),
+    ("media.port_rest", Live),
     ("sip.t1", Live),
     ("sip.timer_c", Live),
     ("sip.max_message", Live),

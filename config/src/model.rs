@@ -184,6 +184,9 @@ pub struct Media {
     pub max_duration: Duration,
     /// `learning`: seconds that learning stays open after new SDP. Default 3.
     pub learning: Duration,
+    /// `port_rest`: seconds that a media port rests after its call before another one gets it, as long as there
+    /// are others. Default 5.
+    pub port_rest: Duration,
 }
 
 /// `[sip]`

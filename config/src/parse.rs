@@ -444,6 +444,7 @@ fn media<'d>(report: &mut Report<'_>, mut s: Section<'d>, all_workers: &[u16]) -
     let hold_timeout = seconds(report, &mut s, "hold_timeout", 0..=YEAR, 3_600);
     let max_duration = seconds(report, &mut s, "max_duration", 0..=YEAR, 0);
     let learning = seconds(report, &mut s, "learning", 1..=60, 3);
+    let port_rest = seconds(report, &mut s, "port_rest", 0..=3_600, 5);
     let value = Media {
         relay_workers,
         dscp,
@@ -451,6 +452,7 @@ fn media<'d>(report: &mut Report<'_>, mut s: Section<'d>, all_workers: &[u16]) -
         hold_timeout,
         max_duration,
         learning,
+        port_rest,
     };
     Read {
         value,

@@ -86,6 +86,7 @@ fn every_default_is_as_documented() {
     assert_eq!(c.media.hold_timeout, Duration::from_secs(3_600));
     assert_eq!(c.media.max_duration, Duration::ZERO);
     assert_eq!(c.media.learning, Duration::from_secs(3));
+    assert_eq!(c.media.port_rest, Duration::from_secs(5));
     assert_eq!(c.sip.t1, Duration::from_millis(500));
     assert_eq!(c.sip.timer_c, Duration::from_secs(185));
     assert_eq!((c.sip.max_message, c.sip.max_headers), (65_535, 256));

@@ -279,6 +279,8 @@ pub struct MediaConfig {
     pub hold_timeout: Duration,
     /// The longest call; zero for no limit.
     pub max_duration: Duration,
+    /// How long a media port rests after its call before another one gets it, if others are free.
+    pub port_rest: Duration,
 }
 
 impl CoreConfig {

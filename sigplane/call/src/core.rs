@@ -192,7 +192,8 @@ impl Core {
                 ports: r.media_ports.clone(),
             })
             .collect();
-        let ports = Ports::new(&realms, SlotTable::deal(&[]), tokens.number(), config.share);
+        let mut ports = Ports::new(&realms, SlotTable::deal(&[]), tokens.number(), config.share);
+        ports.set_quarantine(config.media.port_rest);
         let thresholds = change::thresholds(&config.dispatcher);
         let dispatcher = Dispatcher::new(thresholds, config.dispatcher.plan.clone());
         Self {
@@ -249,6 +250,7 @@ impl Core {
     /// Takes one input.
     pub fn input(&mut self, now: Now, input: Input<'_>) {
         self.coming_up.begin(now.mono);
+        self.ports.at(now.mono);
         match input {
             Input::Message {
                 path,

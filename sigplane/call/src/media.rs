@@ -35,6 +35,6 @@ mod terms;
 
 pub(crate) use before::SessionBefore;
 pub(crate) use ports::PortNews;
-pub use ports::{Ports, RealmMedia, Usage};
+pub use ports::{End, Ports, RealmMedia, Usage, Want};
 pub use refusal::Refusal;
 pub use session::{MediaSettings, Party, RestorePortsError, Session};

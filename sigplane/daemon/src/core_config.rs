@@ -109,6 +109,7 @@ pub(crate) fn core_config(
             timeout: config.media.timeout,
             hold_timeout: config.media.hold_timeout,
             max_duration: config.media.max_duration,
+            port_rest: config.media.port_rest,
         },
         hiding,
         guard: GuardConfig {

@@ -83,6 +83,7 @@ impl Core {
         self.layer.set(Settings::with_t1(config.t1));
         self.turned_away.set_keep(64 * config.t1);
         self.overload.set(config.guard.overload);
+        self.ports.set_quarantine(config.media.port_rest);
         let plan = config.dispatcher.plan.clone();
         self.dispatcher.set(thresholds(&config.dispatcher), plan);
         self.realms = realms(config);

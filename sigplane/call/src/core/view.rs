@@ -68,6 +68,7 @@ impl Core {
             ("transactions_server_now", servers as u64),
             ("media_port_pairs_used", used),
             ("media_port_pairs_free", free),
+            ("media_ports_early", self.ports.early()),
             ("dataplane_ready", u64::from(self.link.is_ready())),
         ];
         self.counters.all().chain(gauges)

@@ -2,18 +2,24 @@
 //!
 //! Ports go in pairs: RTP on the even one, RTCP on the odd one above. Both legs of a flow come
 //! from the same owner, a worker of the dataplane ([`SlotTable`]). For each address and owner there is a queue of
-//! free pairs, shuffled at the start; a pair is taken from its front and comes back to its end, so
-//! that a late packet of an ended call does not meet a new one. Taking and freeing cost the
-//! same however many ports there are.
+//! free pairs, shuffled at the start; a pair is taken from its front and comes back to its end, so the
+//! one that has rested longest is the next. A pair rests for a while before it is given out again, so that a late packet of an ended
+//! call does not meet a new one; when nothing else is left, it is given out early, and counted. Taking, freeing and
+//! reserving cost the same however many ports there are.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tandem_link::{SLOTS, SlotTable};
+use tandem_link::SlotTable;
 
 use crate::core::Share;
+
+mod pool;
+
+use pool::{Pool, SplitMix};
 
 /// What a realm has for media.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +41,7 @@ pub struct Usage {
 
 /// One of our port pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub(crate) struct End {
+pub struct End {
     /// Its realm.
     pub(super) realm: u16,
     /// Its address.
@@ -46,15 +52,26 @@ pub(crate) struct End {
 
 /// What kind of pair is wanted.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Want {
+pub struct Want {
     /// In this realm.
-    pub(super) realm: u16,
+    pub realm: u16,
     /// On this address if possible.
-    pub(super) address: Option<IpAddr>,
+    pub address: Option<IpAddr>,
     /// Of this family...
-    pub(super) ipv4: bool,
+    pub ipv4: bool,
     /// ...and not of the other one.
-    pub(super) strict: bool,
+    pub strict: bool,
+}
+
+/// How much is asked of a pair besides what is wanted, from the best to the last resort.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Choice {
+    /// It has rested, and is of the wanted family if the realm has that at all.
+    Rested,
+    /// It is of the wanted family if the realm has that at all.
+    Family,
+    /// Nothing.
+    Any,
 }
 
 /// Our media ports, all realms.
@@ -66,6 +83,12 @@ pub struct Ports {
     owners: Vec<u16>,
     /// Whose turn it is.
     turn: usize,
+    /// How long a pair rests.
+    quarantine: Duration,
+    /// The time.
+    now: Duration,
+    /// Pairs that were given out before they had rested.
+    early: u64,
     news: VecDeque<PortNews>,
 }
 
@@ -100,10 +123,29 @@ impl Ports {
             slots,
             owners,
             turn: 0,
+            quarantine: Duration::ZERO,
+            now: Duration::ZERO,
+            early: 0,
             news: VecDeque::new(),
         };
         ports.deal();
         ports
+    }
+
+    /// How long a pair rests from now on, those that rest already included. None at first.
+    pub const fn set_quarantine(&mut self, quarantine: Duration) {
+        self.quarantine = quarantine;
+    }
+
+    /// Says the time, on any clock that only goes forward. It counts until it is said again.
+    pub const fn at(&mut self, now: Duration) {
+        self.now = now;
+    }
+
+    /// How many pairs were given out before they had rested, since nothing else was left.
+    #[must_use]
+    pub const fn early(&self) -> u64 {
+        self.early
     }
 
     /// Takes another table of owners, of a dataplane that (re)started with other workers. Ports in
@@ -122,8 +164,8 @@ impl Ports {
     pub fn usage(&self, realm: u16) -> Usage {
         let pools = self.realms.get(usize::from(realm)).into_iter().flatten();
         pools.fold(Usage::default(), |sum, pool| Usage {
-            used: sum.used + pool.used_count,
-            free: sum.free + pool.count.saturating_sub(pool.used_count),
+            used: sum.used + pool.used_count(),
+            free: sum.free + pool.count().saturating_sub(pool.used_count()),
         })
     }
 
@@ -133,26 +175,29 @@ impl Ports {
         let pools = self.realms.get(usize::from(realm))?;
         let best = pools
             .iter()
-            .min_by_key(|p| (p.address.is_ipv4() != ipv4, p.used_count));
+            .min_by_key(|p| (p.address.is_ipv4() != ipv4, p.used_count()));
         best.map(|p| p.address)
     }
 
     /// Takes one pair for each leg, both of one owner: `owner` if it has them, else the next in
-    /// turn that does.
-    pub(super) fn take_both(&mut self, a: Want, b: Want, owner: Option<u16>) -> Option<[End; 2]> {
+    /// turn that does. Pairs that have rested come before those of `owner`.
+    pub fn take_both(&mut self, a: Want, b: Want, owner: Option<u16>) -> Option<[End; 2]> {
         let count = self.owners.len();
         let preferred = owner.and_then(|o| self.owners.iter().position(|w| *w == o));
         let turn = self.turn;
-        let in_turn = (0..count).map(|i| (turn + i) % count);
-        for queue in preferred.into_iter().chain(in_turn) {
-            let Some(first) = self.take(a, queue) else {
-                continue;
-            };
-            if let Some(second) = self.take(b, queue) {
-                self.turn = (queue + 1) % count;
-                return Some([first, second]);
+        for choice in [Choice::Rested, Choice::Family, Choice::Any] {
+            let in_turn = (0..count).map(|i| (turn + i) % count);
+            for queue in preferred.into_iter().chain(in_turn) {
+                let Some((first, early)) = self.take(a, queue, choice) else {
+                    continue;
+                };
+                if let Some((second, also)) = self.take(b, queue, choice) {
+                    self.turn = (queue + 1) % count;
+                    self.early += u64::from(early) + u64::from(also);
+                    return Some([first, second]);
+                }
+                self.put_back(first, queue);
             }
-            self.free(first);
         }
         None
     }
@@ -161,7 +206,10 @@ impl Ports {
     pub(super) fn take_beside(&mut self, want: Want, other: End) -> Option<End> {
         let owner = self.slots.owner(other.port);
         let queue = self.owners.iter().position(|w| *w == owner)?;
-        self.take(want, queue)
+        let mut choices = [Choice::Rested, Choice::Family, Choice::Any].into_iter();
+        let (end, early) = choices.find_map(|choice| self.take(want, queue, choice))?;
+        self.early += u64::from(early);
+        Some(end)
     }
 
     /// The worker that owns a pair.
@@ -188,182 +236,92 @@ impl Ports {
     }
 
     /// Gives a pair back. One that is not in use stays free.
-    pub(super) fn free(&mut self, end: End) {
+    pub fn free(&mut self, end: End) {
         let owner = self.slots.owner(end.port);
         let queue = self.owners.iter().position(|w| *w == owner).unwrap_or(0);
+        let now = self.now;
         let Some((pool, index)) = self.locate(end) else {
             return;
         };
-        if pool
-            .used
-            .get_mut(index)
-            .is_some_and(|used| std::mem::replace(used, false))
-        {
-            if !pool.is_ours(index) {
-                return self.news.push_back(PortNews::Freed(end));
-            }
-            pool.used_count -= 1;
-            if let Some(queue) = pool.free.get_mut(queue) {
-                queue.push_back(end.port);
+        if pool.release(index) {
+            if pool.is_ours(index) {
+                pool.rest(index, queue, now);
+            } else {
+                self.news.push_back(PortNews::Freed(end));
             }
         }
     }
 
     /// Takes this very pair, of a call that comes back from the journal. Whether it could: it may
-    /// be in use, or not ours any more. Costs a pass over the free pairs of its queue.
+    /// be in use, or not ours any more.
     pub(super) fn reserve(&mut self, end: End) -> bool {
         let Some((pool, index)) = self.locate(end) else {
             return false;
         };
-        let Some(used) = pool.used.get_mut(index).filter(|used| !**used) else {
-            return false;
-        };
-        *used = true;
-        if !pool.is_ours(index) {
+        let reserved = pool.reserve(index);
+        if reserved && !pool.is_ours(index) {
             self.news.push_back(PortNews::Taken(end));
-            return true;
         }
-        pool.used_count += 1;
-        for queue in &mut pool.free {
-            if let Some(at) = queue.iter().position(|p| *p == end.port) {
-                queue.remove(at);
-            }
-        }
-        true
+        reserved
     }
 
     fn locate(&mut self, end: End) -> Option<(&mut Pool, usize)> {
         let pools = self.realms.get_mut(usize::from(end.realm))?;
         let pool = pools.iter_mut().find(|p| p.address == end.address)?;
-        let index = usize::from(end.port.checked_sub(pool.first)? / 2);
-        (end.port.is_multiple_of(2) && index < pool.used.len()).then_some((pool, index))
+        let index = pool.index(end.port)?;
+        Some((pool, index))
     }
 
     /// Takes a pair of this queue: on the wanted address, else of the wanted family, else on the
-    /// address with the most free pairs.
-    fn take(&mut self, want: Want, queue: usize) -> Option<End> {
-        let free = |pool: &Pool| pool.free.get(queue).map_or(0, VecDeque::len);
-        let pool = self
-            .realms
-            .get_mut(usize::from(want.realm))?
-            .iter_mut()
-            .filter(|p| free(p) > 0 && (!want.strict || p.address.is_ipv4() == want.ipv4))
-            .max_by_key(|p| {
-                (
-                    want.address == Some(p.address),
-                    p.address.is_ipv4() == want.ipv4,
-                    free(p),
-                )
-            })?;
-        let port = pool.free.get_mut(queue)?.pop_front()?;
-        if let Some(used) = pool.used.get_mut(usize::from((port - pool.first) / 2)) {
-            *used = true;
-            pool.used_count += 1;
-        }
-        Some(End {
+    /// address with the most free pairs. Whether it has not rested yet comes with it.
+    fn take(&mut self, want: Want, queue: usize, choice: Choice) -> Option<(End, bool)> {
+        let (now, rest) = (self.now, self.quarantine);
+        let has_rested = |p: &Pool| p.has_rested(queue, now, rest);
+        let pools = self.realms.get_mut(usize::from(want.realm))?;
+        // Who may be of either family, and names an address, wants that one's.
+        let ipv4 = match want.address {
+            Some(address) if !want.strict => address.is_ipv4(),
+            _ => want.ipv4,
+        };
+        let is_family = |p: &Pool| p.address.is_ipv4() == ipv4;
+        let has_family = pools.iter().any(is_family);
+        let fits = |p: &&mut Pool| match choice {
+            _ if want.strict && !is_family(p) => false,
+            Choice::Rested | Choice::Family if has_family && !is_family(p) => false,
+            Choice::Rested => has_rested(p),
+            Choice::Family | Choice::Any => p.free(queue) > 0,
+        };
+        let pool = pools.iter_mut().filter(fits).max_by_key(|p| {
+            (
+                has_rested(p),
+                want.address == Some(p.address),
+                is_family(p),
+                p.free(queue),
+            )
+        })?;
+        let early = !has_rested(pool);
+        let end = End {
             realm: want.realm,
             address: pool.address,
-            port,
-        })
+            port: pool.take(queue)?,
+        };
+        Some((end, early))
     }
 
-    /// Deals the free pairs out to the owners' queues, in the order in which they are.
+    /// A pair that was taken a moment ago is the next of its queue again.
+    fn put_back(&mut self, end: End, queue: usize) {
+        if let Some((pool, index)) = self.locate(end)
+            && pool.release(index)
+        {
+            pool.put_back(index, queue);
+        }
+    }
+
+    /// Deals the free pairs out to the owners' queues, in the order in which they were freed.
     fn deal(&mut self) {
         for pool in self.realms.iter_mut().flatten() {
-            let ports: Vec<u16> = pool.free.drain(..).flatten().collect();
-            pool.free = self
-                .owners
-                .iter()
-                .map(|o| {
-                    ports
-                        .iter()
-                        .copied()
-                        .filter(|p| self.slots.owner(*p) == *o)
-                        .collect()
-                })
-                .collect();
+            pool.deal(&self.owners, |port| self.slots.owner(port));
         }
-    }
-}
-
-/// The pairs of one address.
-#[derive(Debug)]
-struct Pool {
-    address: IpAddr,
-    /// The first RTP port.
-    first: u16,
-    /// By `(port - first) / 2`: all of them, since calls may come back from the journal with ports of
-    /// another core's part.
-    used: Vec<bool>,
-    /// Of our part: how many are in use, and how many there are.
-    used_count: usize,
-    count: usize,
-    share: Share,
-    /// Pairs in a block, as a power of two: blocks are dealt out to the cores in turn.
-    block: u32,
-    /// The free RTP ports of each owner.
-    free: Vec<VecDeque<u16>>,
-}
-
-impl Pool {
-    fn new(
-        address: IpAddr,
-        range: &RangeInclusive<u16>,
-        random: &mut SplitMix,
-        share: Share,
-    ) -> Self {
-        let first = range
-            .start()
-            .checked_next_multiple_of(2)
-            .unwrap_or(*range.end());
-        let all = (first..*range.end()).step_by(2);
-        let mut pool = Self {
-            address,
-            first,
-            used: vec![false; all.len()],
-            used_count: 0,
-            count: 0,
-            share,
-            block: block(all.len(), share),
-            free: Vec::new(),
-        };
-        let ours = all.enumerate().filter(|(index, _)| pool.is_ours(*index));
-        let mut ports: Vec<u16> = ours.map(|(_, port)| port).collect();
-        for i in (1..ports.len()).rev() {
-            ports.swap(i, random.below(i + 1));
-        }
-        pool.count = ports.len();
-        pool.free = vec![ports.into()];
-        pool
-    }
-
-    /// Whether a pair is of our part.
-    fn is_ours(&self, index: usize) -> bool {
-        let workers = usize::from(self.share.shards.workers());
-        (index >> self.block) % workers == usize::from(self.share.worker)
-    }
-}
-
-/// The size of blocks: that of the dataplane's slots if there are enough of them, so that every core has
-/// the same of each of the dataplane's workers; less in a small range.
-fn block(pairs: usize, share: Share) -> u32 {
-    let wanted = 8 * usize::from(share.shards.workers());
-    let fits = |block: &u32| pairs >> block >= wanted;
-    (1..=SLOTS.ilog2()).rev().find(fits).unwrap_or(0)
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014): enough to shuffle with.
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^= z >> 31;
-        // The remainder is below `limit`, a usize; a limit of 0 does not occur.
-        usize::try_from(z % (limit as u64).max(1)).unwrap_or(0)
     }
 }
 

@@ -425,6 +425,7 @@ pub(super) const HELP: &[(&str, &str)] = &[
     ("sdp_bad_rtcp", "SDP refused with 400: an `a=rtcp` that cannot be read."),
     ("sdp_media_disabled", "TCP or unknown media lines passed on with port 0."),
     ("media_ports_exhausted", "Calls answered with 503: no pair of media ports free."),
+    ("media_ports_early", "Pairs of media ports that were given to a call before they had rested since the last one, since no others were free."),
     ("media_learning_reopened", "New addresses or forks that let a leg learn its source again."),
     ("journal_sync_failures", "Attempts to bring the journal to the disk that the disk refused."),
     ("net_ring_corrupt", "Times that a ring with the dataplane had to be emptied since its content made no sense."),

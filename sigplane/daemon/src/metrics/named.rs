@@ -68,6 +68,8 @@ counters! {
     sdp_media_disabled,
     /// Calls answered with 503: no pair of media ports free.
     media_ports_exhausted,
+    /// Pairs of media ports that were given to a call before they had rested since the last one, since no others were free.
+    media_ports_early,
     /// New addresses or forks that let a leg learn its source again.
     media_learning_reopened,
     /// Attempts to bring the journal to the disk that the disk refused.

@@ -327,3 +327,189 @@ fn a_port_of_another_cores_part_is_held_and_given_back() {
     assert_eq!(free, held.len());
     assert!(second.take_both(want(0), want(0), None).is_some());
 }
+
+/// One address with two owners, pairs rest for five seconds.
+fn resting(addresses: &[&str], ports: RangeInclusive<u16>) -> Ports {
+    let realms = [realm(addresses, ports)];
+    let mut ports = Ports::new(&realms, SlotTable::deal(&[0, 1]), 7, Share::default());
+    ports.set_quarantine(Duration::from_secs(5));
+    ports
+}
+
+#[test]
+fn a_pair_rests_and_is_taken_early_only_when_nothing_else_is_left() {
+    // Four pairs, two of each owner.
+    let mut ports = resting(&["10.0.0.1"], 30000..=30007);
+    let at = |ports: &mut Ports, ms| ports.at(Duration::from_millis(ms));
+    at(&mut ports, 1);
+    let [a, b] = ports.take_both(want(0), want(0), Some(0)).unwrap();
+    ports.free(b);
+    at(&mut ports, 2);
+    ports.free(a);
+    // Those of the owner that is asked for rest, so the other owner's go first.
+    at(&mut ports, 5_000);
+    let [c, d] = ports.take_both(want(0), want(0), Some(0)).unwrap();
+    assert_eq!(ports.owner(c), 1);
+    assert_eq!(ports.early(), 0);
+    // Nothing else is left. The one that was freed first goes first.
+    assert_eq!(ports.take_both(want(0), want(0), None), Some([b, a]));
+    assert_eq!(ports.early(), 2);
+    for end in [c, d, a, b] {
+        ports.free(end);
+    }
+    // To the millisecond.
+    at(&mut ports, 9_999);
+    assert_eq!(ports.take_beside(want(0), c), Some(c));
+    assert_eq!(ports.early(), 3);
+    at(&mut ports, 10_000);
+    assert_eq!(ports.take_beside(want(0), c), Some(d));
+    assert_eq!(ports.early(), 3);
+}
+
+#[test]
+fn a_pair_that_rests_does_not_change_the_family() {
+    let mut ports = resting(&["10.0.0.1", "2001:db8::1"], 30000..=30007);
+    let v4 = |ports: &mut Ports| {
+        let both = ports.take_both(want(0), want(0), None).unwrap();
+        both.map(|end| end.address.is_ipv4())
+    };
+    for _ in 0..2 {
+        assert_eq!(v4(&mut ports), [true; 2]);
+    }
+    let all = |ports: &mut Ports| {
+        let mut used = Vec::new();
+        for port in (30000..30008).step_by(2) {
+            let (realm, address) = (0, ip("10.0.0.1"));
+            used.push(End {
+                realm,
+                address,
+                port,
+            });
+        }
+        used.into_iter().for_each(|end| ports.free(end));
+    };
+    all(&mut ports);
+    assert_eq!(v4(&mut ports), [true; 2], "IPv6 has rested");
+    assert_eq!(ports.early(), 2);
+    assert_eq!(v4(&mut ports), [true; 2]);
+    // No exhaustion while there is something: an end that may be of either family is.
+    assert_eq!(v4(&mut ports), [false; 2]);
+}
+
+#[test]
+fn calls_spread_over_the_addresses_of_each_family_and_over_owners() {
+    let addresses = [
+        "10.0.0.1",
+        "10.0.0.2",
+        "10.0.0.3",
+        "2001:db8::1",
+        "2001:db8::2",
+    ];
+    let mut ports = resting(&addresses, 30000..=30999);
+    let mut of_address = std::collections::HashMap::new();
+    let mut of_owner = [0; 2];
+    for n in 0..600 {
+        let ipv4 = (n / 2) % 2 == 0;
+        // As a session does it.
+        let address = ports.address(0, ipv4);
+        let own = Want {
+            address,
+            ipv4,
+            strict: true,
+            ..want(0)
+        };
+        let [a, b] = ports.take_both(own, own, None).unwrap();
+        assert_eq!(a.address.is_ipv4(), ipv4);
+        *of_address.entry(a.address).or_insert(0) += 1;
+        assert_eq!((b.address, ports.owner(b)), (a.address, ports.owner(a)));
+        of_owner[usize::from(ports.owner(a))] += 1;
+    }
+    assert_eq!(of_address.len(), 5);
+    for (address, calls) in of_address {
+        assert_eq!(
+            calls,
+            if address.is_ipv4() { 100 } else { 150 },
+            "{address}"
+        );
+    }
+    assert_eq!(of_owner, [300, 300]);
+}
+
+#[test]
+fn another_table_of_owners_keeps_the_order_of_rest() {
+    let mut ports = resting(&["10.0.0.1"], 30000..=30015);
+    let mut taken = Vec::new();
+    while let Some(both) = ports.take_both(want(0), want(0), None) {
+        taken.extend(both);
+    }
+    for (n, end) in taken.iter().enumerate() {
+        ports.at(Duration::from_millis(1 + n as u64));
+        ports.free(*end);
+    }
+    ports.set_slots(SlotTable::deal(&[4]));
+    let mut again = Vec::new();
+    while let Some(both) = ports.take_both(want(0), want(0), None) {
+        again.extend(both);
+    }
+    assert_eq!(again, taken);
+}
+
+proptest! {
+    /// Beside a plain list: the oldest pair that is free is the next; early only when no owner has a rested one;
+    /// none only when none is left.
+    #[test]
+    fn the_order_is_that_of_a_plain_list(
+        steps in proptest::collection::vec((0_u8..3, any::<prop::sample::Index>(), 0_u64..3_000), 1..400),
+    ) {
+        const REST: u64 = 5_000;
+        let mut ports = resting(&["10.0.0.1"], 30000..=30031);
+        // By owner: the free ones with the time, first to last. Their first order is by chance.
+        let mut free: [VecDeque<(Option<u64>, u16)>; 2] = [VecDeque::new(), VecDeque::new()];
+        let mut taken: Vec<End> = Vec::new();
+        while let Some(both) = ports.take_both(want(0), want(0), None) {
+            taken.extend(both);
+        }
+        prop_assert_eq!(taken.len(), 16);
+        let (mut now, mut early) = (1, 0);
+        for (step, index, wait) in steps {
+            now += wait;
+            ports.at(Duration::from_millis(now));
+            if step == 0 && !taken.is_empty() {
+                let end = taken.swap_remove(index.index(taken.len()));
+                ports.free(end);
+                free[usize::from(ports.owner(end))].push_back((Some(now), end.port));
+                continue;
+            }
+            if step == 1 && !taken.is_empty() {
+                // A call that comes back holds one of those that are free.
+                let at = index.index(16);
+                let end = End { port: 30000 + 2 * at as u16, ..taken[0] };
+                let owner = usize::from(ports.owner(end));
+                let place = free[owner].iter().position(|(_, port)| *port == end.port);
+                prop_assert_eq!(ports.reserve(end), place.is_some());
+                if let Some(place) = place {
+                    free[owner].remove(place);
+                    taken.push(end);
+                }
+                continue;
+            }
+            let rested = |list: &VecDeque<(Option<u64>, u16)>| {
+                list.iter().take(2).filter(|(freed, _)| freed.is_none_or(|f| f + REST <= now)).count()
+            };
+            let has_rested = free.iter().any(|list| rested(list) == 2);
+            let has_any = free.iter().any(|list| list.len() >= 2);
+            let got = ports.take_both(want(0), want(0), None);
+            prop_assert_eq!(got.is_some(), has_any);
+            if let Some(both) = got {
+                let list = &mut free[usize::from(ports.owner(both[0]))];
+                early += 2 - rested(list) as u64;
+                prop_assert_eq!(rested(list) == 2, has_rested);
+                for end in both {
+                    prop_assert_eq!(list.pop_front().map(|(_, port)| port), Some(end.port));
+                }
+                taken.extend(both);
+            }
+            prop_assert_eq!(ports.early(), early);
+        }
+    }
+}
