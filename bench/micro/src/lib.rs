@@ -133,3 +133,16 @@ pub fn config() -> Result<CoreConfig, Box<dyn Error>> {
         guard: GuardConfig::default(),
     })
 }
+
+/// Asks the CPU to fetch a cache line.
+#[inline]
+pub fn prefetch(line: *const ()) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint, which never faults. Needed: there is no safe form.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = line;
+}

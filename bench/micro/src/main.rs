@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tandem_bench_micro::prefetch;
 use tandem_link::{Cookie, FlowId, FlowKind, FlowSpec, LegSpec, SlotTable};
 use tandem_relay::{
     Checksum, Forwarding, Frame, PortConfig, RealmConfig, Relay, RelayConfig, RxChecksums,
@@ -89,7 +90,8 @@ fn run() -> Result<(), Box<dyn Error>> {
 fn relay_burst(relay: &mut Relay, ports: &[u16; BURST], frames: &mut [Frame<'_>; BURST]) -> u64 {
     let mut looks = [const { None }; BURST];
     for ((look, port), frame) in looks.iter_mut().zip(ports).zip(frames.iter()) {
-        *look = Some(relay.look(*port, frame.bytes()));
+        let look = look.insert(relay.look(*port, frame.bytes()));
+        relay.lines(look).into_iter().flatten().for_each(prefetch);
     }
     let mut relayed = 0;
     for (look, frame) in looks.into_iter().zip(frames) {

@@ -15,7 +15,9 @@ use std::time::Duration;
 pub(crate) use exception::ToException;
 pub(crate) use sender::Sender;
 use tandem_config::Idle;
-use tandem_dpdk::{BURST, Burst, Checksum, Eal, Mbuf, Mempool, Registration, RxQueue, pause};
+use tandem_dpdk::{
+    BURST, Burst, Checksum, Eal, Mbuf, Mempool, Registration, RxQueue, pause, prefetch,
+};
 use tandem_link::Direction;
 use tandem_relay::{Frame, Look, Relay, RxChecksums, TxChecksums, Verdict};
 use tandem_shm::PayloadBuffer;
@@ -175,8 +177,11 @@ impl Worker {
                 if let Some(tag) = packet.stripped_vlan() {
                     restore_tag(packet, tag);
                 }
-                let whole = packet.segments() == 1;
-                *look = whole.then(|| self.relay.look(port, packet.data()));
+                if packet.segments() == 1 {
+                    let look = look.insert(self.relay.look(port, packet.data()));
+                    let lines = self.relay.lines(look).into_iter().flatten();
+                    lines.for_each(prefetch);
+                }
             }
             for (packet, look) in burst.drain().zip(looks) {
                 match look {

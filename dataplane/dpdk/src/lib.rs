@@ -51,7 +51,7 @@ pub use burst::{BURST, Burst, Drain};
 pub use device::Device;
 pub use eal::{Eal, EalSettings};
 pub use error::{DpdkErrno, Error};
-pub use mbuf::{Checksum, HEADROOM, Mbuf, RxChecksums, TxChecksums, WindowError};
+pub use mbuf::{Checksum, HEADROOM, Mbuf, RxChecksums, TxChecksums, WindowError, prefetch};
 pub use mempool::Mempool;
 pub use port::{Link, Port, PortStats};
 pub use queue::{RxQueue, TxQueue};

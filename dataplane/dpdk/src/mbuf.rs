@@ -261,22 +261,26 @@ impl Mbuf {
     /// Asks the CPU to fetch the packet's first cache line.
     #[inline]
     pub fn prefetch(&self) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            // SAFETY: a hint, which never faults; the buffer is live. Needed: no safe form.
-            unsafe {
-                let raw = self.raw();
-                let start = field::buf_addr(raw).byte_add(field::data_off(raw).into());
-                _mm_prefetch::<_MM_HINT_T0>(start.cast::<i8>().cast_const());
-            }
-        }
+        prefetch(self.data().as_ptr().cast());
     }
 
     #[inline(always)]
     fn raw(&self) -> *mut sys::rte_mbuf {
         self.0.as_ptr()
     }
+}
+
+/// Asks the CPU to fetch a cache line of any memory: a hint, that never faults.
+#[inline]
+pub fn prefetch(line: *const ()) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: the instruction may be given any address. Needed: there is no safe form.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.cast()) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = line;
 }
 
 impl Drop for Mbuf {

@@ -1,5 +1,6 @@
 //! A flow pair's state: 512 bytes, since thousands of them are touched in random order.
 
+use std::mem::offset_of;
 use std::net::IpAddr;
 
 use tandem_link::{Cookie, Event, FlowId, FlowKind, FlowReport, FlowSpec, Leg, LegSpec, LegStats};
@@ -8,6 +9,9 @@ use crate::endpoint::Endpoint;
 use crate::learn::Learn;
 use crate::stats::{Carried, RtcpStats, RtpStats};
 
+/// Cache lines that an RTP packet touches.
+pub(crate) const LINES: usize = 4;
+const LINE: usize = 64;
 /// No next hop was looked up yet: a position that no snapshot has.
 const NO_HOP: u32 = u32::MAX;
 
@@ -147,13 +151,15 @@ impl Flow {
         reopen
     }
 
-    /// A word of each cache line that an RTP packet to a leg needs, so that none of them is waited for
-    /// later.
+    /// Where in it the cache lines begin that an RTP packet to a leg needs.
     #[inline]
-    pub(crate) fn touch(&self, leg: Leg) -> u64 {
-        let [a, b] = &self.rtp;
-        let stats = of(&self.rtp_stats, leg).packets;
-        stats ^ u64::from(a.remote().port) ^ u64::from(b.remote().port)
+    pub(crate) const fn lines(leg: Leg) -> [usize; LINES] {
+        let rtp = offset_of!(Self, rtp);
+        let stats = offset_of!(Self, rtp_stats);
+        match leg {
+            Leg::A => [0, rtp, rtp + LINE, stats],
+            Leg::B => [0, rtp, rtp + LINE, stats + LINE],
+        }
     }
 
     /// What the port that a packet came in on knows of its peer.
@@ -311,7 +317,12 @@ mod tests {
     #[test]
     fn a_flow_pair_and_its_place_in_the_table_take_512_bytes() {
         assert_eq!(size_of::<Option<Flow>>(), 512);
-        // What every packet touches is in one line.
-        assert!(std::mem::offset_of!(Flow, rtp) <= 64);
+        // What every packet touches is in one line, and what is kept of each direction in another.
+        assert!(offset_of!(Flow, rtp) <= LINE);
+        assert_eq!((size_of::<Learn>(), offset_of!(Flow, rtp)), (LINE, LINE));
+        assert_eq!(
+            (size_of::<RtpStats>(), offset_of!(Flow, rtp_stats) % LINE),
+            (LINE, 0)
+        );
     }
 }

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use tandem_wire::Mac;
 
 use crate::endpoint::{Address, Endpoint};
-use crate::{ConfigError, PortConfig, RealmConfig};
+use crate::{ConfigError, PortConfig, RealmConfig, TxOffloads};
 
 /// No realm.
 const NONE: u16 = u16::MAX;
@@ -19,7 +19,27 @@ pub(crate) struct Networks {
     ports: Vec<Port>,
     realms: Vec<Realm>,
     /// Our media addresses: a table of ports for each.
-    locals: Vec<Endpoint>,
+    locals: Vec<Local>,
+}
+
+/// One of our media addresses, with all that a packet needs to leave from it: one cache line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Local {
+    /// Its port is 0.
+    pub(crate) address: Endpoint,
+    pub(crate) way: Way,
+}
+
+/// A realm's way out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Way {
+    /// Index of the port.
+    pub(crate) port: u16,
+    pub(crate) mac: Mac,
+    pub(crate) vlan: Option<u16>,
+    /// The longest IP packet.
+    pub(crate) mtu: u16,
+    pub(crate) offloads: TxOffloads,
 }
 
 /// A port.
@@ -33,11 +53,12 @@ pub(crate) struct Port {
 /// A realm.
 #[derive(Debug)]
 pub(crate) struct Realm {
-    pub(crate) port: u16,
-    pub(crate) vlan: Option<u16>,
+    pub(crate) way: Way,
     sip: Vec<Endpoint>,
     /// Media addresses with their indices.
     media: Vec<(Address, u16)>,
+    /// The IPv4 ones among them.
+    media_v4: Vec<([u8; 4], u16)>,
     media_ports: RangeInclusive<u16>,
 }
 
@@ -85,29 +106,38 @@ impl Networks {
             return Err(ConfigError::BadVlan { realm: index, vlan });
         }
         let unknown = ConfigError::NoSuchPort { realm: index, port };
-        let slots = &mut self
+        let on = self
             .ports
             .get_mut(usize::from(port))
-            .ok_or(unknown.clone())?
-            .realms;
-        let slot = slots.get_mut(usize::from(vlan)).ok_or(unknown)?;
+            .ok_or(unknown.clone())?;
+        let slot = on.realms.get_mut(usize::from(vlan)).ok_or(unknown)?;
         if *slot != NONE {
             return Err(ConfigError::SameNetwork(*slot, index));
         }
         *slot = index;
-        let mut media = Vec::new();
+        let way = Way {
+            port,
+            mac: on.config.mac,
+            vlan: config.vlan,
+            mtu: on.config.mtu,
+            offloads: on.config.offloads,
+        };
+        let (mut media, mut media_v4) = (Vec::new(), Vec::new());
         for ip in config.media {
-            let local = Endpoint::new(SocketAddr::new(ip, 0));
+            let address = Endpoint::new(SocketAddr::new(ip, 0));
             let place = u16::try_from(self.locals.len())
                 .map_err(|_| ConfigError::TooMany("media addresses"))?;
-            self.locals.push(local);
-            media.push((local.address, place));
+            self.locals.push(Local { address, way });
+            media.push((address.address, place));
+            if let IpAddr::V4(ip) = ip {
+                media_v4.push((ip.octets(), place));
+            }
         }
         self.realms.push(Realm {
-            port,
-            vlan: config.vlan,
+            way,
             sip: config.sip.into_iter().map(Endpoint::new).collect(),
             media,
+            media_v4,
             media_ports: config.media_ports,
         });
         Ok(())
@@ -123,10 +153,10 @@ impl Networks {
         self.realms.get(usize::from(realm))
     }
 
-    /// A local address by its index; its port is 0.
+    /// A local address by its index.
     #[inline]
-    pub(crate) fn local(&self, index: u16) -> Option<Endpoint> {
-        self.locals.get(usize::from(index)).copied()
+    pub(crate) fn local(&self, index: u16) -> Option<&Local> {
+        self.locals.get(usize::from(index))
     }
 
     pub(crate) fn locals(&self) -> usize {
@@ -149,6 +179,16 @@ impl Port {
 }
 
 impl Realm {
+    /// The index of the media address that an IPv4 datagram to this address and port is for.
+    #[inline]
+    pub(crate) fn media_v4(&self, address: [u8; 4], port: u16) -> Option<u16> {
+        if !self.media_ports.contains(&port) {
+            return None;
+        }
+        let media = self.media_v4.iter().find(|(ours, _)| *ours == address);
+        media.map(|(_, index)| *index)
+    }
+
     /// Whom a datagram to `local` is for.
     #[inline]
     pub(crate) fn receiver(&self, local: Endpoint) -> Receiver {

@@ -13,6 +13,7 @@ use tandem_link::{CommandError, Event, FlowId, Leg, SLOTS, SlotTable, slot};
 use crate::blocked::Blocked;
 use crate::classify::{Class, Datagram, classify};
 use crate::counters::Counter;
+use crate::flow::LINES;
 use crate::hops::Hops;
 use crate::network::Networks;
 use crate::table::{FlowTable, Place};
@@ -87,24 +88,31 @@ impl Relay {
         self.decide(now, frame, look)
     }
 
-    /// The first half of [`Relay::receive`]: classifies a frame and brings its flow pair's memory near.
-    /// A worker looks at a whole burst before it decides on the first frame, so that it waits for
-    /// all of that memory at once and not for each flow pair in turn.
+    /// The first half of [`Relay::receive`]: classifies a frame and finds its flow pair. A worker looks at a
+    /// whole burst, and fetches the [`Relay::lines`] of each look, before it decides on the first frame: so it
+    /// waits for all of that memory at once and not for each flow pair in turn.
+    #[inline]
     #[must_use]
     pub fn look(&self, port: u16, frame: &[u8]) -> Look {
         let class = classify(&self.networks, port, frame);
-        let mut place = None;
-        if let Ok(Class::Media(datagram, local)) = &class {
-            place = self.table.at_port((*local, datagram.local.port));
-            if let Some((place, leg)) = place {
-                self.table.touch(place, leg);
-            }
-        }
+        let place = match &class {
+            Ok(Class::Media(datagram, local)) => self.table.at_port((*local, datagram.local.port)),
+            _ => None,
+        };
         Look { port, class, place }
+    }
+
+    /// The cache lines that [`Relay::decide`] will want, for a prefetch; none if there is no flow pair.
+    #[inline]
+    #[must_use]
+    pub fn lines(&self, look: &Look) -> Option<[*const (); LINES]> {
+        let (place, leg) = look.place?;
+        self.table.lines(place, leg)
     }
 
     /// The second half: what becomes of the frame that was looked at. No command may have come
     /// between the halves.
+    #[inline]
     pub fn decide(&mut self, now: u64, frame: &mut Frame<'_>, look: Look) -> Verdict {
         self.classified(now, frame, &look, 0, false)
     }

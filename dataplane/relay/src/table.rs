@@ -1,11 +1,10 @@
 //! The flow table: by port for packets, by name for commands.
 
 use std::collections::HashMap;
-use std::hint::black_box;
 
 use tandem_link::{FlowId, Leg};
 
-use crate::flow::Flow;
+use crate::flow::{Flow, LINES};
 
 /// Pairs of an even and an odd port in the port space.
 const PAIRS: usize = 1 << 15;
@@ -16,9 +15,9 @@ pub(crate) struct FlowTable {
     flows: Vec<Option<Flow>>,
     free: Vec<u32>,
     by_id: HashMap<FlowId, u32>,
-    /// Per local address, by port pair: 0 for none, else twice (the flow's place plus 1), plus 1
+    /// By local address and port pair ([`index`]): 0 for none, else twice (the flow's place plus 1), plus 1
     /// for leg B. A port number is an index: no hash, no comparison of keys.
-    ports: Vec<Box<[u32]>>,
+    ports: Vec<u32>,
     limit: usize,
 }
 
@@ -38,20 +37,15 @@ impl FlowTable {
             flows: Vec::with_capacity(limit),
             free: Vec::with_capacity(limit),
             by_id: HashMap::with_capacity(limit),
-            ports: std::iter::repeat_with(|| vec![0; PAIRS].into_boxed_slice())
-                .take(addresses)
-                .collect(),
+            ports: vec![0; addresses * PAIRS],
             limit,
         }
     }
 
     /// The flow pair and the leg of a port, even or odd.
     #[inline]
-    pub(crate) fn at_port(&self, (local, port): PortKey) -> Option<(Place, Leg)> {
-        let entry = *self
-            .ports
-            .get(usize::from(local))?
-            .get(usize::from(port >> 1))?;
+    pub(crate) fn at_port(&self, key: PortKey) -> Option<(Place, Leg)> {
+        let entry = *self.ports.get(index(key))?;
         let leg = if entry & 1 == 0 { Leg::A } else { Leg::B };
         Some((Place((entry >> 1).checked_sub(1)?), leg))
     }
@@ -70,12 +64,11 @@ impl FlowTable {
         self.flows.get_mut(place.0 as usize)?.as_mut()
     }
 
-    /// Reads a word of each cache line that a packet to a leg needs, and forgets it.
+    /// The cache lines that an RTP packet to a leg needs: to be fetched, without a look into any of them.
     #[inline]
-    pub(crate) fn touch(&self, place: Place, leg: Leg) {
-        if let Some(flow) = self.get(place) {
-            black_box(flow.touch(leg));
-        }
+    pub(crate) fn lines(&self, place: Place, leg: Leg) -> Option<[*const (); LINES]> {
+        let flow = std::ptr::from_ref(self.flows.get(place.0 as usize)?);
+        Some(Flow::lines(leg).map(|line| flow.wrapping_byte_add(line).cast()))
     }
 
     /// Adds a flow pair and its ports; none if the table is full.
@@ -152,12 +145,17 @@ impl FlowTable {
         self.set_port(b, 0);
     }
 
-    fn set_port(&mut self, (local, port): PortKey, entry: u32) {
-        let table = self.ports.get_mut(usize::from(local));
-        if let Some(slot) = table.and_then(|ports| ports.get_mut(usize::from(port >> 1))) {
+    fn set_port(&mut self, key: PortKey, entry: u32) {
+        if let Some(slot) = self.ports.get_mut(index(key)) {
             *slot = entry;
         }
     }
+}
+
+/// Where a port pair is in the table of ports.
+#[inline]
+fn index((local, port): PortKey) -> usize {
+    usize::from(local) * PAIRS + usize::from(port >> 1)
 }
 
 fn keys(flow: &Flow) -> [PortKey; 2] {

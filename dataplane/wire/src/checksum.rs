@@ -18,26 +18,39 @@ impl Sum {
     #[inline]
     #[must_use]
     pub fn bytes(self, bytes: &[u8]) -> Self {
-        // Four adders are kept busy with 32 bits each.
-        let mut lanes = [0u64; 4];
-        let (chunks, rest) = bytes.as_chunks::<16>();
+        // 64 bits at a time; the carries gather in the upper half.
+        let mut sum = 0u128;
+        let (chunks, rest) = bytes.as_chunks::<32>();
         for chunk in chunks {
-            let [a, b, c, d] = quarters(chunk);
-            let [w, x, y, z] = &mut lanes;
-            *w += a;
-            *x += b;
-            *y += c;
-            *z += d;
+            for word in chunk.as_chunks::<8>().0 {
+                sum += u128::from(u64::from_ne_bytes(*word));
+            }
         }
-        let mut sum: u64 = lanes.iter().sum();
+        let (words, rest) = rest.as_chunks::<8>();
+        for word in words {
+            sum += u128::from(u64::from_ne_bytes(*word));
+        }
+        let mut last = 0;
+        let (quads, rest) = rest.as_chunks::<4>();
+        if let [quad] = quads {
+            last += u64::from(u32::from_ne_bytes(*quad));
+        }
         let (pairs, odd) = rest.as_chunks::<2>();
-        for pair in pairs {
-            sum += u64::from(u16::from_ne_bytes(*pair));
+        if let [pair] = pairs {
+            last += u64::from(u16::from_ne_bytes(*pair));
         }
-        if let [last] = odd {
-            sum += u64::from(u16::from_ne_bytes([*last, 0]));
+        if let [odd] = odd {
+            last += u64::from(u16::from_ne_bytes([*odd, 0]));
         }
-        Self(self.0 + sum)
+        let (low, carries) = (sum as u64, (sum >> 64) as u64);
+        Self(self.0 + (low & 0xffff_ffff) + (low >> 32) + carries + last)
+    }
+
+    /// Adds two words.
+    #[inline]
+    #[must_use]
+    pub const fn words(self, words: [u8; 4]) -> Self {
+        Self(self.0 + u32::from_ne_bytes(words) as u64)
     }
 
     /// Adds the 16 bytes of an IPv6 address; or of an IPv4 address in IPv6-mapped form (RFC 4291

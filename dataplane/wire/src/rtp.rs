@@ -39,6 +39,15 @@ impl<'a> Rtp<'a> {
         let (header, rest) = bytes
             .split_first_chunk::<HEADER>()
             .ok_or(RtpError::Truncated)?;
+        // Nearly every packet: no padding, no extension, no contributing source.
+        if header[0] == 0x80 {
+            return Ok(Self {
+                header,
+                csrc: &[],
+                extension: None,
+                payload: rest,
+            });
+        }
         let csrc = usize::from(header[0] & 0x0f) * 4;
         let (csrc, rest) = rest.split_at_checked(csrc).ok_or(RtpError::Truncated)?;
         let (extension, rest) = if header[0] & 0x10 == 0 {

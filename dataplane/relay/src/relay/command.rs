@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv4Addr};
 use tandem_link::{CommandError, FlowId, FlowReport, FlowSpec, LegSpec};
 
 use super::{Relay, push_event};
-use crate::endpoint::Endpoint;
 use crate::flow::Flow;
 use crate::forwarding::NextHop;
 use crate::table::PortKey;
@@ -142,7 +141,7 @@ impl Relay {
         let ip = |way: u16| {
             self.networks
                 .local(way)
-                .map_or(nobody, |local: Endpoint| local.ip())
+                .map_or(nobody, |local| local.address.ip())
         };
         let locals = flow.ways.map(|way| ip(way.local));
         flow.report(now, self.worker, locals)

@@ -1,7 +1,7 @@
 //! A media packet's way through its flow pair.
 
 use tandem_link::{Event, FlowKind, Leg};
-use tandem_wire::{Mac, RtcpError, Rtp, RtpError, rtcp};
+use tandem_wire::{Mac, RtcpError, Rtp, RtpError, ipv4, rtcp};
 
 use super::{Relay, push_event};
 use crate::classify::Datagram;
@@ -11,9 +11,10 @@ use crate::flow::{Flow, of, of_mut};
 use crate::forwarding::{Forwarding, NextHop};
 use crate::hops::Hops;
 use crate::learn::Source;
-use crate::rewrite::{Headers, UdpChecksum};
+use crate::network::Way;
+use crate::rewrite::{Headers, Plain, UdpChecksum, identification};
 use crate::table::Place;
-use crate::{Frame, Verdict};
+use crate::{Frame, TxChecksums, Verdict};
 
 /// What a packet is, once checked.
 #[derive(Clone, Copy, Debug)]
@@ -109,21 +110,110 @@ impl Relay {
             destination,
         )?;
         let no_route = Counter::of(|c| &mut c.drop_no_route);
-        let realm = self.networks.realm(way.realm).ok_or(no_route)?;
-        let port = self.networks.port(realm.port).ok_or(no_route)?;
-        let address = self.networks.local(way.local).ok_or(no_route)?;
+        let local = self.networks.local(way.local).ok_or(no_route)?;
         let source = Endpoint {
             port: way.port + u16::from(apart),
-            ..address
+            ..local.address
         };
         let traffic_class = way.dscp << 2 | datagram.traffic_class & 0x03;
-        let to = neighbour.unwrap_or(port.mac());
-        let mut headers = Headers::new(port, realm, to, source, destination, traffic_class)
-            .fragmentation(datagram.dont_fragment, &mut self.ids);
+        let out = Out {
+            way: &local.way,
+            neighbour,
+            source,
+            destination,
+            traffic_class,
+        };
+        let checksums = out.write(frame, datagram, checksum, &mut self.ids)?;
+        let port = local.way.port;
+
+        if is_rtcp {
+            of_mut(&mut flow.rtcp_stats, leg).relayed(bytes);
+        } else {
+            of_mut(&mut flow.rtp_stats, leg).relayed(bytes);
+        }
         if neighbour.is_none() {
+            // It counts once, when it leaves.
+            return Ok(Relayed::ToUs(port));
+        }
+        self.counters.relayed_rtcp += u64::from(is_rtcp);
+        self.counters.relayed += 1;
+        self.counters.relayed_bytes += bytes as u64;
+        Ok(Relayed::Out(Verdict::Transmit {
+            port,
+            checksums,
+            flow: flow.id,
+        }))
+    }
+}
+
+/// How a packet leaves.
+struct Out<'a> {
+    way: &'a Way,
+    /// None for ourselves.
+    neighbour: Option<Mac>,
+    source: Endpoint,
+    destination: Endpoint,
+    traffic_class: u8,
+}
+
+impl Out<'_> {
+    /// Writes its headers over those that it came with. `checksum` is the UDP checksum if it can be built upon.
+    #[inline]
+    fn write(
+        &self,
+        frame: &mut Frame<'_>,
+        datagram: &Datagram,
+        checksum: Option<u16>,
+        ids: &mut u16,
+    ) -> Result<TxChecksums, Counter> {
+        let (Some(neighbour), Some(checksum), true, true) = (
+            self.neighbour,
+            checksum,
+            datagram.source.is_v4(),
+            self.destination.is_v4(),
+        ) else {
+            return self.write_any(frame, datagram, checksum, ids);
+        };
+        let plain = Plain {
+            way: self.way,
+            neighbour,
+            source: self.source,
+            destination: self.destination,
+            traffic_class: self.traffic_class,
+            dont_fragment: datagram.dont_fragment,
+            id: identification(datagram.dont_fragment, ids),
+            checksum,
+            old: datagram.plain_sum(),
+        };
+        if ipv4::HEADER + datagram.udp_len() > self.way.mtu.into() {
+            return Err(Counter::of(|c| &mut c.drop_too_long));
+        }
+        let (at, len, end) = (datagram.udp(), plain.len(), datagram.end());
+        let checksums = frame
+            .room(at, len, end)
+            .and_then(|window| plain.emit(window))
+            .ok_or(Counter::of(|c| &mut c.drop_no_headroom))?;
+        frame.set(at, len, end);
+        Ok(checksums)
+    }
+
+    /// The general way.
+    #[inline(never)]
+    fn write_any(
+        &self,
+        frame: &mut Frame<'_>,
+        datagram: &Datagram,
+        checksum: Option<u16>,
+        ids: &mut u16,
+    ) -> Result<TxChecksums, Counter> {
+        let to = self.neighbour.unwrap_or(self.way.mac);
+        let (source, destination) = (self.source, self.destination);
+        let mut headers = Headers::new(self.way, to, source, destination, self.traffic_class)
+            .fragmentation(datagram.dont_fragment, ids);
+        if self.neighbour.is_none() {
             headers = headers.whole();
         }
-        if !headers.fits(datagram.end - datagram.udp) {
+        if !headers.fits(datagram.udp_len()) {
             return Err(Counter::of(|c| &mut c.drop_too_long));
         }
         let udp_checksum = match checksum {
@@ -133,30 +223,13 @@ impl Relay {
             }
             None => UdpChecksum::Compute,
         };
-        let (at, len, end) = (datagram.udp, headers.len(), datagram.end);
+        let (at, len, end) = (datagram.udp(), headers.len(), datagram.end());
         let checksums = frame
             .room(at, len, end)
             .and_then(|window| headers.emit(window, udp_checksum))
             .ok_or(Counter::of(|c| &mut c.drop_no_headroom))?;
         frame.set(at, len, end);
-
-        if is_rtcp {
-            of_mut(&mut flow.rtcp_stats, leg).relayed(bytes);
-        } else {
-            of_mut(&mut flow.rtp_stats, leg).relayed(bytes);
-        }
-        if neighbour.is_none() {
-            // It counts once, when it leaves.
-            return Ok(Relayed::ToUs(realm.port));
-        }
-        self.counters.relayed_rtcp += u64::from(is_rtcp);
-        self.counters.relayed += 1;
-        self.counters.relayed_bytes += bytes as u64;
-        Ok(Relayed::Out(Verdict::Transmit {
-            port: realm.port,
-            checksums,
-            flow: flow.id,
-        }))
+        Ok(checksums)
     }
 }
 

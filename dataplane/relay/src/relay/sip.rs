@@ -76,9 +76,6 @@ impl Relay {
         let Some(realm) = self.networks.realm(realm_index) else {
             return SipSend::Refused;
         };
-        let Some(port) = self.networks.port(realm.port) else {
-            return SipSend::Refused;
-        };
         let (from, to) = (Endpoint::new(source), Endpoint::new(destination));
         let same_family = source.is_ipv4() == destination.is_ipv4();
         if !realm.has_sip(from) || !same_family || !to.is_somebody() {
@@ -106,7 +103,7 @@ impl Relay {
             self.by_kernel.add(now, destination);
             return SipSend::Unresolved;
         };
-        let headers = Headers::new(port, realm, mac, from, to, self.sip_dscp << 2)
+        let headers = Headers::new(&realm.way, mac, from, to, self.sip_dscp << 2)
             .fragmentation(false, &mut self.ids);
         let udp_len = UDP + payload.len();
         if !headers.fits(udp_len) {
@@ -122,7 +119,7 @@ impl Relay {
         let Some(checksums) = headers.emit(window, UdpChecksum::Compute) else {
             return SipSend::TooLong;
         };
-        let port = realm.port;
+        let port = realm.way.port;
         frame.set(0, 0, total);
         SipSend::Transmit { port, checksums }
     }
