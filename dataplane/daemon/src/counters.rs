@@ -62,7 +62,7 @@ counters! {
         /// Packets sent by another worker since this one has no queue of that port.
         tx_handed_off,
         /// Frames given to the kernel.
-        exception,
+        exception_given,
         /// Frames for the kernel above their class's rate: dropped.
         exception_policed,
         /// Frames for the kernel without room on the way: dropped.

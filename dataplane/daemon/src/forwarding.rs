@@ -84,6 +84,7 @@ mod tests {
                 device: 7,
                 ip: gateway,
                 mac: [2; 6],
+                fixed: false,
             }],
         };
         let forwarding = realms.forwarding(&tables, 3);

@@ -133,6 +133,8 @@ impl<F: FnMut(&Tables)> Mirror<F> {
                     None => return Err(SessionError::Closed),
                 },
                 wanted = self.wanted.recv() => match wanted {
+                    // To ask for it would make the kernel forget what the administrator said.
+                    Some(wanted) if tables.is_fixed(wanted.device, wanted.ip) => {}
                     Some(wanted) => keep(&handle, wanted).await,
                     None => return Ok(()),
                 },
@@ -215,6 +217,9 @@ impl<F: FnMut(&Tables)> Mirror<F> {
                 .neighbours
                 .iter()
                 .any(|n| n.device == hop.device && n.ip == ip);
+            if tables.is_fixed(hop.device, ip) {
+                continue;
+            }
             if kept.insert(wanted) || !resolved {
                 keep(handle, wanted).await;
             }

@@ -45,6 +45,8 @@ pub(crate) struct Neighbour {
     pub(crate) device: u32,
     pub(crate) ip: IpAddr,
     pub(crate) mac: [u8; 6],
+    /// The administrator's word, that nobody asks the neighbour for.
+    pub(crate) fixed: bool,
 }
 
 /// All of it.
@@ -173,6 +175,10 @@ pub(crate) fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
         device: message.header.ifindex,
         ip: neighbour_address(message)?,
         mac: mac?,
+        fixed: matches!(
+            message.header.state,
+            NeighbourState::Permanent | NeighbourState::Noarp
+        ),
     })
 }
 
@@ -186,6 +192,12 @@ fn neighbour_address(message: &NeighbourMessage) -> Option<IpAddr> {
 }
 
 impl Tables {
+    /// Whether a neighbour's Ethernet address is the administrator's word.
+    pub(crate) fn is_fixed(&self, device: u32, ip: IpAddr) -> bool {
+        let mut known = self.neighbours.iter();
+        known.any(|n| n.fixed && n.device == device && n.ip == ip)
+    }
+
     /// Whether a neighbour that changed, or is `gone`, is another than we know. The kernel tells of every step of
     /// a resolution and of every check that a neighbour is still there.
     pub(crate) fn is_news(&self, message: &NeighbourMessage, gone: bool) -> bool {
@@ -316,6 +328,7 @@ mod tests {
         assert!(news(&tables, &mut message, NeighbourState::Reachable));
         tables.neighbours.extend(neighbour(&message));
         assert!(!news(&tables, &mut message, NeighbourState::Probe));
+        assert!(news(&tables, &mut message, NeighbourState::Permanent));
         assert!(tables.is_news(&message, true));
         assert!(news(&tables, &mut message, NeighbourState::Failed));
         message.header.ifindex = 4;

@@ -52,7 +52,7 @@ impl ToException {
         } else if !self.policer.pass(class, now) {
             self.counters.exception_policed.add(1);
         } else if self.frames.push(ToKernel { realm, frame }).is_ok() {
-            self.counters.exception.add(1);
+            self.counters.exception_given.add(1);
             self.frames_waiting = true;
         } else {
             self.counters.exception_ring_full.add(1);

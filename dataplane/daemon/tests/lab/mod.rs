@@ -32,6 +32,8 @@ pub(crate) struct Options {
     /// Of realm x.
     pub(crate) vlan: Option<u16>,
     pub(crate) make_taps: bool,
+    /// Ports of shared memory, whose other ends another process has, instead of veth.
+    pub(crate) memif: bool,
 }
 
 impl Default for Options {
@@ -42,6 +44,7 @@ impl Default for Options {
             relay_workers: "[0]",
             vlan: None,
             make_taps: true,
+            memif: false,
         }
     }
 }
@@ -115,6 +118,7 @@ impl Lab {
             rx_workers,
             relay_workers,
             vlan,
+            memif,
             ..
         } = options;
         let mut text = format!(
@@ -127,9 +131,17 @@ impl Lab {
                 .filter(|_| n == 1)
                 .map_or(String::new(), |v| format!("vlan = {v}\n"));
             let kind = if n == 1 { "external" } else { "internal" };
+            let device = if *memif {
+                let socket = self.memif_socket(side);
+                format!(
+                    "net_memif{n},role=server,mac=02:00:00:00:00:0{n},socket={},socket-abstract=no,rsize=11,bsize=4096",
+                    socket.display()
+                )
+            } else {
+                format!("net_af_packet{n},iface=d{side},framecnt=4096,blocksz=4096,framesz=2048")
+            };
             text += &format!(
-                "[[port]]\nname = \"{side}\"\n\
-                 device = \"net_af_packet{n},iface=d{side},framecnt=4096,blocksz=4096,framesz=2048\"\n\
+                "[[port]]\nname = \"{side}\"\ndevice = \"{device}\"\n\
                  rx_workers = {rx_workers}\n\
                  [[realm]]\nname = \"{side}\"\nside = \"{kind}\"\nport = \"{side}\"\n{vlan}\
                  tap = \"t{side}\"\nsip = [\"10.{n}.0.1:5060\", \"[fd0{n}::1]:5060\"]\n\
@@ -174,6 +186,11 @@ impl Lab {
 
     pub(crate) fn config(&self) -> PathBuf {
         self.folder.path().join("tandem.toml")
+    }
+
+    /// Where a port of shared memory is offered.
+    pub(crate) fn memif_socket(&self, side: &str) -> PathBuf {
+        self.folder.path().join(format!("{side}.memif"))
     }
 
     pub(crate) fn link_socket(&self) -> PathBuf {

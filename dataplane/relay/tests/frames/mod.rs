@@ -78,6 +78,12 @@ impl Frames {
     }
 }
 
+/// An undamaged packet of G.711 from a port of the peer's to one of ours, over IPv4.
+#[allow(dead_code, reason = "each test uses what it needs")]
+pub(crate) fn media(target: &Target, from: u16, to: u16) -> Vec<u8> {
+    seeds::datagram(target, true, from, to, &seeds::rtp(172))
+}
+
 /// SplitMix64 (Steele, Lea, Flood 2014): a few instructions a number.
 pub(crate) struct Random(pub(crate) u64);
 

@@ -181,7 +181,7 @@ fn us4(target: &Target) -> IpAddr {
     target.v4.into()
 }
 
-fn datagram(target: &Target, v4: bool, from: u16, to: u16, payload: &[u8]) -> Vec<u8> {
+pub(super) fn datagram(target: &Target, v4: bool, from: u16, to: u16, payload: &[u8]) -> Vec<u8> {
     let ends = target.sockets(v4, from, to);
     packet(target, ends.0.ip(), ends.1.ip(), 17, &udp(ends, payload))
 }
@@ -270,7 +270,7 @@ fn frame(target: &Target, to: [u8; 6], tags: &[(u16, u16)], kind: u16, payload: 
 }
 
 /// So many bytes of RTP.
-fn rtp(length: usize) -> Vec<u8> {
+pub(super) fn rtp(length: usize) -> Vec<u8> {
     let mut bytes = vec![0x80, 0, 0, 1, 0, 0, 0, 160, 0, 0, 0, 9];
     bytes.resize(length, 0x5a);
     bytes

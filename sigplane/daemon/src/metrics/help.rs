@@ -64,6 +64,7 @@ pub(super) const HELP: &[(&str, &str)] = &[
     ("handed_off", "Packets received here that another worker owns, given to it."),
     ("hand_off_full", "The same, without room on the way: dropped."),
     ("tx_handed_off", "Packets sent by another worker since this one has no queue of that port."),
+    ("exception_given", "Frames given to the kernel."),
     ("exception_policed", "Frames for the kernel above their class's rate: dropped."),
     ("exception_ring_full", "Frames for the kernel without room on the way: dropped."),
     ("sip_received", "SIP datagrams given to the controller."),
