@@ -126,6 +126,8 @@ counts! {
         duplicated,
         /// Came to another address or port than the stream's.
         misdelivered,
+        /// Were media of ours with a wrong checksum; they count as lost, too.
+        damaged,
         /// Were media of ours, but of no stream that there is: too late, or of another run.
         unknown,
         /// Bytes of the frames sent, without frame check sequence.

@@ -85,5 +85,5 @@ fn positive(key: &str, value: f64) -> Option<String> {
 }
 
 fn ptime(key: &str, value: u8) -> Option<String> {
-    (!(1..=200).contains(&value)).then(|| format!("{key} must be 1 to 200 milliseconds"))
+    (!(4..=180).contains(&value)).then(|| format!("{key} must be 4 to 180 milliseconds"))
 }

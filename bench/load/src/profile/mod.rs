@@ -123,7 +123,7 @@ pub struct Calls {
     /// Whether they have media.
     #[serde(default = "default::yes")]
     pub media: bool,
-    /// Milliseconds between two media packets, 1 to 200.
+    /// Milliseconds between two media packets, 4 to 180.
     #[serde(default = "default::ptime")]
     pub ptime: u8,
     /// UDP ports of media on both sides, first and last.
@@ -217,7 +217,7 @@ pub struct Streams {
     /// By how much all three UDP ports grow from one to the next.
     #[serde(default = "default::step")]
     pub step: u16,
-    /// Milliseconds between two packets of one, 1 to 200.
+    /// Milliseconds between two packets of one, 4 to 180.
     #[serde(default = "default::ptime")]
     pub ptime: u8,
     /// Packets a second over all streams, in random order, instead of `ptime`; 0 is as fast as the device takes them.
