@@ -168,6 +168,14 @@ counts! {
         calls_taken,
         /// BYEs that came before their time.
         calls_cut,
+        /// Calls that were due and did not begin, since as many were up as may be.
+        calls_held_back,
+        /// Calls that were answered without media that could be sent to.
+        without_media,
+        /// Final answers and BYEs of the answering end that nothing came back for.
+        unacknowledged,
+        /// Messages for calls that are long over.
+        late,
         /// Messages sent again by us.
         retransmissions_sent,
         /// Messages that came again.
@@ -176,6 +184,10 @@ counts! {
         registrations_attempted,
         /// 200 received for them.
         registrations_answered,
+        /// REGISTERs without a final answer.
+        registrations_timeouts,
+        /// Registrations that were due while the same user's was still open.
+        registrations_held_back,
         /// Datagrams received that are no SIP message or belong to nothing.
         strange,
     }
@@ -184,6 +196,8 @@ counts! {
         calls_failed: BTreeMap<u16, u64>,
         /// Registrations refused, by the answer's code; a challenge that was answered is none.
         registrations_failed: BTreeMap<u16, u64>,
+        /// BYEs refused, by the answer's code.
+        byes_refused: BTreeMap<u16, u64>,
         /// Calls that are up now.
         calls_up: u64,
         /// Contacts that are registered now.

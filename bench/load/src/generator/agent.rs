@@ -73,6 +73,11 @@ pub enum Order {
 }
 
 impl Outbox {
+    /// The next thing emitted, for who has sockets instead of a generator.
+    pub fn pop(&mut self) -> Option<Order> {
+        self.orders.pop_front()
+    }
+
     /// Sends a datagram from `local`, an address of the generator's port `port`.
     pub fn send(&mut self, port: usize, local: SocketAddr, remote: SocketAddr, payload: Vec<u8>) {
         self.orders.push_back(Order::Send {
