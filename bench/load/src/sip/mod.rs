@@ -10,6 +10,7 @@ mod called;
 mod callers;
 mod dialog;
 mod digest;
+mod flood;
 mod random;
 mod settings;
 mod shared;
@@ -22,4 +23,5 @@ mod wheel;
 
 pub use agent::Agent;
 pub use arrivals::{Rate, Spread};
+pub use flood::{Crowd, Flood, FloodSettings, Shot};
 pub use settings::{CallSettings, Hangup, HoldSpread, RegisterSettings, Side, Users};
