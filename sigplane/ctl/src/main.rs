@@ -12,6 +12,7 @@ mod config;
 mod db;
 mod dispatcher;
 mod export;
+mod hw;
 mod pcap;
 mod remote;
 mod routes;
@@ -162,6 +163,11 @@ enum Command {
     Export {
         #[command(subcommand)]
         command: Export,
+    },
+    /// The machine: what it has, and what becomes of it
+    Hw {
+        #[command(subcommand)]
+        command: hw::Command,
     },
     /// Calls that have ended, from the database of a configuration file, whether the daemon runs or not
     Cdr {
@@ -357,6 +363,9 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         cdr::run(cli.config.as_ref().unwrap_or(&usual), cli.json, command)?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let Command::Hw { command } = cli.command {
+        return hw::run(command, cli.json);
+    }
     let command = match offline(cli.command, cli.config.as_deref(), cli.json)? {
         Some(command) => command,
         None => return Ok(ExitCode::SUCCESS),
@@ -409,6 +418,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Config { .. }
         | Command::Db { .. }
         | Command::Export { .. }
+        | Command::Hw { .. }
         | Command::Cdr { .. }
         | Command::Token { .. }
         | Command::Completion { .. }

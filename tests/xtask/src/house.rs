@@ -81,6 +81,7 @@ pub(crate) const HOUSE: &[Room] = &[
         &["tandem-shm", "tandem-link", "tandem-sip"],
     ),
     room("tandem-admin", Kind::Pure, &[]),
+    room("tandem-hwprofiles", Kind::Plain, &[]),
     room(
         "tandem-sigplane",
         Kind::Plain,
@@ -103,6 +104,7 @@ pub(crate) const HOUSE: &[Room] = &[
             "tandem-admin",
             "tandem-store",
             "tandem-freeswitch",
+            "tandem-hwprofiles",
         ],
     ),
     // Operators have it, too.
