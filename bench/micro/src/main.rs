@@ -220,6 +220,8 @@ fn spec(flow: u16) -> FlowSpec {
             latched_rtcp: None,
             learn: 0,
             dscp: 46,
+            strict: false,
+            event_type: None,
         }
     });
     let id = u64::from(flow);
@@ -232,6 +234,7 @@ fn spec(flow: u16) -> FlowSpec {
         a,
         b,
         timeout_s: 60,
+        limit: tandem_link::RateLimit::default(),
     }
 }
 

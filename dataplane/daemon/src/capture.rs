@@ -328,6 +328,8 @@ mod tests {
             latched_rtcp: None,
             learn: 0,
             dscp: 46,
+            strict: false,
+            event_type: None,
         };
         let flow = |id| FlowSpec {
             id: FlowId(id),
@@ -338,6 +340,7 @@ mod tests {
             a: leg([10, 0, 0, 1], 30000),
             b: leg([10, 0, 1, 1], 30002),
             timeout_s: 60,
+            limit: tandem_link::RateLimit::default(),
         };
         let counters = WorkerCounters::default();
         let filter = CaptureFilter {

@@ -654,6 +654,8 @@ fn spec(id: u64, (x, y): (&str, &str), a: Option<SocketAddr>, b: Option<SocketAd
         latched_rtcp: None,
         learn: 0,
         dscp: 46,
+        strict: false,
+        event_type: None,
     };
     FlowSpec {
         id: FlowId(id),
@@ -664,6 +666,7 @@ fn spec(id: u64, (x, y): (&str, &str), a: Option<SocketAddr>, b: Option<SocketAd
         a: leg(0, x, a),
         b: leg(1, y, b),
         timeout_s: 60,
+        limit: tandem_link::RateLimit::default(),
     }
 }
 

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
     use crate::{
         Command, Cookie, DirectionStats, FlowId, FlowKind, FlowReport, FlowSpec, FromDataplane,
-        LegSpec, LegStats, ToDataplane,
+        LegSpec, LegStats, PeerReport, RateLimit, StreamStats, ToDataplane,
     };
     use proptest::prelude::*;
     use std::net::SocketAddr;
@@ -92,6 +92,8 @@ mod tests {
             latched_rtcp: Some(address),
             learn: u32::MAX,
             dscp: u8::MAX,
+            strict: true,
+            event_type: Some(u8::MAX),
         };
         let direction = DirectionStats {
             packets: u64::MAX,
@@ -109,6 +111,25 @@ mod tests {
             rtcp: direction,
             latched: Some(address),
             latched_rtcp: Some(address),
+            stream: StreamStats {
+                ssrc: Some(u32::MAX),
+                ssrc_changes: u32::MAX,
+                ssrc_returns: u32::MAX,
+                payload_type_changes: u32::MAX,
+                events: u32::MAX,
+                policed: u64::MAX,
+            },
+            report: PeerReport {
+                reports: u32::MAX,
+                fraction_lost: u8::MAX,
+                worst_fraction_lost: u8::MAX,
+                lost: u32::MAX,
+                jitter_us: u32::MAX,
+                worst_jitter_us: u32::MAX,
+                round_trips: u32::MAX,
+                round_trip_us: u32::MAX,
+                worst_round_trip_us: u32::MAX,
+            },
         };
         let report = FlowReport {
             spec: FlowSpec {
@@ -120,6 +141,10 @@ mod tests {
                 a: leg.clone(),
                 b: leg,
                 timeout_s: u32::MAX,
+                limit: RateLimit {
+                    packet_us: u16::MAX,
+                    byte_ns: u16::MAX,
+                },
             },
             worker: u16::MAX,
             a: stats,

@@ -40,6 +40,8 @@ pub enum FlowKind {
     Rtp,
     /// A media line that is not RTP (T.38 over UDPTL): relayed unparsed.
     Raw,
+    /// SRTP that passes as it is (RFC 3711): its headers are in the clear and checked as RTP's, the reports of its RTCP are not.
+    Srtp,
 }
 
 /// What a flow carries, for its controller's figures: the dataplane only tells it again.
@@ -76,6 +78,11 @@ pub struct LegSpec {
     pub learn: u32,
     /// DSCP of packets sent on this leg, 0 to 63. EF is 46 (RFC 3246).
     pub dscp: u8,
+    /// Nothing is learned: packets are taken from `remote` and `remote_rtcp` alone. For peers that send from where they receive, without a
+    /// NAT between.
+    pub strict: bool,
+    /// The payload type of telephone-event (RFC 4733) in what this leg's peer sends; none if it was not agreed on.
+    pub event_type: Option<u8>,
 }
 
 /// A flow pair as the controller wants it to be. Installing it again replaces what differs and
@@ -100,6 +107,43 @@ pub struct FlowSpec {
     /// Seconds without a packet on either leg after which [`crate::Event::MediaTimeout`] is sent;
     /// 0 for never.
     pub timeout_s: u32,
+    /// How much of each leg is relayed at most.
+    pub limit: RateLimit,
+}
+
+/// How much is relayed of what comes in on a leg: each has a second of credit, that time fills and packets take from; a packet
+/// costs the greater of these two. Zeros are no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RateLimit {
+    /// Microseconds of credit that a packet costs.
+    pub packet_us: u16,
+    /// Nanoseconds of credit that each byte of its UDP payload costs.
+    pub byte_ns: u16,
+}
+
+impl RateLimit {
+    /// So many packets and bytes a second; 0 for no limit. They are rounded up to what can be said: at least 16 packets and 15,260 bytes, and
+    /// above a million packets or half a gigabyte there is no limit.
+    #[must_use]
+    pub fn per_second(packets: u32, bytes: u32) -> Self {
+        let cost = |all: u32, rate: u32| {
+            let cost = all.checked_div(rate).unwrap_or(0);
+            u16::try_from(cost).unwrap_or(u16::MAX)
+        };
+        Self {
+            packet_us: cost(1_000_000, packets),
+            byte_ns: cost(1_000_000_000, bytes),
+        }
+    }
+
+    /// What a packet with so many bytes of UDP payload costs, in nanoseconds.
+    #[inline]
+    #[must_use]
+    pub const fn cost_ns(self, bytes: usize) -> u64 {
+        let packet = self.packet_us as u64 * 1_000;
+        let bytes = self.byte_ns as u64 * bytes as u64;
+        if packet > bytes { packet } else { bytes }
+    }
 }
 
 /// Figures of the packets received on one leg in one direction (that is, from that leg's peer).
@@ -125,6 +169,47 @@ pub struct DirectionStats {
     pub last_seen_ms: Option<u64>,
 }
 
+/// What was seen of the RTP streams received on one leg.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamStats {
+    /// The synchronisation source of the last packet; none before the first.
+    pub ssrc: Option<u32>,
+    /// How often it became another one.
+    pub ssrc_changes: u32,
+    /// How many of these went back to the one before: several streams come at the same time.
+    pub ssrc_returns: u32,
+    /// How often the payload type of speech became another one; events and comfort noise do not count.
+    pub payload_type_changes: u32,
+    /// Telephone events (DTMF digits and the like, RFC 4733) that began.
+    pub events: u32,
+    /// Packets dropped since they were above the flow's rate.
+    pub policed: u64,
+}
+
+/// What a leg's peer says in its RTCP reports of what was sent to it, that is, of the other leg's stream as it arrived there; and how far
+/// away it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerReport {
+    /// Report blocks about the stream that we sent; 0 if it never spoke of it: then nothing else here is known.
+    pub reports: u32,
+    /// Fraction lost in 1/256, of the last report.
+    pub fraction_lost: u8,
+    /// The greatest that was reported.
+    pub worst_fraction_lost: u8,
+    /// Packets lost on the whole way, cumulative; never below 0.
+    pub lost: u32,
+    /// Interarrival jitter there in microseconds, of the last report.
+    pub jitter_us: u32,
+    /// The greatest that was reported.
+    pub worst_jitter_us: u32,
+    /// How often the round trip between here and the peer was measured (RFC 3550 section 6.4.1).
+    pub round_trips: u32,
+    /// Its mean, in microseconds.
+    pub round_trip_us: u32,
+    /// The longest.
+    pub worst_round_trip_us: u32,
+}
+
 /// Figures of one leg.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LegStats {
@@ -136,6 +221,10 @@ pub struct LegStats {
     pub latched: Option<SocketAddr>,
     /// The source that RTCP latched to.
     pub latched_rtcp: Option<SocketAddr>,
+    /// The streams received on this leg.
+    pub stream: StreamStats,
+    /// What this leg's peer says of what was sent to it.
+    pub report: PeerReport,
 }
 
 /// A flow pair as it is: in answers to `ListFlows` and as the last word after `RemoveFlow`.
@@ -151,4 +240,30 @@ pub struct FlowReport {
     pub b: LegStats,
     /// Whether its timeout has been reported and no packet came since.
     pub idle: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_what_a_packet_costs() {
+        let limit = RateLimit::per_second(1_000, 200_000);
+        assert_eq!((limit.packet_us, limit.byte_ns), (1_000, 5_000));
+        assert_eq!(limit.cost_ns(172), 1_000_000);
+        assert_eq!(limit.cost_ns(1_000), 5_000_000);
+        assert_eq!(RateLimit::per_second(0, 0), RateLimit::default());
+        assert_eq!(RateLimit::default().cost_ns(1_500), 0);
+        assert_eq!(
+            RateLimit::per_second(u32::MAX, u32::MAX),
+            RateLimit::default()
+        );
+        assert_eq!(
+            RateLimit::per_second(1, 1),
+            RateLimit {
+                packet_us: u16::MAX,
+                byte_ns: u16::MAX
+            }
+        );
+    }
 }

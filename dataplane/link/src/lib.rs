@@ -24,7 +24,7 @@ mod slot;
 pub use codec::{DecodeError, FLOW_MESSAGE, MAX_MESSAGE, decode, encode, encode_into};
 pub use flow::{
     Cookie, DirectionStats, FlowId, FlowKind, FlowReport, FlowSpec, Leg, LegSpec, LegStats,
-    MediaKind,
+    MediaKind, PeerReport, RateLimit, StreamStats,
 };
 pub use message::{
     BlockedSource, CaptureFilter, CaptureSpec, Command, CommandError, ControllerHello,

@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::{Cookie, FlowId, FlowReport, FlowSpec, Leg, SlotTable};
 
 /// The link's version. Both ends refuse any other: they are updated together, in one image.
-pub const VERSION: u16 = 5;
+pub const VERSION: u16 = 6;
 
 /// From the controller to the dataplane.
 #[allow(
@@ -343,5 +343,14 @@ pub enum Event {
         id: u64,
         /// Packets that matched but found no room on the way to the controller.
         dropped: u64,
+    },
+    /// A leg's peer sends above the flow's rate: what is above it is dropped. Sent once for each leg of a flow.
+    Flooded {
+        /// The flow pair.
+        flow: FlowId,
+        /// Its call.
+        cookie: Cookie,
+        /// Which leg.
+        leg: Leg,
     },
 }

@@ -97,6 +97,8 @@ counters! {
     drop_no_flow,
     /// Media from a source other than the one that was latched to.
     drop_wrong_source,
+    /// Media above the rate of its flow.
+    drop_above_rate,
     /// RTP packets shorter than their header says.
     drop_rtp_truncated,
     /// Packets on an RTP flow whose version is not 2: not RTP.
@@ -134,6 +136,10 @@ counters! {
     media_timeout,
     /// Flow pairs whose media came again after a timeout.
     media_resumed,
+    /// Legs of flow pairs that came above their rate.
+    media_flooded,
+    /// RTCP in the clear whose reports make no sense: relayed unread.
+    rtcp_unread,
     /// Events that nobody fetched in time: the oldest is dropped.
     event_dropped,
     /// SIP datagrams of the signaling plane that were framed.

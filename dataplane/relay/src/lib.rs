@@ -18,6 +18,7 @@ mod frame;
 mod hops;
 mod learn;
 mod network;
+mod quality;
 mod relay;
 mod rewrite;
 mod stats;

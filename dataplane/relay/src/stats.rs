@@ -1,8 +1,10 @@
 //! Figures of one direction: loss and order by sequence number (RFC 3550 appendix A.1 and A.3),
 //! jitter (A.8).
 
-use tandem_link::{DirectionStats, MediaKind};
+use tandem_link::{DirectionStats, MediaKind, RateLimit, StreamStats};
 use tandem_wire::Rtp;
+
+use crate::learn::coarse;
 
 /// A jump forward by so much or more is a restart, not loss (A.1).
 const MAX_DROPOUT: u16 = 3_000;
@@ -10,6 +12,12 @@ const MAX_DROPOUT: u16 = 3_000;
 const MAX_MISORDER: u16 = 100;
 /// No payload type: it has 7 bits.
 const NO_PAYLOAD_TYPE: u8 = u8::MAX;
+/// Comfort noise (RFC 3389): its packets come when they like.
+const COMFORT_NOISE: u8 = 13;
+/// A second of credit, in nanoseconds.
+const FULL: u64 = 1_000_000_000;
+/// The most RTCP packets of a leg in a millisecond: a flood is more, and no peer's reports and feedback are.
+const RTCP_AT_ONCE: u16 = 4;
 /// The largest step of the jitter, so that one jump of a clock is forgotten in a few seconds.
 const MAX_STEP: u64 = 1 << 20;
 
@@ -44,126 +52,240 @@ impl Carried {
 }
 
 /// What was received of one RTP stream: one cache line.
+#[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RtpStats {
-    pub(crate) packets: u64,
     pub(crate) bytes: u64,
     /// When the last valid packet of an accepted source came; 0 for never.
     pub(crate) last_seen: u64,
+    /// Four bytes: at the 50 a second of a call they last 2.7 years.
+    pub(crate) packets: u32,
     ssrc: u32,
-    /// First and highest extended sequence number since the stream's (re)start.
-    base: u32,
+    /// The highest extended sequence number since the stream's (re)start.
     highest: u32,
-    /// Packets since then; 0 before the first.
-    received: u32,
+    /// What it would be if none of them was lost.
+    unbroken: u32,
     lost_before: u32,
     reordered: u32,
     /// Scaled by 16.
     jitter: u32,
     timestamp: u32,
+    /// Nanoseconds of the rate limit's credit.
+    credit: u32,
+    wrong_source: u32,
     /// The number that confirms a restart, after a jump.
     restart_at: u16,
-    /// Whether it is awaited.
-    restarting: bool,
+    payload_type_changes: u16,
+    stream: Stream,
+    /// Of speech: events and comfort noise do not count.
     payload_type: u8,
-    pub(crate) wrong_source: u32,
+    /// The payload type that the next packet has to have to be like the last one.
+    expected: u8,
+    /// That of telephone-event, or none.
+    event_type: u8,
+}
+
+/// Whether there is a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stream {
+    None,
+    Running,
+    /// After a jump, whose number awaits its successor.
+    Restarting,
+}
+
+/// What few packets have to do with.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RtpMore {
+    /// Packets above the rate.
+    pub(crate) policed: u32,
+    ssrc_before: u32,
+    ssrc_changes: u16,
+    ssrc_returns: u16,
+    events: u16,
+    /// The low half of the last event's timestamp.
+    event_at: u16,
+}
+
+/// Where a packet stands in its stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    Ahead,
+    Late,
 }
 
 impl Default for RtpStats {
     fn default() -> Self {
         Self {
-            packets: 0,
             bytes: 0,
             last_seen: 0,
+            packets: 0,
             ssrc: 0,
-            base: 0,
             highest: 0,
-            received: 0,
+            unbroken: 0,
             lost_before: 0,
             reordered: 0,
             jitter: 0,
             timestamp: 0,
-            restart_at: 0,
-            restarting: false,
-            payload_type: NO_PAYLOAD_TYPE,
+            credit: 0,
             wrong_source: 0,
+            restart_at: 0,
+            payload_type_changes: 0,
+            stream: Stream::None,
+            payload_type: NO_PAYLOAD_TYPE,
+            expected: NO_PAYLOAD_TYPE,
+            event_type: NO_PAYLOAD_TYPE,
         }
     }
 }
 
 impl RtpStats {
-    /// A packet that is not RTP, from an accepted source.
+    /// A packet from an accepted source. Answers how long ago the one before came, in nanoseconds; none if it is above the rate.
     #[inline]
-    pub(crate) fn heard(&mut self, now: u64) {
+    pub(crate) fn heard(&mut self, now: u64, bytes: usize, limit: RateLimit) -> Option<u64> {
+        let elapsed = now.saturating_sub(self.last_seen);
         self.last_seen = now.max(1);
+        // It pays out of the credit that the time has filled.
+        let credit = (u64::from(self.credit) + elapsed.min(FULL)).min(FULL);
+        let rest = credit.checked_sub(limit.cost_ns(bytes));
+        self.credit = rest.unwrap_or(credit) as u32;
+        rest.map(|_| elapsed)
     }
 
-    /// An RTP packet from an accepted source.
+    /// An RTP packet inside of the rate.
     #[inline]
-    pub(crate) fn heard_rtp(&mut self, now: u64, rtp: &Rtp<'_>, carried: Carried) {
-        let sequence = rtp.sequence();
-        if self.received == 0 || rtp.ssrc() != self.ssrc {
-            self.ssrc = rtp.ssrc();
-            self.restart(sequence);
-        } else {
-            let ahead = sequence.wrapping_sub(self.highest as u16);
-            if ahead < MAX_DROPOUT {
-                // A packet twice (0) makes up for one that was lost, as in A.3.
-                self.highest = self.highest.wrapping_add(ahead.into());
-                self.received = self.received.wrapping_add(1);
-                self.jitter(now, rtp, carried);
-            } else if ahead > u16::MAX - MAX_MISORDER {
-                self.received = self.received.wrapping_add(1);
-                self.reordered = self.reordered.saturating_add(1);
-                self.jitter(now, rtp, carried);
-            } else if self.restarting && sequence == self.restart_at {
-                // The second in a row after a jump: the sender began anew. Its predecessor counts.
-                self.restart(sequence.wrapping_sub(1));
-                self.highest = self.highest.wrapping_add(1);
-                self.received = 2;
-            } else {
-                self.restart_at = sequence.wrapping_add(1);
-                self.restarting = true;
-            }
+    pub(crate) fn heard_rtp(
+        &mut self,
+        elapsed: u64,
+        rtp: &Rtp<'_>,
+        carried: Carried,
+        more: &mut RtpMore,
+    ) {
+        if rtp.ssrc() != self.ssrc || rtp.payload_type() != self.expected {
+            return self.heard_unlike(rtp, more);
+        }
+        // The way of nearly every packet.
+        if self.follows(rtp.sequence()).is_some() {
+            self.jitter(elapsed, rtp, carried);
         }
         self.timestamp = rtp.timestamp();
-        self.payload_type = rtp.payload_type();
-        self.heard(now);
+    }
+
+    /// A packet that is not like the one before: the first, of another source or payload type, an event, or behind one.
+    #[inline(never)]
+    fn heard_unlike(&mut self, rtp: &Rtp<'_>, more: &mut RtpMore) {
+        let payload_type = rtp.payload_type();
+        let mut ahead = true;
+        if self.stream == Stream::None || rtp.ssrc() != self.ssrc {
+            if self.stream != Stream::None {
+                more.other_source(self.ssrc, rtp.ssrc());
+            }
+            self.ssrc = rtp.ssrc();
+            self.restart(rtp.sequence());
+        } else {
+            ahead = self.follows(rtp.sequence()) == Some(Order::Ahead);
+        }
+        if payload_type == self.event_type || payload_type == COMFORT_NOISE {
+            // Their timestamps stand still, so that the next packet of speech is not measured against them.
+            self.expected = NO_PAYLOAD_TYPE;
+            if payload_type == self.event_type && ahead {
+                more.event(rtp);
+            }
+            return;
+        }
+        if self.payload_type != NO_PAYLOAD_TYPE && self.payload_type != payload_type {
+            self.payload_type_changes = self.payload_type_changes.saturating_add(1);
+        }
+        self.payload_type = payload_type;
+        self.expected = payload_type;
+        self.timestamp = rtp.timestamp();
+    }
+
+    /// Takes a sequence number of the stream. None if it jumps.
+    #[inline]
+    fn follows(&mut self, sequence: u16) -> Option<Order> {
+        let ahead = sequence.wrapping_sub(self.highest as u16);
+        if ahead < MAX_DROPOUT {
+            // A packet twice (0) makes up for one that was lost, as in A.3.
+            self.highest = self.highest.wrapping_add(ahead.into());
+            self.unbroken = self.unbroken.wrapping_add(1);
+            return Some(Order::Ahead);
+        }
+        self.falls_back(sequence, ahead)
+    }
+
+    #[inline(never)]
+    fn falls_back(&mut self, sequence: u16, ahead: u16) -> Option<Order> {
+        if ahead > u16::MAX - MAX_MISORDER {
+            self.unbroken = self.unbroken.wrapping_add(1);
+            self.reordered = self.reordered.saturating_add(1);
+            return Some(Order::Late);
+        }
+        if self.stream == Stream::Restarting && sequence == self.restart_at {
+            // The second in a row after a jump: the sender began anew. Its predecessor counts.
+            self.restart(sequence.wrapping_sub(1));
+            self.highest = self.highest.wrapping_add(1);
+            self.unbroken = self.highest;
+        } else {
+            self.restart_at = sequence.wrapping_add(1);
+            self.stream = Stream::Restarting;
+        }
+        None
+    }
+
+    /// A packet came from another source.
+    pub(crate) fn strange(&mut self) {
+        self.wrong_source = self.wrong_source.saturating_add(1);
+    }
+
+    /// What the payload type of telephone-event is.
+    pub(crate) fn set_event_type(&mut self, event_type: Option<u8>) {
+        self.event_type = event_type.unwrap_or(NO_PAYLOAD_TYPE);
+    }
+
+    /// The same.
+    pub(crate) fn event_type(&self) -> Option<u8> {
+        Some(self.event_type).filter(|p| *p != NO_PAYLOAD_TYPE)
+    }
+
+    /// The stream's source and how many of its timestamp units are a second; none without a stream.
+    pub(crate) fn source(&self, carried: Carried) -> Option<(u32, u32)> {
+        let rate = match self.payload_type {
+            NO_PAYLOAD_TYPE => carried.clock_hz().max(8_000),
+            payload_type => clock_rate(payload_type, carried),
+        };
+        (self.stream != Stream::None).then_some((self.ssrc, rate))
     }
 
     /// A packet was relayed.
     #[inline]
     pub(crate) fn relayed(&mut self, bytes: usize) {
-        self.packets += 1;
+        self.packets = self.packets.wrapping_add(1);
         self.bytes += bytes as u64;
     }
 
     /// The stream is another from now on; what was lost stays counted.
     pub(crate) fn end_stream(&mut self) {
         self.lost_before = self.lost_before.saturating_add(self.lost());
-        self.received = 0;
+        self.unbroken = self.highest;
+        self.stream = Stream::None;
+        self.expected = NO_PAYLOAD_TYPE;
     }
 
     fn restart(&mut self, sequence: u16) {
         self.lost_before = self.lost_before.saturating_add(self.lost());
-        self.base = sequence.into();
-        self.highest = self.base;
-        self.received = 1;
-        self.restarting = false;
+        self.highest = sequence.into();
+        self.unbroken = self.highest;
+        self.stream = Stream::Running;
     }
 
-    /// Since the (re)start.
+    /// Since the (re)start; never below 0.
     fn lost(&self) -> u32 {
-        if self.received == 0 {
-            return 0;
-        }
-        let expected = self.highest.wrapping_sub(self.base).wrapping_add(1);
-        expected.saturating_sub(self.received)
+        u32::try_from(self.highest.wrapping_sub(self.unbroken) as i32).unwrap_or(0)
     }
 
     #[inline]
-    fn jitter(&mut self, now: u64, rtp: &Rtp<'_>, carried: Carried) {
-        let elapsed = now.saturating_sub(self.last_seen);
+    fn jitter(&mut self, elapsed: u64, rtp: &Rtp<'_>, carried: Carried) {
         let rate = u64::from(clock_rate(rtp.payload_type(), carried));
         let arrived = elapsed.saturating_mul(rate) / 1_000_000_000;
         let sent = i64::from(rtp.timestamp().wrapping_sub(self.timestamp) as i32);
@@ -179,7 +301,7 @@ impl RtpStats {
     pub(crate) fn report(&self, now: u64, carried: Carried) -> DirectionStats {
         let payload_type = Some(self.payload_type).filter(|p| *p != NO_PAYLOAD_TYPE);
         DirectionStats {
-            packets: self.packets,
+            packets: self.packets.into(),
             bytes: self.bytes,
             payload_type,
             clock_rate: payload_type.map_or(0, |p| clock_rate(p, carried)),
@@ -192,31 +314,86 @@ impl RtpStats {
     }
 }
 
-/// What was received of one RTCP stream.
+impl RtpMore {
+    /// A packet is above the rate.
+    #[cold]
+    pub(crate) fn police(&mut self) -> bool {
+        self.policed = self.policed.saturating_add(1);
+        false
+    }
+
+    fn other_source(&mut self, before: u32, now: u32) {
+        self.ssrc_changes = self.ssrc_changes.saturating_add(1);
+        if self.ssrc_changes > 1 && now == self.ssrc_before {
+            self.ssrc_returns = self.ssrc_returns.saturating_add(1);
+        }
+        self.ssrc_before = before;
+    }
+
+    /// A packet of an event: each event has a timestamp of its own that all of its packets repeat (RFC 4733 section 2.5.1.2). One longer than its
+    /// duration field goes on 65,535 units later, without the marker (section 2.5.1.3).
+    fn event(&mut self, rtp: &Rtp<'_>) {
+        let at = rtp.timestamp() as u16;
+        let is_same = self.events > 0 && at == self.event_at;
+        let goes_on = !rtp.marker() && at == self.event_at.wrapping_sub(1);
+        if !is_same && (self.events == 0 || !goes_on) {
+            self.events = self.events.saturating_add(1);
+        }
+        self.event_at = at;
+    }
+
+    pub(crate) fn report(&self, rtp: &RtpStats) -> StreamStats {
+        StreamStats {
+            ssrc: rtp.source(Carried(0)).map(|(ssrc, _)| ssrc),
+            ssrc_changes: self.ssrc_changes.into(),
+            ssrc_returns: self.ssrc_returns.into(),
+            payload_type_changes: rtp.payload_type_changes.into(),
+            events: self.events.into(),
+            policed: self.policed.into(),
+        }
+    }
+}
+
+/// What was received of one RTCP stream, but for when.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct RtcpStats {
-    pub(crate) bytes: u64,
-    pub(crate) last_seen: u64,
-    pub(crate) packets: u32,
-    pub(crate) wrong_source: u32,
+    bytes: u32,
+    packets: u32,
+    wrong_source: u16,
+    /// Packets at the moment of the last one.
+    at_once: u16,
 }
 
 impl RtcpStats {
-    pub(crate) fn heard(&mut self, now: u64) {
-        self.last_seen = now.max(1);
+    /// A packet from an accepted source; answers whether it is inside of the rate. `last_seen` is by coarse time; 0 for never.
+    pub(crate) fn heard(&mut self, now: u64, last_seen: &mut u32) -> bool {
+        let now = coarse(now).max(1);
+        self.at_once = if *last_seen == now {
+            self.at_once.saturating_add(1)
+        } else {
+            1
+        };
+        *last_seen = now;
+        self.at_once <= RTCP_AT_ONCE
     }
 
     pub(crate) fn relayed(&mut self, bytes: usize) {
         self.packets = self.packets.saturating_add(1);
-        self.bytes += bytes as u64;
+        self.bytes = self.bytes.saturating_add(bytes as u32);
     }
 
-    pub(crate) fn report(&self, now: u64) -> DirectionStats {
+    /// A packet came from another source.
+    pub(crate) fn strange(&mut self) {
+        self.wrong_source = self.wrong_source.saturating_add(1);
+    }
+
+    pub(crate) fn report(&self, now: u64, last_seen: u32) -> DirectionStats {
+        let age = u64::from(coarse(now).wrapping_sub(last_seen)) << 20;
         DirectionStats {
             packets: self.packets.into(),
-            bytes: self.bytes,
+            bytes: self.bytes.into(),
             wrong_source: self.wrong_source.into(),
-            last_seen_ms: age_ms(self.last_seen, now),
+            last_seen_ms: (last_seen != 0).then_some(age / 1_000_000),
             ..DirectionStats::default()
         }
     }
@@ -259,7 +436,13 @@ mod tests {
             ssrc,
         };
         repr.emit(&mut bytes).unwrap();
-        stats.heard_rtp(now, &Rtp::parse(&bytes).unwrap(), UNKNOWN);
+        take(stats, now, &bytes, UNKNOWN);
+    }
+
+    fn take(stats: &mut RtpStats, now: u64, bytes: &[u8], carried: Carried) {
+        let elapsed = stats.heard(now, bytes.len(), RateLimit::default()).unwrap();
+        let rtp = Rtp::parse(bytes).unwrap();
+        stats.heard_rtp(elapsed, &rtp, carried, &mut RtpMore::default());
     }
 
     fn after(sequences: &[u16]) -> DirectionStats {
@@ -343,12 +526,13 @@ mod tests {
             repr.emit(&mut bytes).unwrap();
             // Every other packet 10 ms late: 480 units of 48 kHz.
             let now = u64::from(i) * STEP + u64::from(i % 2) * 10_000_000;
-            opus.heard_rtp(
+            take(
+                &mut opus,
                 now,
-                &Rtp::parse(&bytes).unwrap(),
+                &bytes,
                 Carried::new(MediaKind::Audio, 48_000),
             );
-            unknown.heard_rtp(now, &Rtp::parse(&bytes).unwrap(), UNKNOWN);
+            take(&mut unknown, now, &bytes, UNKNOWN);
         }
         let report = opus.report(0, Carried::new(MediaKind::Audio, 48_000));
         assert_eq!(
@@ -396,6 +580,6 @@ mod tests {
     #[test]
     fn figures_fit_in_a_cache_line() {
         assert_eq!(size_of::<RtpStats>(), 64);
-        assert_eq!(size_of::<RtcpStats>(), 24);
+        assert_eq!((size_of::<RtcpStats>(), size_of::<RtpMore>()), (12, 16));
     }
 }

@@ -112,6 +112,8 @@ fn flow(id: u64, port: u16, v4: [bool; 2], kind: FlowKind) -> FlowSpec {
             latched_rtcp: None,
             learn: 1,
             dscp: 46,
+            strict: false,
+            event_type: None,
         }
     };
     FlowSpec {
@@ -123,6 +125,7 @@ fn flow(id: u64, port: u16, v4: [bool; 2], kind: FlowKind) -> FlowSpec {
         a: leg(0),
         b: leg(1),
         timeout_s: 60,
+        limit: tandem_link::RateLimit::default(),
     }
 }
 

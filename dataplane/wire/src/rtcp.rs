@@ -136,6 +136,106 @@ impl<'a> Packet<'a> {
     pub fn body(&self) -> &'a [u8] {
         self.body
     }
+
+    /// What a sender says of its clock; none if this is no sender report (section 6.4.1), or too short for one.
+    #[must_use]
+    pub fn sender(&self) -> Option<SenderInfo> {
+        if self.packet_type() != SENDER_REPORT {
+            return None;
+        }
+        let (words, _) = self.body.as_chunks::<4>();
+        let [ssrc, high, low, timestamp, packets, octets] =
+            words.first_chunk::<6>()?.map(u32::from_be_bytes);
+        Some(SenderInfo {
+            ssrc,
+            ntp: u64::from(high) << 32 | u64::from(low),
+            timestamp,
+            packets,
+            octets,
+        })
+    }
+
+    /// The report blocks of a sender or receiver report: as many as its count says and as are whole.
+    pub fn blocks(&self) -> impl Iterator<Item = ReportBlock> + use<'a> {
+        let before = match self.packet_type() {
+            SENDER_REPORT => Some(SENDER_INFO),
+            RECEIVER_REPORT => Some(4),
+            _ => None,
+        };
+        let blocks = before
+            .and_then(|before| self.body.get(before..))
+            .unwrap_or_default();
+        let (blocks, _) = blocks.as_chunks::<REPORT_BLOCK>();
+        blocks
+            .iter()
+            .take(self.count().into())
+            .map(ReportBlock::read)
+    }
+}
+
+/// Bytes of a sender report's source and sender information.
+const SENDER_INFO: usize = 24;
+/// Bytes of a report block.
+const REPORT_BLOCK: usize = 24;
+
+/// What a sender report says of its sender (RFC 3550 section 6.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SenderInfo {
+    /// Its synchronisation source.
+    pub ssrc: u32,
+    /// When it was sent, by the sender's clock: an NTP timestamp.
+    pub ntp: u64,
+    /// The same moment in RTP timestamp units.
+    pub timestamp: u32,
+    /// Packets sent.
+    pub packets: u32,
+    /// Bytes of payload sent.
+    pub octets: u32,
+}
+
+impl SenderInfo {
+    /// The middle 32 bits of the NTP timestamp: what a report block repeats as its LSR.
+    #[must_use]
+    pub const fn middle(&self) -> u32 {
+        (self.ntp >> 16) as u32
+    }
+}
+
+/// What a receiver says of a stream (RFC 3550 section 6.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReportBlock {
+    /// The stream's synchronisation source.
+    pub ssrc: u32,
+    /// Packets lost since the last report, in 1/256 of those expected.
+    pub fraction_lost: u8,
+    /// Packets lost in all: a signed number of 24 bits, below 0 when packets came twice.
+    pub lost: i32,
+    /// The highest sequence number received, with the cycles.
+    pub highest: u32,
+    /// Interarrival jitter, in RTP timestamp units.
+    pub jitter: u32,
+    /// The middle of the last sender report's NTP timestamp; 0 for none.
+    pub last_report: u32,
+    /// How long ago that came, in 1/65,536 s.
+    pub delay: u32,
+}
+
+impl ReportBlock {
+    fn read(bytes: &[u8; REPORT_BLOCK]) -> Self {
+        let (words, _) = bytes.as_chunks::<4>();
+        let word = |at: usize| words.get(at).map_or(0, |word| u32::from_be_bytes(*word));
+        let loss = word(1);
+        Self {
+            ssrc: word(0),
+            fraction_lost: (loss >> 24) as u8,
+            // The sign is at bit 23.
+            lost: (loss << 8) as i32 >> 8,
+            highest: word(2),
+            jitter: word(3),
+            last_report: word(4),
+            delay: word(5),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -191,6 +291,40 @@ mod tests {
     }
 
     #[test]
+    fn reports_say_what_they_say() {
+        let mut sender = vec![0x81, 200, 0, 12, 0, 0, 0, 7];
+        for word in [0x0001_0203, 0x0405_0607, 160, 3, 480] {
+            sender.extend(u32::to_be_bytes(word));
+        }
+        let block = [9u32, 0x40_ff_ff_fe, 0x0001_0005, 24, 0x0203_0405, 65_536];
+        sender.extend(block.iter().flat_map(|word| word.to_be_bytes()));
+        // A receiver report says that it has two blocks and has one.
+        let mut receiver = vec![0x82, 201, 0, 7, 0, 0, 0, 8];
+        receiver.extend(block.iter().flat_map(|word| word.to_be_bytes()));
+        let bytes = [sender, receiver, BYE.to_vec()].concat();
+        let packets: Vec<_> = Rtcp::parse(&bytes).unwrap().packets().collect();
+        let info = packets[0].sender().unwrap();
+        assert_eq!(info.middle(), 0x0203_0405);
+        assert_eq!(
+            (info.ssrc, info.timestamp, info.packets, info.octets),
+            (7, 160, 3, 480)
+        );
+        let expected = ReportBlock {
+            ssrc: 9,
+            fraction_lost: 64,
+            lost: -2,
+            highest: 0x0001_0005,
+            jitter: 24,
+            last_report: 0x0203_0405,
+            delay: 65_536,
+        };
+        for (packet, blocks) in packets.iter().zip([1, 1, 0]) {
+            assert_eq!(packet.blocks().collect::<Vec<_>>(), vec![expected; blocks]);
+        }
+        assert_eq!((packets[1].sender(), packets[2].sender()), (None, None));
+    }
+
+    #[test]
     fn rtcp_is_told_from_rtp_by_its_type() {
         for (second, rtcp) in [
             (0u8, false),
@@ -214,6 +348,11 @@ mod tests {
             if let Ok(view) = Rtcp::parse(&bytes) {
                 let length: usize = view.packets().map(|p| HEADER + p.body().len()).sum();
                 prop_assert_eq!(length, bytes.len());
+                for packet in view.packets() {
+                    let blocks = packet.blocks().count();
+                    prop_assert!(blocks <= usize::from(packet.count()) && 24 * blocks <= packet.body().len());
+                    let _ = packet.sender();
+                }
             }
         }
     }

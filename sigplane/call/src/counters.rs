@@ -169,6 +169,8 @@ counters! {
     CallsEndedByAdministrator = "calls_ended_by_administrator",
     /// Calls ended since the dataplane would not carry their media.
     CallsMediaFailed = "calls_media_failed",
+    /// Legs of calls whose peer sent media above its flow's rate.
+    CallsMediaFlooded = "calls_media_flooded",
     /// Calls ended by a BYE of the caller.
     CallsEndedByCaller = "calls_ended_by_caller",
     /// Calls ended by a BYE of the callee.

@@ -172,6 +172,8 @@ fn relay(kind: FlowKind) -> Relay {
         latched_rtcp: None,
         learn: 1,
         dscp: 46,
+        strict: false,
+        event_type: None,
     };
     let spec = FlowSpec {
         id: FlowId(1),
@@ -182,6 +184,7 @@ fn relay(kind: FlowKind) -> Relay {
         a: leg(0, four, 30_000, peer_four),
         b: leg(1, six, 30_000, peer_six),
         timeout_s: 60,
+        limit: tandem_link::RateLimit::default(),
     };
     relay.put_flow(0, &spec).expect("the flow is right");
     relay

@@ -370,7 +370,8 @@ impl Proxy {
                 let worker = match &event {
                     Event::MediaTimeout { cookie, .. }
                     | Event::MediaResumed { cookie, .. }
-                    | Event::Latched { cookie, .. } => owner(*cookie),
+                    | Event::Latched { cookie, .. }
+                    | Event::Flooded { cookie, .. } => owner(*cookie),
                     Event::Captured { .. } | Event::CaptureEnded { .. } => 0,
                 };
                 (worker, FromDataplane::Event(event))

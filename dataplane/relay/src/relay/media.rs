@@ -7,7 +7,7 @@ use super::{Relay, push_event};
 use crate::classify::Datagram;
 use crate::counters::Counter;
 use crate::endpoint::Endpoint;
-use crate::flow::{Flow, of, of_mut};
+use crate::flow::{Flow, of};
 use crate::forwarding::{Forwarding, NextHop};
 use crate::hops::Hops;
 use crate::learn::Source;
@@ -53,10 +53,7 @@ impl Relay {
         let content = read(flow.kind, odd_port, payload)?;
         let bytes = payload.len();
 
-        match flow
-            .learner(leg, odd_port)
-            .hear(now, self.learning_ns, datagram.source)
-        {
+        match flow.hear(now, self.learning_ns, leg, odd_port, datagram.source) {
             Source::Known => {}
             Source::Latched { changed } => {
                 flow.forget_hops(leg);
@@ -68,21 +65,18 @@ impl Relay {
                 }
             }
             Source::Stranger => {
-                match content {
-                    Content::Rtcp => of_mut(&mut flow.rtcp_stats, leg).wrong_source += 1,
-                    _ => of_mut(&mut flow.rtp_stats, leg).wrong_source += 1,
-                }
+                flow.strange(leg, matches!(content, Content::Rtcp));
                 return Err(Counter::of(|c| &mut c.drop_wrong_source));
             }
         }
         let is_rtcp = matches!(content, Content::Rtcp);
-        match content {
-            Content::Rtp(rtp) => {
-                let carried = flow.carried;
-                of_mut(&mut flow.rtp_stats, leg).heard_rtp(now, &rtp, carried);
-            }
-            Content::Raw => of_mut(&mut flow.rtp_stats, leg).heard(now),
-            Content::Rtcp => of_mut(&mut flow.rtcp_stats, leg).heard(now),
+        let allowed = match content {
+            Content::Rtp(rtp) => flow.heard_rtp(now, leg, &rtp, bytes),
+            Content::Raw => flow.heard_raw(now, leg, bytes),
+            Content::Rtcp => flow.heard_rtcp(now, leg, payload, &mut self.counters),
+        };
+        if !allowed {
+            return Err(self.above_rate(place, leg));
         }
         flow.active = now;
         if flow.idle {
@@ -126,11 +120,7 @@ impl Relay {
         let checksums = out.write(frame, datagram, checksum, &mut self.ids)?;
         let port = local.way.port;
 
-        if is_rtcp {
-            of_mut(&mut flow.rtcp_stats, leg).relayed(bytes);
-        } else {
-            of_mut(&mut flow.rtp_stats, leg).relayed(bytes);
-        }
+        flow.relayed(leg, is_rtcp, bytes);
         if neighbour.is_none() {
             // It counts once, when it leaves.
             return Ok(Relayed::ToUs(port));
@@ -143,6 +133,21 @@ impl Relay {
             checksums,
             flow: flow.id,
         }))
+    }
+
+    /// A packet is above its flow's rate: the counter of its drop.
+    #[cold]
+    fn above_rate(&mut self, place: Place, leg: Leg) -> Counter {
+        if let Some(flow) = self
+            .table
+            .get(place)
+            .filter(|flow| flow.began_to_flood(leg))
+        {
+            self.counters.media_flooded += 1;
+            let event = flow.flooded_event(leg);
+            push_event(&mut self.events, &mut self.counters, event);
+        }
+        Counter::of(|c| &mut c.drop_above_rate)
     }
 }
 
@@ -239,7 +244,7 @@ fn read(kind: FlowKind, odd_port: bool, payload: &[u8]) -> Result<Content<'_>, C
     match kind {
         FlowKind::Raw if odd_port => Err(Counter::of(|c| &mut c.drop_raw_odd_port)),
         FlowKind::Raw => Ok(Content::Raw),
-        FlowKind::Rtp if odd_port || rtcp::is_rtcp(payload) => {
+        FlowKind::Rtp | FlowKind::Srtp if odd_port || rtcp::is_rtcp(payload) => {
             // Not the whole compound packet: it may be encrypted from end to end.
             match rtcp::check_first(payload) {
                 Ok(()) => Ok(Content::Rtcp),
@@ -250,7 +255,7 @@ fn read(kind: FlowKind, odd_port: bool, payload: &[u8]) -> Result<Content<'_>, C
                 }
             }
         }
-        FlowKind::Rtp => match Rtp::parse(payload) {
+        FlowKind::Rtp | FlowKind::Srtp => match Rtp::parse(payload) {
             Ok(rtp) => Ok(Content::Rtp(rtp)),
             Err(RtpError::Truncated) => Err(Counter::of(|c| &mut c.drop_rtp_truncated)),
             Err(RtpError::Version) => Err(Counter::of(|c| &mut c.drop_rtp_version)),
@@ -282,8 +287,11 @@ fn next_hop(
     apart: bool,
     destination: Endpoint,
 ) -> Result<Option<Mac>, Counter> {
+    if apart && !flow.is_beside_rtp(leg, destination) {
+        return look_up(now, flow, forwarding, hops, leg, apart, destination);
+    }
     // What was not looked up yet is a position that no snapshot has.
-    match forwarding.mac(*flow.hop(forwarding.generation(), leg, apart)) {
+    match forwarding.mac(*flow.hop(forwarding.generation(), leg)) {
         Some(mac) => Ok(Some(mac)),
         None => look_up(now, flow, forwarding, hops, leg, apart, destination),
     }
@@ -304,7 +312,9 @@ fn look_up(
     match forwarding.next_hop(realm, destination.ip(), flow.hash(leg)) {
         NextHop::Resolved { index, neighbour } => {
             hops.used(now, realm, neighbour);
-            *flow.hop(forwarding.generation(), leg, apart) = index;
+            if !apart || flow.is_beside_rtp(leg, destination) {
+                *flow.hop(forwarding.generation(), leg) = index;
+            }
             forwarding.mac(index).map(Some).ok_or(no_route)
         }
         NextHop::Unresolved { neighbour } => {

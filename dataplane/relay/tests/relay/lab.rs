@@ -192,6 +192,7 @@ pub(crate) fn spec() -> FlowSpec {
         a: leg(0, "192.0.2.1", PORTS[0], "192.0.2.10:4000"),
         b: leg(1, "10.0.0.1", PORTS[1], "10.0.0.10:5000"),
         timeout_s: 60,
+        limit: tandem_link::RateLimit::default(),
     }
 }
 
@@ -207,6 +208,8 @@ pub(crate) fn leg(realm: u16, local: &str, port: u16, remote: &str) -> LegSpec {
         latched_rtcp: None,
         learn: 1,
         dscp: 46,
+        strict: false,
+        event_type: None,
     }
 }
 

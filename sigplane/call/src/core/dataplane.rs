@@ -342,6 +342,11 @@ impl Core {
                     self.journal(cookie.0);
                 }
             }
+            Event::Flooded { cookie, .. } => {
+                if self.calls.get(&cookie.0).is_some() {
+                    self.counters.add(Counter::CallsMediaFlooded);
+                }
+            }
             // The management API's business.
             Event::Captured { .. } | Event::CaptureEnded { .. } => {}
         }

@@ -61,6 +61,7 @@ impl Line {
             } else {
                 0
             },
+            limit: tandem_link::RateLimit::default(),
         }
     }
 
@@ -168,6 +169,8 @@ impl LegState {
             latched_rtcp: self.latched_rtcp,
             learn: self.learn,
             dscp,
+            strict: false,
+            event_type: None,
         }
     }
 }

@@ -226,6 +226,7 @@ pub(super) fn flow(report: &FlowReport) -> Flow {
         kind: match report.spec.kind {
             FlowKind::Rtp => "rtp",
             FlowKind::Raw => "raw",
+            FlowKind::Srtp => "srtp",
         }
         .to_owned(),
         worker: report.worker,

@@ -98,7 +98,8 @@ impl Lists {
                 let to = match &event {
                     Event::MediaTimeout { cookie, .. }
                     | Event::MediaResumed { cookie, .. }
-                    | Event::Latched { cookie, .. } => owner(*cookie),
+                    | Event::Latched { cookie, .. }
+                    | Event::Flooded { cookie, .. } => owner(*cookie),
                     Event::Captured { .. } | Event::CaptureEnded { .. } => 0,
                 };
                 (to, FromDataplane::Event(event))
@@ -125,6 +126,8 @@ mod tests {
             latched_rtcp: None,
             learn: 0,
             dscp: 46,
+            strict: false,
+            event_type: None,
         };
         FlowReport {
             spec: FlowSpec {
@@ -136,6 +139,7 @@ mod tests {
                 a: leg.clone(),
                 b: leg,
                 timeout_s: 60,
+                limit: tandem_link::RateLimit::default(),
             },
             worker: 0,
             a: LegStats::default(),

@@ -391,6 +391,8 @@ fn a_flow_report_comes_whole() {
         latched_rtcp: None,
         learn: 0,
         dscp: 46,
+        strict: false,
+        event_type: None,
     };
     let report = FlowReport {
         spec: tandem_link::FlowSpec {
@@ -402,6 +404,7 @@ fn a_flow_report_comes_whole() {
             a: leg.clone(),
             b: leg,
             timeout_s: 60,
+            limit: tandem_link::RateLimit::default(),
         },
         worker: 0,
         a: tandem_link::LegStats::default(),

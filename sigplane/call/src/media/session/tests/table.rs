@@ -21,6 +21,8 @@ fn an_offer_and_its_answer() {
         latched_rtcp: None,
         learn: 1,
         dscp: 46,
+        strict: false,
+        event_type: None,
     };
     let leg_b = LegSpec {
         realm: INTERNAL,
@@ -40,6 +42,7 @@ fn an_offer_and_its_answer() {
         a: leg_a,
         b: leg_b,
         timeout_s: 0,
+        limit: tandem_link::RateLimit::default(),
     };
     assert_eq!(flow, expected);
     assert_eq!(call.commands(), [Command::PutFlow(expected.clone())]);
