@@ -5,6 +5,7 @@
 //!   addresses of its own, answers ARP and neighbour discovery for them, keeps thousands of RTP streams to
 //!   their schedule, and accounts for what arrives.
 //! - [`sip`]: what places and answers calls; the core gives it the datagrams for its addresses and it starts streams.
+//! - [`socket`]: SIP alone, over the kernel's sockets.
 //! - [`engine`]: the core between DPDK's ports, on a core of its own.
 //! - [`figures`]: what was measured, as plain data; [`histogram`]: what latencies are counted in.
 //! - [`search`]: the highest rate without loss (RFC 2544 section 26.1).
@@ -21,6 +22,7 @@ pub mod profile;
 pub mod report;
 pub mod search;
 pub mod sip;
+pub mod socket;
 
 /// Nanoseconds since the engine's start.
 pub type Nanos = u64;

@@ -238,6 +238,13 @@ impl Lab {
         Ok(())
     }
 
+    /// The process of a daemon that runs, by its name.
+    #[must_use]
+    pub fn pid(&self, name: &str) -> Option<u32> {
+        let all = [&self.dataplane, &self.sigplane].into_iter().flatten();
+        all.into_iter().find(|p| p.name() == name).map(Process::pid)
+    }
+
     /// The processor time that the signaling plane has had, in seconds.
     ///
     /// # Errors
