@@ -1,5 +1,6 @@
 //! The generator between DPDK's ports, on a core of its own.
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tandem_dpdk::{
@@ -7,7 +8,7 @@ use tandem_dpdk::{
 };
 
 use crate::figures::{Figures, Sample};
-use crate::generator::{Device, Generator, Host, HostError, Load, MAX_FRAME, Sink};
+use crate::generator::{Device, Generator, Host, HostError, Load, MAX_FRAME, Mac, Sink};
 use crate::profile::{self, Idle};
 use crate::{MILLISECOND, Nanos};
 
@@ -19,6 +20,8 @@ const ROOM: u16 = 2048;
 const PATIENCE: u32 = 200;
 /// How long it sleeps: a device's ring holds what comes in that time.
 const SLEEP: Duration = Duration::from_micros(20);
+/// How long a neighbour may take to answer.
+const NEIGHBOUR: Nanos = 10_000 * MILLISECOND;
 /// How long a link may take to come up.
 const LINK: Nanos = 20_000 * MILLISECOND;
 
@@ -53,6 +56,11 @@ pub enum EngineError {
     /// A port has no link.
     #[error("{0} has no link: is the cable in, and the other end up?")]
     Link(String),
+    /// Nobody answers for an address.
+    #[error(
+        "nobody answers for {0} on port {1}: is the appliance up, and are address, prefix, VLAN and cable right?"
+    )]
+    Silent(IpAddr, usize),
 }
 
 impl Engine {
@@ -141,6 +149,30 @@ impl Engine {
         Ok(())
     }
 
+    /// The MAC address that frames from `local` on `port` to `remote` are for: it is asked for.
+    ///
+    /// # Errors
+    /// [`EngineError::Silent`] when nobody says it.
+    pub fn resolve(
+        &mut self,
+        port: usize,
+        local: IpAddr,
+        remote: IpAddr,
+    ) -> Result<Mac, EngineError> {
+        let since = self.now();
+        let mut generator = Generator::new(self.hosts.clone(), Load::default(), since)?;
+        generator.seek(port, local, remote)?;
+        let (mut received, mut refused) = (Burst::new(), 0);
+        while self.now() - since < NEIGHBOUR {
+            self.round(&mut generator, &mut received, &mut refused);
+            if let Some(mac) = generator.sought(port, local, remote) {
+                return Ok(mac);
+            }
+            pause();
+        }
+        Err(EngineError::Silent(remote, port))
+    }
+
     /// One run, to its end. `watch` gets each second's figures; it is called in the loop, so it should only pass them
     /// on. It answers whether the run shall go on.
     ///
@@ -162,31 +194,7 @@ impl Engine {
         let mut received = Burst::new();
         let mut idle = 0;
         while !generator.is_done() {
-            let now = self.now();
-            for number in 0..self.ports.len() {
-                let Some(port) = self.ports.get_mut(number) else {
-                    break;
-                };
-                port.rx.receive(&mut received);
-                let mut out = Out {
-                    ports: &mut self.ports,
-                    pool: &self.pool,
-                    refused: 0,
-                };
-                for packet in received.iter().filter(|p| p.segments() == 1) {
-                    generator.receive(now, number, packet.data(), &mut out);
-                }
-                refused += out.refused;
-                received.clear();
-            }
-            let mut out = Out {
-                ports: &mut self.ports,
-                pool: &self.pool,
-                refused: 0,
-            };
-            let busy = generator.poll(now, &mut out);
-            out.flush();
-            refused += out.refused;
+            let (now, busy) = self.round(&mut generator, &mut received, &mut refused);
             if generator.is_second(now) {
                 let device = Device {
                     refused,
@@ -209,6 +217,42 @@ impl Engine {
             missed: self.missed() - missed,
         };
         Ok(generator.finish(self.now(), device, started))
+    }
+
+    /// One round: what came, and what is due. Answers its time, and whether there was something to do.
+    #[inline]
+    fn round(
+        &mut self,
+        generator: &mut Generator,
+        received: &mut Burst,
+        refused: &mut u64,
+    ) -> (Nanos, bool) {
+        let now = self.now();
+        for number in 0..self.ports.len() {
+            let Some(port) = self.ports.get_mut(number) else {
+                break;
+            };
+            port.rx.receive(received);
+            let mut out = Out {
+                ports: &mut self.ports,
+                pool: &self.pool,
+                refused: 0,
+            };
+            for packet in received.iter().filter(|p| p.segments() == 1) {
+                generator.receive(now, number, packet.data(), &mut out);
+            }
+            *refused += out.refused;
+            received.clear();
+        }
+        let mut out = Out {
+            ports: &mut self.ports,
+            pool: &self.pool,
+            refused: 0,
+        };
+        let busy = generator.poll(now, &mut out);
+        out.flush();
+        *refused += out.refused;
+        (now, busy)
     }
 
     fn now(&self) -> Nanos {

@@ -7,6 +7,7 @@
 //! - [`sip`]: what places and answers calls; the core gives it the datagrams for its addresses and it starts streams.
 //! - [`socket`]: SIP alone, over the kernel's sockets.
 //! - [`engine`]: the core between DPDK's ports, on a core of its own.
+//! - [`plan`]: from a profile to what the core sends.
 //! - [`figures`]: what was measured, as plain data; [`histogram`]: what latencies are counted in.
 //! - [`search`]: the highest rate without loss (RFC 2544 section 26.1).
 //! - [`report`]: figures as JSON, as a page, and while they come.
@@ -18,6 +19,7 @@ pub mod engine;
 pub mod figures;
 pub mod generator;
 pub mod histogram;
+pub mod plan;
 pub mod profile;
 pub mod report;
 pub mod search;

@@ -4,6 +4,8 @@
 //! the profile asked for was not reached.
 #![forbid(unsafe_code)]
 
+mod run;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -33,36 +35,32 @@ enum Command {
 }
 
 #[derive(Args)]
-struct Wanted {
+pub(crate) struct Wanted {
     /// The profile's file
-    profile: PathBuf,
+    pub(crate) profile: PathBuf,
     /// Writes the figures here, as JSON
     #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    pub(crate) json: Option<PathBuf>,
     /// Writes one page with plots here; it needs no network
     #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
+    pub(crate) html: Option<PathBuf>,
     /// No display while it runs
     #[arg(long)]
-    quiet: bool,
+    pub(crate) quiet: bool,
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
-        Command::Run(wanted) | Command::Search(wanted) => match Profile::read(&wanted.profile) {
-            Ok(profile) => {
-                eprintln!(
-                    "tandem-load: {} cannot be run yet ({:?} {:?} {})",
-                    profile.name, wanted.json, wanted.html, wanted.quiet
-                );
-                ExitCode::FAILURE
-            }
-            Err(error) => {
-                eprintln!("tandem-load: {error}");
-                ExitCode::from(2)
-            }
-        },
-        Command::List { folder } => list(&folder),
+    let result = match Cli::parse().command {
+        Command::Run(wanted) => run::run(&wanted),
+        Command::Search(wanted) => run::search(&wanted),
+        Command::List { folder } => return list(&folder),
+    };
+    match result {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("tandem-load: {failure}");
+            failure.code()
+        }
     }
 }
 

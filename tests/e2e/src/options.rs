@@ -10,6 +10,8 @@ use crate::topology::{
 /// What differs from one laboratory to another.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// What the appliance's ports are.
+    pub wires: Wires,
     /// `dataplane.workers`: cores.
     pub workers: Vec<u16>,
     /// `port.rx_workers`: a veth has a single queue.
@@ -42,6 +44,15 @@ pub struct Options {
     pub more: String,
 }
 
+/// What the appliance's ports are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wires {
+    /// Ends of veth pairs: the kernel is at the other end, and so are all programs in the namespaces.
+    Veth,
+    /// Shared memory: one program is at the other end of both ([`crate::generator`]).
+    Memif,
+}
+
 /// Which database the appliance uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Database {
@@ -65,6 +76,7 @@ impl Default for Options {
     fn default() -> Self {
         use crate::topology::{CALLER, CALLER6, SERVERS, TRUNK};
         Self {
+            wires: Wires::Veth,
             workers: vec![1],
             rx_workers: vec![0],
             relay_workers: vec![0],
@@ -99,7 +111,6 @@ impl Options {
             Database::MariaDb => MariaDb::config(dir),
             Database::Elsewhere => String::new(),
         };
-        let dir = dir.display();
         let Self {
             workers,
             rx_workers,
@@ -117,8 +128,8 @@ impl Options {
             0 | 5.. => String::new(),
             _ => "probe_timeout = 1\nprobe_failures = 2\nprobe_successes = 2\n".to_owned(),
         };
-        // A larger receive ring than the driver's own: this machine's other core may be busy.
-        let ring = "blocksz=4096,framesz=2048,framecnt=8192,qpairs=1";
+        let [carrier_device, core_device] = self.devices(dir);
+        let dir = dir.display();
         format!(
             r#"# Written by the laboratory.
 [node]
@@ -134,12 +145,12 @@ memory_mb = 512
 
 [[port]]
 name = "carrier"
-device = "net_af_packet0,iface={CARRIER_PORT},{ring}"
+device = "{carrier_device}"
 rx_workers = {rx_workers:?}
 
 [[port]]
 name = "core"
-device = "net_af_packet1,iface={CORE_PORT},{ring}"
+device = "{core_device}"
 rx_workers = {rx_workers:?}
 
 [[realm]]
@@ -179,6 +190,24 @@ workers = {sip_workers}
             self.sip,
             self.more,
         )
+    }
+
+    /// The appliance's ports as DPDK writes them: the carrier's and the core's.
+    fn devices(&self, dir: &Path) -> [String; 2] {
+        let device = |number: usize, port: &str| match self.wires {
+            // A larger receive ring than the driver's own: this machine's other core may be busy.
+            Wires::Veth => format!(
+                "net_af_packet{number},iface={port},blocksz=4096,framesz=2048,framecnt=8192,qpairs=1"
+            ),
+            Wires::Memif => {
+                let socket = dir.join("run/memif.sock");
+                let socket = socket.display();
+                format!(
+                    "net_memif{number},role=server,id={number},socket={socket},socket-abstract=no"
+                )
+            }
+        };
+        [device(0, CARRIER_PORT), device(1, CORE_PORT)]
     }
 
     /// What goes into the database: who may call, and where calls go.

@@ -38,6 +38,9 @@ pub const INSIDE6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 
 /// The same in IPv6: one media server.
 pub const SERVER6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 0x21));
 
+/// The core that a generator has: that of the peers.
+pub const CORE_GENERATOR: u16 = 0;
+
 /// SIP's port, everywhere.
 pub const SIP: u16 = 5060;
 

@@ -1,13 +1,14 @@
 //! One run.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 use super::endpoints::Hosts;
 use super::mixed::Mixing;
 use super::raw::Flooding;
 use super::stream::Mark;
 use super::streams::Streams;
-use super::{Agent, Datagram, Host, HostError, Load, Order, Outbox, Sink, StreamId, datagram};
+use super::{Agent, Datagram, Host, HostError, Load, Mac, Order, Outbox, Sink, StreamId, datagram};
 use crate::figures::{Figures, GeneratorCounts, RawCounts, RtpCounts, Sample, SipCounts, Totals};
 use crate::{Nanos, SECOND};
 
@@ -183,6 +184,20 @@ impl Generator {
         self.streams.settle(Some(now));
         self.round.1 |= sent > 0;
         self.round.1
+    }
+
+    /// Asks who is behind `remote`.
+    ///
+    /// # Errors
+    /// An address that is not ours, or one without a way.
+    pub fn seek(&mut self, port: usize, local: IpAddr, remote: IpAddr) -> Result<(), HostError> {
+        self.hosts.hop(port, local, remote).map(drop)
+    }
+
+    /// Who is, if it has been said.
+    pub fn sought(&mut self, port: usize, local: IpAddr, remote: IpAddr) -> Option<Mac> {
+        let hop = self.hosts.hop(port, local, remote).ok()?;
+        self.hosts.mac(hop)
     }
 
     /// Ends it before its time: what it has is ended as at the end of its time.
