@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help setup build demo lab lab-stop test nightly fuzz bench bench-peers fmt
+.PHONY: help setup build demo lab lab-stop test nightly fuzz bench bench-peers load fmt
 
 help:
 	@echo "make demo      calls through both planes, shown as they happen; takes everything down"
@@ -11,6 +11,7 @@ help:
 	@echo "make nightly   what is too long for make test: simulation, fuzzing, soak"
 	@echo "make bench     what a relayed packet, a call and a registration cost in our own code"
 	@echo "make bench-peers  CPU time a call, beside Debian's Kamailio; ARGS=--help shows more"
+	@echo "make load      the load generator, built to measure: target/release/tandem-load (docs/guide/load.md)"
 	@echo "make setup     installs what is missing (Debian 12)"
 	@echo "make fmt       formats the sources"
 
@@ -42,6 +43,11 @@ bench-peers: setup
 	@.ci/setup peers
 	$(CARGO) build --release --workspace --bins
 	.ci/as-root target/release/tandem-bench-peers $(ARGS)
+
+load: setup
+	$(CARGO) build --release --package tandem-load
+	@echo "target/release/tandem-load run PROFILE.toml; profiles:"
+	@target/release/tandem-load list bench/load/profiles
 
 bench: setup
 	$(CARGO) run --release --package tandem-bench-micro

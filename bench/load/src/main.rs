@@ -44,6 +44,9 @@ pub(crate) struct Wanted {
     /// Writes one page with plots here; it needs no network
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
+    /// What the appliance is, for the report: its version, its hardware
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) appliance: Option<String>,
     /// No display while it runs
     #[arg(long)]
     pub(crate) quiet: bool,

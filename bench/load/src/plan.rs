@@ -2,15 +2,20 @@
 
 use std::net::SocketAddr;
 
-use crate::Nanos;
-use crate::generator::{Load, Mixed, Payload, StreamSpec};
-use crate::profile::{Place, Profile, Streams};
+use crate::engine::Engine;
+use crate::generator::{Load, Mixed, Payload, Raw, StreamSpec};
+use crate::profile::{Calls, Flood, Place, Profile, Registrations, Search, Streams};
+use crate::sip::{
+    Agent, CallSettings, Crowd, Flood as Flooding, FloodSettings, RegisterSettings, Side, Users,
+};
+use crate::{MILLISECOND, Nanos, SECOND};
 
-/// What is to be sent, for an engine whose ports are those of the profile in their order; of calls and floods nothing yet.
+/// What is to be sent, by an engine whose ports are those of the profile in their order. `seed` makes names and numbers other ones than
+/// another run's.
 ///
 /// # Errors
 /// With what cannot be.
-pub fn load(profile: &Profile) -> Result<Load, String> {
+pub fn load(profile: &Profile, seed: u64) -> Result<Load, String> {
     let mut load = Load::new(&profile.name, profile.duration);
     load.drain = Nanos::from(profile.drain) * crate::SECOND;
     for streams in &profile.streams {
@@ -32,7 +37,153 @@ pub fn load(profile: &Profile) -> Result<Load, String> {
             }
         }
     }
+    let Profile {
+        calls,
+        registrations,
+        ..
+    } = profile;
+    if calls.is_some() || registrations.is_some() {
+        let mut agent = Agent::new(seed);
+        if let Some(calls) = calls {
+            agent = agent.with_calls(call_settings(profile, calls)?)?;
+        }
+        if let Some(registrations) = registrations {
+            agent = agent.with_registrations(register_settings(profile, registrations)?)?;
+        }
+        load.agent = Some(Box::new(agent));
+    }
     Ok(load)
+}
+
+/// The profile of a trial at a rate: packets a second over all streams, or calls at once.
+#[must_use]
+pub fn trial(profile: &Profile, search: &Search, rate: f64) -> Profile {
+    let mut profile = profile.clone();
+    profile.duration = search.trial;
+    match &mut profile.calls {
+        Some(calls) => {
+            calls.concurrent = rate as u32;
+            calls.hold = None;
+            // They come up first, then the trial is as long as was asked for.
+            let ramp = rate / calls.rate.at(0.0).max(1.0);
+            profile.duration += ramp.ceil() as u32;
+        }
+        None => {
+            let all: f64 = profile.streams.iter().map(|s| f64::from(s.count)).sum();
+            for streams in &mut profile.streams {
+                streams.rate = Some(rate * f64::from(streams.count) / all.max(1.0));
+            }
+        }
+    }
+    profile
+}
+
+/// Adds the profile's flood: the engine asks whom its frames are for.
+///
+/// # Errors
+/// With what cannot be, or that nobody answers.
+pub fn flood(profile: &Profile, engine: &mut Engine, load: &mut Load) -> Result<(), String> {
+    let Some(flood) = &profile.flood else {
+        return Ok(());
+    };
+    let Flood {
+        target,
+        kinds,
+        media_ports,
+        first_source,
+        sources,
+        rate,
+        ..
+    } = flood;
+    let port = profile
+        .port_number(&flood.port)
+        .ok_or_else(|| format!("there is no [port.{}]", flood.port))?;
+    let host = engine.hosts().get(port).cloned();
+    let host = host.ok_or_else(|| format!("there is no port {port}"))?;
+    let beside = |a: &&(std::net::IpAddr, u8)| a.0.is_ipv4() == target.is_ipv4();
+    let local = host.addresses.iter().find(beside).map(|a| a.0);
+    let local = local.ok_or_else(|| {
+        format!(
+            "flood: port {} has no address of {target}'s family",
+            flood.port
+        )
+    })?;
+    let peer = engine
+        .resolve(port, local, target.ip())
+        .map_err(|e| e.to_string())?;
+    let settings = FloodSettings {
+        ethernet: (host.mac, peer, host.vlan),
+        target: *target,
+        media_ports: *media_ports,
+        crowd: Crowd {
+            first: *first_source,
+            count: *sources,
+        },
+        shots: kinds.clone(),
+    };
+    let begin = nanos(flood.begin);
+    load.raw.push(Raw {
+        port,
+        rate: *rate,
+        begin,
+        end: flood
+            .length
+            .map_or(Nanos::MAX, |length| begin.saturating_add(nanos(length))),
+        source: Box::new(Flooding::new(settings, SEED)?),
+    });
+    Ok(())
+}
+
+fn nanos(seconds: f64) -> Nanos {
+    (seconds * SECOND as f64) as Nanos
+}
+
+fn side(profile: &Profile, place: &Place) -> Result<Side, String> {
+    Ok(Side {
+        port: number(profile, place)?,
+        address: place.address,
+    })
+}
+
+fn call_settings(profile: &Profile, calls: &Calls) -> Result<CallSettings, String> {
+    let (caller, called) = (side(profile, &calls.from)?, side(profile, &calls.to)?);
+    let settings = CallSettings::new(caller, Some(called), calls.appliance, 1.0);
+    let settings = CallSettings {
+        rate: calls.rate,
+        spread: calls.spread,
+        concurrent: calls.concurrent,
+        hold: calls.hold.map(nanos),
+        hold_spread: calls.hold_spread,
+        hangup: calls.hangup,
+        media: calls.media,
+        ptime: calls.ptime,
+        media_ports: calls.media_ports,
+        answer_after: Nanos::from(calls.answer_after) * MILLISECOND,
+        ..settings
+    };
+    settings.names(&calls.number, &calls.caller)
+}
+
+fn register_settings(
+    profile: &Profile,
+    registrations: &Registrations,
+) -> Result<RegisterSettings, String> {
+    let Registrations {
+        users,
+        user,
+        password,
+        domain,
+        ..
+    } = registrations;
+    Ok(RegisterSettings {
+        from: side(profile, &registrations.from)?,
+        appliance: registrations.appliance,
+        rate: registrations.rate,
+        spread: registrations.spread,
+        users: Users::new(*users, user, password, domain)?,
+        expires: registrations.expires,
+        repeat: registrations.repeat,
+    })
 }
 
 /// A run is repeatable.
@@ -78,4 +229,41 @@ pub fn number(profile: &Profile, place: &Place) -> Result<usize, String> {
     profile
         .port_number(&place.port)
         .ok_or_else(|| format!("there is no [port.{}]", place.port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn the_profiles_of_this_folder_can_all_be_run() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("profiles");
+        let mut names = Vec::new();
+        for file in std::fs::read_dir(folder).unwrap() {
+            let path = file.unwrap().path();
+            let profile = Profile::read(&path).unwrap();
+            assert!(!profile.about.is_empty(), "{}", path.display());
+            let sends = load(&profile, 1).unwrap();
+            let any = sends.agent.is_some() || sends.mixed.is_some() || profile.flood.is_some();
+            assert!(any, "{}", path.display());
+            if let Some(search) = &profile.search {
+                assert!(load(&trial(&profile, search, search.from), 1).is_ok());
+            }
+            names.push(profile.name);
+        }
+        assert_eq!(names.len(), 7, "{names:?}");
+    }
+
+    #[test]
+    fn a_trial_has_the_rate_that_was_asked_for() {
+        let text = include_str!("../profiles/rtp-25g.toml");
+        let profile = Profile::parse("x", text).unwrap();
+        let sends = load(&trial(&profile, profile.search.as_ref().unwrap(), 3e6), 1).unwrap();
+        let mixed = sends.mixed.unwrap();
+        assert_eq!((mixed.streams.len(), mixed.rate), (20_000, Some(3e6)));
+        // No rate is no limit.
+        let mixed = load(&profile, 1).unwrap().mixed.unwrap();
+        assert_eq!(mixed.rate, None);
+    }
 }

@@ -4,11 +4,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tandem_load::engine::{Engine, EngineError};
 use tandem_load::figures::Figures;
 use tandem_load::plan;
 use tandem_load::profile::{Profile, ProfileError};
+use tandem_load::report::{self, Machine, Origin, Progress, Report, WriteError};
+use tandem_load::search::{Search, Trial};
 
 use crate::Wanted;
 
@@ -19,59 +22,142 @@ pub(crate) enum Failed {
     Profile(#[from] ProfileError),
     #[error("{0}")]
     Plan(String),
+    #[error("{file}: there is no [search]: `tandem-load run` takes it", file = .0.display())]
+    NoSearch(PathBuf),
     #[error(transparent)]
     Engine(#[from] EngineError),
-    #[error("{file}: {error}", file = .0.display(), error = .1)]
-    Write(PathBuf, std::io::Error),
+    #[error(transparent)]
+    Write(#[from] WriteError),
     #[error("signals cannot be caught: {0}")]
     Signals(std::io::Error),
+    #[error("stopped")]
+    Stopped,
 }
 
 impl Failed {
     pub(crate) fn code(&self) -> ExitCode {
         match self {
-            Self::Profile(_) | Self::Plan(_) => ExitCode::from(2),
+            Self::Profile(_) | Self::Plan(_) | Self::NoSearch(_) => ExitCode::from(2),
             _ => ExitCode::FAILURE,
         }
     }
 }
 
+/// What the profile asked for was not reached.
+const NOT_REACHED: u8 = 3;
+
 /// One run.
 pub(crate) fn run(wanted: &Wanted) -> Result<ExitCode, Failed> {
     let profile = Profile::read(&wanted.profile)?;
-    let stop = stop_on_signals()?;
-    let mut engine = Engine::start(&profile.generator, profile.port.values().cloned().collect())?;
-    engine.wait_for_links()?;
-    let load = plan::load(&profile).map_err(Failed::Plan)?;
-    let figures = engine.run(load, &mut |sample| {
-        if !wanted.quiet {
-            let rtp = &sample.rtp;
-            eprintln!(
-                "{:6.1} s  sent {}  received {}  lost {}  busy {:.0} %",
-                sample.at_s,
-                rtp.sent,
-                rtp.received,
-                rtp.lost,
-                sample.generator.busy_percent()
-            );
-        }
-        !stop.load(Ordering::Relaxed)
-    })?;
-    write(wanted, &figures)?;
-    Ok(ExitCode::SUCCESS)
+    let mut bench = Bench::start(&profile, wanted)?;
+    let figures = bench.run(&profile)?;
+    bench.report(&profile, Vec::new(), figures)
 }
 
 /// The highest rate without loss.
 pub(crate) fn search(wanted: &Wanted) -> Result<ExitCode, Failed> {
-    run(wanted)
+    let profile = Profile::read(&wanted.profile)?;
+    let Some(bounds) = &profile.search else {
+        return Err(Failed::NoSearch(wanted.profile.clone()));
+    };
+    let unit = if profile.calls.is_some() {
+        "calls at once"
+    } else {
+        "packets a second"
+    };
+    let mut bench = Bench::start(&profile, wanted)?;
+    let mut search = Search::new(bounds);
+    let mut best = Figures::default();
+    while let Some(rate) = search.next() {
+        let figures = bench.run(&plan::trial(&profile, bounds, rate))?;
+        if bench.stop.load(Ordering::Relaxed) {
+            return Err(Failed::Stopped);
+        }
+        let trial = Trial::new(rate, &figures, bounds.tolerance_ppm);
+        eprintln!("{rate:.0} {unit}: {}", trial.note());
+        if trial.passed || search.passed.is_none() {
+            best = figures;
+        }
+        search.tried(trial);
+    }
+    let trials = search.trials.iter().map(|trial| report::Trial {
+        rate: trial.rate,
+        carried: trial.passed,
+        note: trial.note(),
+    });
+    let code = bench.report(&profile, trials.collect(), best)?;
+    println!("{}", search.finding(unit));
+    Ok(if search.passed.is_some() {
+        code
+    } else {
+        ExitCode::from(NOT_REACHED)
+    })
 }
 
-fn write(wanted: &Wanted, figures: &Figures) -> Result<(), Failed> {
-    if let Some(path) = &wanted.json {
-        let text = serde_json::to_string(figures).unwrap_or_default();
-        std::fs::write(path, text).map_err(|e| Failed::Write(path.clone(), e))?;
+/// What all runs of a process share.
+struct Bench<'a> {
+    engine: Engine,
+    stop: Arc<AtomicBool>,
+    wanted: &'a Wanted,
+}
+
+impl<'a> Bench<'a> {
+    fn start(profile: &Profile, wanted: &'a Wanted) -> Result<Self, Failed> {
+        let stop = stop_on_signals()?;
+        let ports = profile.port.values().cloned().collect();
+        let engine = Engine::start(&profile.generator, ports)?;
+        engine.wait_for_links()?;
+        Ok(Self {
+            engine,
+            stop,
+            wanted,
+        })
     }
-    Ok(())
+
+    fn run(&mut self, profile: &Profile) -> Result<Figures, Failed> {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let seed = u64::try_from(now.as_nanos()).unwrap_or(0);
+        let mut load = plan::load(profile, seed).map_err(Failed::Plan)?;
+        plan::flood(profile, &mut self.engine, &mut load).map_err(Failed::Plan)?;
+        let mut progress = Progress::new(&profile.name, profile.duration.into(), self.wanted.quiet);
+        let stop = &self.stop;
+        let figures = self.engine.run(load, &mut |sample| {
+            progress.second(sample);
+            !stop.load(Ordering::Relaxed)
+        })?;
+        progress.end();
+        Ok(figures)
+    }
+
+    /// Writes what was asked for, and shows it in short.
+    fn report(
+        &self,
+        profile: &Profile,
+        trials: Vec<report::Trial>,
+        figures: Figures,
+    ) -> Result<ExitCode, Failed> {
+        let origin = Origin {
+            file: self.wanted.profile.display().to_string(),
+            about: profile.about.clone(),
+            text: std::fs::read_to_string(&self.wanted.profile).unwrap_or_default(),
+            appliance: self.wanted.appliance.clone(),
+        };
+        let report = Report::new(origin, Machine::this(), &profile.pass, trials, figures);
+        if let Some(path) = &self.wanted.json {
+            report.write_json(path)?;
+        }
+        if let Some(path) = &self.wanted.html {
+            report.write_page(path)?;
+        }
+        print!("{}", report.summary());
+        Ok(if report.verdict.passed {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(NOT_REACHED)
+        })
+    }
 }
 
 /// Becomes true at SIGINT or SIGTERM: the run ends as at the end of its time. A second one ends the process.

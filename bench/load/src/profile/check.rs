@@ -1,6 +1,7 @@
 //! What a profile may not say.
 
 use super::{Place, Profile};
+use crate::sip::Rate;
 
 /// The first thing that cannot be, with what would be right.
 pub(super) fn check(profile: &Profile) -> Option<String> {
@@ -31,7 +32,7 @@ pub(super) fn check(profile: &Profile) -> Option<String> {
     if let Some(calls) = calls {
         let problem = place(profile, "calls.from", &calls.from)
             .or_else(|| place(profile, "calls.to", &calls.to))
-            .or_else(|| positive("calls.rate", calls.rate))
+            .or_else(|| rate("calls.rate", calls.rate))
             .or_else(|| ptime("calls.ptime", calls.ptime));
         if problem.is_some() {
             return problem;
@@ -42,7 +43,7 @@ pub(super) fn check(profile: &Profile) -> Option<String> {
     }
     if let Some(registrations) = registrations {
         let problem = place(profile, "registrations.from", &registrations.from)
-            .or_else(|| positive("registrations.rate", registrations.rate));
+            .or_else(|| rate("registrations.rate", registrations.rate));
         if problem.is_some() {
             return problem;
         }
@@ -63,6 +64,9 @@ pub(super) fn check(profile: &Profile) -> Option<String> {
             return problem;
         }
     }
+    if let Err(problem) = profile.pass.check() {
+        return Some(problem);
+    }
     let search = search.as_ref()?;
     if !(search.from > 0.0 && search.from < search.to && search.resolution > 0.0) {
         return Some("search needs 0 < from < to, and a resolution above 0".to_owned());
@@ -80,8 +84,10 @@ fn place(profile: &Profile, key: &str, place: &Place) -> Option<String> {
     (!known).then(|| format!("{key}: {address} is not in port.{}.addresses", place.port))
 }
 
-fn positive(key: &str, value: f64) -> Option<String> {
-    (!(value > 0.0 && value.is_finite())).then(|| format!("{key} must be above 0"))
+fn rate(key: &str, rate: Rate) -> Option<String> {
+    rate.check()
+        .err()
+        .map(|problem| format!("{key}: {problem}"))
 }
 
 fn ptime(key: &str, value: u8) -> Option<String> {

@@ -11,6 +11,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::report::Criteria;
+use crate::sip::{Hangup, HoldSpread, Rate, Shot, Spread};
+
 pub use text::{MacText, Network};
 
 /// A file.
@@ -43,6 +46,9 @@ pub struct Profile {
     pub streams: Vec<Streams>,
     /// A search for the highest rate without loss instead of one run.
     pub search: Option<Search>,
+    /// What makes it a pass.
+    #[serde(default)]
+    pub pass: Criteria,
 }
 
 /// The generator's core and memory.
@@ -114,12 +120,21 @@ pub struct Calls {
     pub to: Place,
     /// The appliance's SIP address on the callers' side.
     pub appliance: SocketAddr,
-    /// Calls a second that are begun.
-    pub rate: f64,
+    /// Calls a second that are begun: a number, or `{ from = 10, to = 100, seconds = 60 }`.
+    pub rate: Rate,
+    /// Whether they begin evenly or as independent people's do: `even`, `poisson`.
+    #[serde(default)]
+    pub spread: Spread,
     /// Calls that are up at once at most; no more are begun then.
     pub concurrent: u32,
     /// Seconds that each call is up; without it until the run's end.
     pub hold: Option<f64>,
+    /// Whether each is as long, or `exponential` with that mean.
+    #[serde(default)]
+    pub hold_spread: HoldSpread,
+    /// Who ends them: `caller`, `called`, `both` by turns.
+    #[serde(default)]
+    pub hangup: Hangup,
     /// Whether they have media.
     #[serde(default = "default::yes")]
     pub media: bool,
@@ -150,9 +165,12 @@ pub struct Registrations {
     pub appliance: SocketAddr,
     /// The domain that they register at.
     pub domain: String,
-    /// Registrations a second.
-    pub rate: f64,
-    /// How many users; each registers again when half of its time is over.
+    /// Registrations a second: a number, or `{ from = 10, to = 100, seconds = 60 }`.
+    pub rate: Rate,
+    /// Whether they come evenly: `even`, `poisson`.
+    #[serde(default)]
+    pub spread: Spread,
+    /// How many users.
     pub users: u32,
     /// User names; `%d` becomes the user's number, from 0.
     pub user: String,
@@ -161,6 +179,9 @@ pub struct Registrations {
     /// Seconds that a registration is asked to last.
     #[serde(default = "default::expires")]
     pub expires: u32,
+    /// Whether users register again and again at the rate, not only when half of their time is over.
+    #[serde(default)]
+    pub repeat: bool,
 }
 
 /// A flood.
@@ -171,10 +192,13 @@ pub struct Flood {
     pub port: String,
     /// Where it goes: the appliance's SIP address, or any.
     pub target: SocketAddr,
-    /// What it is made of.
-    pub kind: FloodKind,
-    /// The sources: addresses of a network (not the generator's own), as many as `sources` says.
-    pub network: Network,
+    /// What it is made of, in turns: `invite`, `register`, `options`, `garbage`, `broken`, `rtp`.
+    pub kinds: Vec<Shot>,
+    /// The UDP ports that `rtp` goes to, first and last.
+    #[serde(default = "default::flood_ports")]
+    pub media_ports: (u16, u16),
+    /// The first of its sources: the others are the addresses behind it.
+    pub first_source: IpAddr,
     /// How many sources.
     pub sources: u32,
     /// Packets a second; without it as fast as the device takes them.
@@ -184,22 +208,6 @@ pub struct Flood {
     pub begin: f64,
     /// Seconds that it lasts; without it to the run's end.
     pub length: Option<f64>,
-}
-
-/// What a flood is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FloodKind {
-    /// INVITEs, each with a Call-ID of its own.
-    Invite,
-    /// REGISTERs.
-    Register,
-    /// OPTIONS.
-    Options,
-    /// Random bytes.
-    Garbage,
-    /// RTP, to media ports.
-    Rtp,
 }
 
 /// Media through flows that are there already: so many streams from one range of UDP ports to another.
@@ -326,6 +334,9 @@ mod default {
     }
     pub(super) fn descriptors() -> u16 {
         1024
+    }
+    pub(super) fn flood_ports() -> (u16, u16) {
+        (30_000, 39_999)
     }
     pub(super) fn yes() -> bool {
         true
