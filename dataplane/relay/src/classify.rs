@@ -9,7 +9,7 @@ use tandem_wire::{
 
 use crate::counters::Counter;
 use crate::endpoint::Endpoint;
-use crate::network::{Networks, Receiver};
+use crate::network::{Networks, Realm, Receiver};
 use crate::{Checksum, RxChecksums};
 
 /// A frame that is not dropped.
@@ -50,103 +50,88 @@ struct Link {
     header_len: usize,
 }
 
-/// Classifies a frame that came in on a port; an error is the counter of its drop.
-#[inline]
-pub(crate) fn classify(networks: &Networks, port: u16, frame: &[u8]) -> Result<Class, Counter> {
-    match plain_media(networks, port, frame) {
-        Some((datagram, local)) => Ok(Class::Media(datagram, local)),
-        None => classify_any(networks, port, frame),
-    }
+/// A glance at a frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Glance {
+    /// Where the IP header begins in the frame.
+    pub(crate) ip: usize,
+    /// The index of the local address that it is for.
+    pub(crate) local: u16,
+    /// Our port.
+    pub(crate) port: u16,
+    /// As nearly every frame: to us, IPv4 without options, whole, UDP, for a media port. [`classify`] would say
+    /// [`Class::Media`]. Else it is a guess.
+    pub(crate) is_plain: bool,
 }
 
-/// Nearly every frame: to us, IPv4 without options, whole, UDP, for a media port. What it says of a frame is what
-/// [`classify_any`] would; none if the frame is anything else.
+/// A glance at a frame that is for a media port, as far as that is seen at once.
 #[inline]
-fn plain_media(networks: &Networks, port: u16, frame: &[u8]) -> Option<(Datagram, u16)> {
+pub(crate) fn glance(networks: &Networks, port: u16, frame: &[u8]) -> Option<Glance> {
+    const TAGGED: usize = ethernet::HEADER + ethernet::TAG;
     let port = networks.port(port)?;
     let link = frame.first_chunk::<{ ethernet::HEADER }>()?;
-    let [a, b, c, d, e, f, .., high, low] = *link;
-    let (ethertype, vlan, ip) = match u16::from_be_bytes([high, low]) {
+    let (ethertype, vlan, ip) = match word(link, 12) {
         ethernet::VLAN => {
-            let [.., t0, t1, high, low] =
-                *frame.first_chunk::<{ ethernet::HEADER + ethernet::TAG }>()?;
-            let vlan = u16::from_be_bytes([t0, t1]) & 0x0fff;
-            let ip = ethernet::HEADER + ethernet::TAG;
-            (u16::from_be_bytes([high, low]), vlan, ip)
+            let link = frame.first_chunk::<TAGGED>()?;
+            (word(link, 16), word(link, 14) & 0x0fff, TAGGED)
         }
         untagged => (untagged, 0, ethernet::HEADER),
     };
-    let packet = frame.get(ip..)?;
-    let header = packet.first_chunk::<{ ipv4::HEADER + udp::HEADER }>()?;
-    let [
-        version,
-        traffic_class,
-        t0,
-        t1,
-        _,
-        _,
-        flags,
-        offset,
-        _,
-        protocol,
-        _,
-        _,
-        rest @ ..,
-    ] = *header;
-    let [
-        s0,
-        s1,
-        s2,
-        s3,
-        l0,
-        l1,
-        l2,
-        l3,
-        sp0,
-        sp1,
-        lp0,
-        lp1,
-        len0,
-        len1,
-        c0,
-        c1,
-    ] = rest;
-    let total = usize::from(u16::from_be_bytes([t0, t1]));
-    let len = u16::from_be_bytes([len0, len1]);
-    let end = ipv4::HEADER + usize::from(len);
-    let is_plain = [a, b, c, d, e, f] == port.mac()
-        && ethertype == ethernet::IPV4
-        && version == 0x45
-        && protocol == udp::PROTOCOL
-        && u16::from_be_bytes([flags, offset]) & 0x3fff == 0
-        && total <= packet.len()
-        && end <= total
-        && usize::from(len) >= udp::HEADER;
-    if !is_plain {
+    if part(link, 0) != port.mac() {
         return None;
     }
-    let realm = port.realm(Some(vlan))?;
-    let local_port = u16::from_be_bytes([lp0, lp1]);
-    let local = networks
-        .realm(realm)?
-        .media_v4([l0, l1, l2, l3], local_port)?;
-    let datagram = Datagram {
-        source: Endpoint::v4([s0, s1, s2, s3].into(), u16::from_be_bytes([sp0, sp1])),
-        local: Endpoint::v4([l0, l1, l2, l3].into(), local_port),
-        realm,
-        checksum: u16::from_be_bytes([c0, c1]),
-        len,
-        traffic_class,
-        dont_fragment: flags & 0x40 != 0,
-        ip: ip as u8,
-        udp: (ip + ipv4::HEADER) as u8,
-    };
-    Some((datagram, local))
+    let realm = networks.realm(port.realm(Some(vlan))?)?;
+    let packet = frame.get(ip..)?;
+    if ethertype != ethernet::IPV4 {
+        return glance_v6(realm, packet, ip);
+    }
+    let header = packet.first_chunk::<{ ipv4::HEADER + udp::HEADER }>()?;
+    let total = usize::from(word(header, 2));
+    let len = usize::from(word(header, 24));
+    if header[0] != 0x45
+        || header[9] != udp::PROTOCOL
+        || word(header, 6) & 0x3fff != 0
+        || total > packet.len()
+        || ipv4::HEADER + len > total
+        || len < udp::HEADER
+    {
+        return None;
+    }
+    let port = word(header, 22);
+    let local = realm.media_v4(part(header, 16), port)?;
+    Some(Glance {
+        ip,
+        local,
+        port,
+        is_plain: true,
+    })
 }
 
-/// The general way.
+/// The same of IPv6: nothing but the address and the port is looked at.
 #[inline(never)]
-fn classify_any(networks: &Networks, port: u16, frame: &[u8]) -> Result<Class, Counter> {
+fn glance_v6(realm: &Realm, packet: &[u8], ip: usize) -> Option<Glance> {
+    let header = packet.first_chunk::<{ ipv6::HEADER + udp::HEADER }>()?;
+    if header[0] >> 4 != 6 || header[6] != udp::PROTOCOL {
+        return None;
+    }
+    let port = word(header, 42);
+    let local = Endpoint {
+        address: part(header, 24),
+        port,
+    };
+    match realm.receiver(local) {
+        Receiver::Media(local) => Some(Glance {
+            ip,
+            local,
+            port,
+            is_plain: false,
+        }),
+        _ => None,
+    }
+}
+
+/// Classifies a frame that came in on a port; an error is the counter of its drop.
+pub(crate) fn classify(networks: &Networks, port: u16, frame: &[u8]) -> Result<Class, Counter> {
     let port = networks
         .port(port)
         .ok_or(Counter::of(|c| &mut c.drop_port_unknown))?;
@@ -168,6 +153,19 @@ fn classify_any(networks: &Networks, port: u16, frame: &[u8]) -> Result<Class, C
         ethernet::IPV6 => ipv6(networks, &link, view.payload()),
         _ => Ok(link.exception(Counter::of(|c| &mut c.exception))),
     }
+}
+
+/// Bytes of a header from a place that is inside of it.
+#[inline(always)]
+pub(crate) fn part<const N: usize, const L: usize>(header: &[u8; L], at: usize) -> [u8; N] {
+    let part = header.get(at..).and_then(|rest| rest.first_chunk());
+    part.copied().unwrap_or([0; N])
+}
+
+/// A word of a header.
+#[inline(always)]
+pub(crate) fn word<const L: usize>(header: &[u8; L], at: usize) -> u16 {
+    u16::from_be_bytes(part(header, at))
 }
 
 #[inline]
@@ -300,17 +298,6 @@ impl Datagram {
     #[inline]
     pub(crate) fn payload(&self) -> Range<usize> {
         self.udp() + udp::HEADER..self.end()
-    }
-
-    /// What the addresses and ports of an IPv4 datagram add to its UDP checksum.
-    #[inline]
-    pub(crate) fn plain_sum(&self) -> Sum {
-        let (from, to) = (&self.source, &self.local);
-        Sum::ZERO
-            .words(from.ipv4().octets())
-            .words(to.ipv4().octets())
-            .word(from.port)
-            .word(to.port)
     }
 
     /// Checks what the device has not checked. Answers the UDP checksum if it can be built upon:

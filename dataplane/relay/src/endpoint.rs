@@ -40,8 +40,9 @@ impl Endpoint {
 
     #[inline]
     pub(crate) fn v4(address: Ipv4Addr, port: u16) -> Self {
+        let mapped = 0xffff << 32 | u128::from(address.to_bits());
         Self {
-            address: address.to_ipv6_mapped().octets(),
+            address: mapped.to_be_bytes(),
             port,
         }
     }
@@ -117,8 +118,13 @@ impl Endpoint {
 
     #[inline]
     pub(crate) fn ipv4(&self) -> Ipv4Addr {
-        let [.., a, b, c, d] = self.address;
-        Ipv4Addr::new(a, b, c, d)
+        Ipv4Addr::from(self.octets())
+    }
+
+    /// The IPv4 address.
+    #[inline]
+    pub(crate) fn octets(&self) -> [u8; 4] {
+        self.address.last_chunk().copied().unwrap_or_default()
     }
 
     #[inline]

@@ -366,6 +366,17 @@ impl Flow {
         self.destination(leg, false).address == destination.address
     }
 
+    /// The next hop of RTP on a leg, if it was looked up in the snapshot of this generation; else a position that no
+    /// snapshot has.
+    #[inline]
+    pub(crate) fn known_hop(&self, generation: u64, leg: Leg) -> u32 {
+        if self.generation == generation as u32 {
+            of(&self.ways, leg).hop
+        } else {
+            NO_HOP
+        }
+    }
+
     /// The leg's destination may be another.
     pub(crate) fn forget_hops(&mut self, leg: Leg) {
         of_mut(&mut self.ways, leg).hop = NO_HOP;

@@ -132,6 +132,13 @@ impl Learn {
         self.hear_unsettled(known, now, window, source)
     }
 
+    /// Whether packets of this IPv4 source are [`Source::Known`] without any change.
+    #[inline]
+    pub(crate) fn is_settled_on(&self, (address, port): ([u8; 4], u16)) -> bool {
+        let source = Endpoint::v4(address.into(), port);
+        self.state == State::Settled && self.learned == source
+    }
+
     #[inline(never)]
     fn hear_unsettled(
         &mut self,

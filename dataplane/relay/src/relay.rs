@@ -2,6 +2,7 @@
 
 mod command;
 mod media;
+mod plain;
 mod sip;
 
 use std::collections::VecDeque;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use tandem_link::{CommandError, Event, FlowId, Leg, SLOTS, SlotTable, slot};
 
 use crate::blocked::Blocked;
-use crate::classify::{Class, Datagram, classify};
+use crate::classify::{Class, Datagram, classify, glance};
 use crate::counters::Counter;
 use crate::flow::LINES;
 use crate::hops::Hops;
@@ -94,12 +95,14 @@ impl Relay {
     #[inline]
     #[must_use]
     pub fn look(&self, port: u16, frame: &[u8]) -> Look {
-        let class = classify(&self.networks, port, frame);
-        let place = match &class {
-            Ok(Class::Media(datagram, local)) => self.table.at_port((*local, datagram.local.port)),
-            _ => None,
-        };
-        Look { port, class, place }
+        let glance = glance(&self.networks, port, frame);
+        let place = glance.and_then(|glance| self.table.at_port((glance.local, glance.port)));
+        let plain = glance.filter(|glance| glance.is_plain);
+        Look {
+            port,
+            ip: plain.map_or(0, |plain| plain.ip as u8),
+            place,
+        }
     }
 
     /// The cache lines that [`Relay::decide`] will want, for a prefetch; none if there is no flow pair.
@@ -114,7 +117,10 @@ impl Relay {
     /// between the halves.
     #[inline]
     pub fn decide(&mut self, now: u64, frame: &mut Frame<'_>, look: Look) -> Verdict {
-        self.classified(now, frame, &look, 0, false)
+        match self.relay_plain(now, frame, look) {
+            Some(verdict) => verdict,
+            None => self.classified(now, look.port, 0, false, frame),
+        }
     }
 
     /// A frame came from another worker, as [`Verdict::HandOff`] says. What is in it is this worker's.
@@ -126,20 +132,26 @@ impl Relay {
         frame: &mut Frame<'_>,
     ) -> Verdict {
         let look = self.look(port, frame.bytes());
-        self.classified(now, frame, &look, passes, true)
+        if let Some(verdict) = self.relay_plain(now, frame, look) {
+            self.counters.taken_over += 1;
+            return verdict;
+        }
+        self.classified(now, port, passes, true, frame)
     }
 
-    #[inline]
+    /// The general way, of any frame.
+    #[inline(never)]
     fn classified(
         &mut self,
         now: u64,
-        frame: &mut Frame<'_>,
-        look: &Look,
+        port: u16,
         passes: u8,
         handed_off: bool,
+        frame: &mut Frame<'_>,
     ) -> Verdict {
-        let verdict = match &look.class {
-            Ok(Class::Media(datagram, _)) => {
+        let class = classify(&self.networks, port, frame.bytes());
+        let verdict = match &class {
+            Ok(Class::Media(datagram, local)) => {
                 let owner = self.owner(datagram.local.port);
                 if handed_off {
                     self.counters.taken_over += 1;
@@ -147,11 +159,12 @@ impl Relay {
                     self.counters.handed_over += 1;
                     return Verdict::HandOff {
                         worker: owner,
-                        port: look.port,
+                        port,
                         passes,
                     };
                 }
-                match self.media(now, frame, datagram, look.place) {
+                let place = self.table.at_port((*local, datagram.local.port));
+                match self.media(now, frame, datagram, place) {
                     Ok(Relayed::Out(verdict)) => Ok(verdict),
                     Ok(Relayed::ToUs(port)) => return self.again(now, port, passes + 1, frame),
                     Err(counter) => Err(counter),
@@ -176,14 +189,15 @@ impl Relay {
     /// A frame that was relayed to an address of our own: it comes in again, if a flow is there.
     #[cold]
     fn again(&mut self, now: u64, port: u16, passes: u8, frame: &mut Frame<'_>) -> Verdict {
-        let look = self.look(port, frame.bytes());
-        let counter = match &look.class {
+        let class = classify(&self.networks, port, frame.bytes());
+        let counter = match &class {
             _ if passes > PASSES => Counter::of(|c| &mut c.drop_hairpin_loop),
-            Ok(Class::Media(datagram, _))
-                if look.place.is_some() || self.owner(datagram.local.port) != self.worker =>
+            Ok(Class::Media(datagram, local))
+                if self.table.at_port((*local, datagram.local.port)).is_some()
+                    || self.owner(datagram.local.port) != self.worker =>
             {
                 self.counters.hairpinned += 1;
-                return self.classified(now, frame, &look, passes, false);
+                return self.classified(now, port, passes, false, frame);
             }
             _ => Counter::of(|c| &mut c.drop_destination_local),
         };
@@ -273,11 +287,12 @@ impl Relay {
     }
 }
 
-/// What [`Relay::look`] found out about a frame.
-#[derive(Clone, Debug)]
+/// What [`Relay::look`] found out about a frame: little, since many are kept at a time.
+#[derive(Clone, Copy, Debug)]
 pub struct Look {
     port: u16,
-    class: Result<Class, Counter>,
+    /// Where the IP header of a plain packet begins in the frame; 0 for all others.
+    ip: u8,
     /// The flow pair and the leg of a media packet.
     place: Option<(Place, Leg)>,
 }

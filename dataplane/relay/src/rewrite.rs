@@ -8,7 +8,7 @@ use crate::network::Way;
 use crate::{TxChecksums, TxOffloads};
 
 /// Time to live or hop limit of what we send.
-const TTL: u8 = 64;
+pub(crate) const TTL: u8 = 64;
 
 /// Headers to be written.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +39,7 @@ pub(crate) enum UdpChecksum {
 
 /// The tag control information: the priority is the DSCP's class selector, as switches map it (EF is 5).
 #[inline]
-fn tag(vlan: u16, traffic_class: u8) -> u16 {
+pub(crate) fn tag(vlan: u16, traffic_class: u8) -> u16 {
     u16::from(traffic_class >> 5) << 13 | vlan
 }
 
@@ -52,128 +52,6 @@ pub(crate) fn identification(dont_fragment: bool, ids: &mut u16) -> u16 {
     }
     *ids = ids.wrapping_add(1);
     *ids
-}
-
-/// What nearly every packet gets: IPv4 came and IPv4 leaves, with a UDP checksum that can be built upon. The
-/// headers are what [`Headers`] would write.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Plain<'a> {
-    pub(crate) way: &'a Way,
-    pub(crate) neighbour: Mac,
-    pub(crate) source: Endpoint,
-    pub(crate) destination: Endpoint,
-    /// DSCP and ECN.
-    pub(crate) traffic_class: u8,
-    pub(crate) dont_fragment: bool,
-    /// IPv4 identification.
-    pub(crate) id: u16,
-    /// The UDP checksum that came.
-    pub(crate) checksum: u16,
-    /// The sum of the addresses and ports that it covers.
-    pub(crate) old: Sum,
-}
-
-impl Plain<'_> {
-    /// Bytes of the Ethernet and IP headers.
-    #[inline]
-    pub(crate) fn len(&self) -> usize {
-        let tag = if self.way.vlan.is_some() {
-            ethernet::TAG
-        } else {
-            0
-        };
-        ethernet::HEADER + tag + ipv4::HEADER
-    }
-
-    /// As [`Headers::emit`]; none too for a packet that is too long for IPv4.
-    #[inline]
-    pub(crate) fn emit(&self, window: &mut [u8]) -> Option<TxChecksums> {
-        let way = self.way;
-        let [d0, d1, d2, d3, d4, d5] = self.neighbour;
-        let [s0, s1, s2, s3, s4, s5] = way.mac;
-        let [e0, e1] = ethernet::IPV4.to_be_bytes();
-        let (link, rest) = match way.vlan {
-            None => {
-                let (link, rest) = window.split_first_chunk_mut::<{ ethernet::HEADER }>()?;
-                *link = [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, e0, e1];
-                (ethernet::HEADER, rest)
-            }
-            Some(vlan) => {
-                const TAGGED: usize = ethernet::HEADER + ethernet::TAG;
-                let (link, rest) = window.split_first_chunk_mut::<TAGGED>()?;
-                let [v0, v1] = ethernet::VLAN.to_be_bytes();
-                let [t0, t1] = tag(vlan, self.traffic_class).to_be_bytes();
-                *link = [
-                    d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, v0, v1, t0, t1, e0, e1,
-                ];
-                (TAGGED, rest)
-            }
-        };
-        let [t0, t1] = u16::try_from(rest.len()).ok()?.to_be_bytes();
-        let header = rest.first_chunk_mut::<{ ipv4::HEADER + udp::HEADER }>()?;
-        let [u0, u1] = (u16::from_be_bytes([t0, t1]) - ipv4::HEADER as u16).to_be_bytes();
-        let [i0, i1] = self.id.to_be_bytes();
-        let flags = if self.dont_fragment { 0x40 } else { 0 };
-        let from = self.source.ipv4().octets();
-        let to = self.destination.ipv4().octets();
-        let [from_port, to_port] = [self.source.port, self.destination.port].map(u16::to_be_bytes);
-        let ports = [from_port[0], from_port[1], to_port[0], to_port[1]];
-        let addresses = Sum::ZERO.words(from).words(to);
-        let [c0, c1] = if way.offloads.ipv4 {
-            [0, 0]
-        } else {
-            let sum = addresses
-                .words([0x45, self.traffic_class, t0, t1])
-                .words([i0, i1, flags, 0])
-                .words([TTL, udp::PROTOCOL, 0, 0]);
-            sum.checksum().to_be_bytes()
-        };
-        let new = addresses.words(ports);
-        let [x0, x1] = udp::sent(checksum::update(self.checksum, self.old, new)).to_be_bytes();
-        let [a0, a1, a2, a3] = from;
-        let [b0, b1, b2, b3] = to;
-        let [p0, p1, p2, p3] = ports;
-        *header = [
-            0x45,
-            self.traffic_class,
-            t0,
-            t1,
-            i0,
-            i1,
-            flags,
-            0,
-            TTL,
-            udp::PROTOCOL,
-            c0,
-            c1,
-            a0,
-            a1,
-            a2,
-            a3,
-            b0,
-            b1,
-            b2,
-            b3,
-            p0,
-            p1,
-            p2,
-            p3,
-            u0,
-            u1,
-            x0,
-            x1,
-        ];
-        if !way.offloads.ipv4 {
-            return Some(TxChecksums::default());
-        }
-        Some(TxChecksums {
-            ipv4: true,
-            udp: false,
-            ipv6: false,
-            l2_len: link as u8,
-            l3_len: ipv4::HEADER as u16,
-        })
-    }
 }
 
 impl Headers {

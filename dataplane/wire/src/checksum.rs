@@ -69,6 +69,13 @@ impl Sum {
         Self(self.0 + word.to_be() as u64)
     }
 
+    /// Takes two words away, by their complement.
+    #[inline]
+    #[must_use]
+    pub const fn without(self, words: [u8; 4]) -> Self {
+        Self(self.0 + !u32::from_ne_bytes(words) as u64)
+    }
+
     /// Adds an IPv4 address.
     #[inline]
     #[must_use]
@@ -129,12 +136,9 @@ fn quarters(chunk: &[u8; 16]) -> [u64; 4] {
 
 #[inline]
 const fn fold(sum: u64) -> u16 {
-    // 64 bits, then 33, then 32; then 17, then 16.
-    let sum = (sum & 0xffff_ffff) + (sum >> 32);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    let sum = (sum & 0xffff) + (sum >> 16);
-    sum as u16
+    // Both halves added, in the upper one, with the carry that comes out of the lower one.
+    let sum = (sum.wrapping_add(sum.rotate_left(32)) >> 32) as u32;
+    (sum.wrapping_add(sum.rotate_left(16)) >> 16) as u16
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A media packet's way through its flow pair.
 
 use tandem_link::{Event, FlowKind, Leg};
-use tandem_wire::{Mac, RtcpError, Rtp, RtpError, ipv4, rtcp};
+use tandem_wire::{Mac, RtcpError, Rtp, RtpError, rtcp};
 
 use super::{Relay, push_event};
 use crate::classify::Datagram;
@@ -12,7 +12,7 @@ use crate::forwarding::{Forwarding, NextHop};
 use crate::hops::Hops;
 use crate::learn::Source;
 use crate::network::Way;
-use crate::rewrite::{Headers, Plain, UdpChecksum, identification};
+use crate::rewrite::{Headers, UdpChecksum};
 use crate::table::Place;
 use crate::{Frame, TxChecksums, Verdict};
 
@@ -137,7 +137,7 @@ impl Relay {
 
     /// A packet is above its flow's rate: the counter of its drop.
     #[cold]
-    fn above_rate(&mut self, place: Place, leg: Leg) -> Counter {
+    pub(super) fn above_rate(&mut self, place: Place, leg: Leg) -> Counter {
         if let Some(flow) = self
             .table
             .get(place)
@@ -163,48 +163,7 @@ struct Out<'a> {
 
 impl Out<'_> {
     /// Writes its headers over those that it came with. `checksum` is the UDP checksum if it can be built upon.
-    #[inline]
     fn write(
-        &self,
-        frame: &mut Frame<'_>,
-        datagram: &Datagram,
-        checksum: Option<u16>,
-        ids: &mut u16,
-    ) -> Result<TxChecksums, Counter> {
-        let (Some(neighbour), Some(checksum), true, true) = (
-            self.neighbour,
-            checksum,
-            datagram.source.is_v4(),
-            self.destination.is_v4(),
-        ) else {
-            return self.write_any(frame, datagram, checksum, ids);
-        };
-        let plain = Plain {
-            way: self.way,
-            neighbour,
-            source: self.source,
-            destination: self.destination,
-            traffic_class: self.traffic_class,
-            dont_fragment: datagram.dont_fragment,
-            id: identification(datagram.dont_fragment, ids),
-            checksum,
-            old: datagram.plain_sum(),
-        };
-        if ipv4::HEADER + datagram.udp_len() > self.way.mtu.into() {
-            return Err(Counter::of(|c| &mut c.drop_too_long));
-        }
-        let (at, len, end) = (datagram.udp(), plain.len(), datagram.end());
-        let checksums = frame
-            .room(at, len, end)
-            .and_then(|window| plain.emit(window))
-            .ok_or(Counter::of(|c| &mut c.drop_no_headroom))?;
-        frame.set(at, len, end);
-        Ok(checksums)
-    }
-
-    /// The general way.
-    #[inline(never)]
-    fn write_any(
         &self,
         frame: &mut Frame<'_>,
         datagram: &Datagram,

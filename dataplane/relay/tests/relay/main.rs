@@ -17,4 +17,6 @@ mod learning;
 #[cfg(test)]
 mod not_media;
 #[cfg(test)]
+mod plain;
+#[cfg(test)]
 mod relaying;

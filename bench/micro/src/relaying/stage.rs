@@ -1,0 +1,274 @@
+//! A relay with its flows, and packets that come in.
+
+use std::error::Error;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use tandem_bench_micro::prefetch;
+use tandem_link::{Cookie, FlowId, FlowKind, FlowSpec, LegSpec, MediaKind, RateLimit, SlotTable};
+use tandem_relay::{
+    Checksum, Forwarding, Frame, PortConfig, RealmConfig, Relay, RelayConfig, RxChecksums,
+    TxOffloads, Verdict,
+};
+use tandem_shm::{DatagramMeta, End, PayloadBuffer, Reader, Session, payload_buffer};
+use tandem_wire::sip::ShardTable;
+
+use super::packets::{self, Packets, VLAN, Way};
+use super::{BURST, FLOWS, Load};
+
+/// As a device's ring: buffers of so many bursts are in use in turn.
+const BUFFERS: usize = 1024 / BURST;
+const BUFFER: usize = 2176;
+const HEADROOM: usize = 128;
+/// SIP workers that the datagrams are dealt out to.
+const READERS: u16 = 3;
+
+/// What has to become of every packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Relayed,
+    Dropped,
+    /// In a ring.
+    Sip,
+}
+
+pub(crate) struct Stage {
+    relay: Relay,
+    received: RxChecksums,
+    outcome: Outcome,
+    packets: Packets,
+    next: usize,
+    buffers: Vec<[[u8; BUFFER]; BURST]>,
+    /// Whose buffers are in use.
+    burst: usize,
+    /// Of the packets in the burst.
+    ports: [u16; BURST],
+    lengths: [usize; BURST],
+    rings: Option<Rings>,
+}
+
+/// The rings of a controller.
+struct Rings {
+    ends: Vec<End>,
+    shards: ShardTable,
+    readers: Vec<Reader>,
+    buffer: PayloadBuffer,
+    _session: Session,
+}
+
+impl Stage {
+    pub(crate) fn new(
+        way: Way,
+        packets: Packets,
+        outcome: Outcome,
+    ) -> Result<Self, Box<dyn Error>> {
+        let mut relay = relay(way, FLOWS.into())?;
+        for flow in 0..FLOWS {
+            relay.put_flow(0, &spec(way, flow, flow.into()))?;
+        }
+        for source in &packets.blocked {
+            relay.block(0, *source, u64::MAX)?;
+        }
+        let checksum = if way.software {
+            Checksum::Unknown
+        } else {
+            Checksum::Good
+        };
+        let mut buffers = vec![[[0; BUFFER]; BURST]; BUFFERS];
+        for buffer in buffers.iter_mut().flatten() {
+            let head = packets.items.first().map_or(0, |(_, bytes)| bytes.len());
+            let tail = buffer.get_mut(HEADROOM + head..HEADROOM + head + packets.tail.len());
+            tail.ok_or("a buffer is too small")?
+                .copy_from_slice(&packets.tail);
+        }
+        Ok(Self {
+            relay,
+            received: RxChecksums {
+                ip: checksum,
+                udp: checksum,
+            },
+            outcome,
+            packets,
+            next: 0,
+            buffers,
+            burst: 0,
+            ports: [0; BURST],
+            lengths: [0; BURST],
+            rings: match outcome {
+                Outcome::Sip => Some(Rings::new()?),
+                _ => None,
+            },
+        })
+    }
+}
+
+impl Load for Stage {
+    fn prepare(&mut self) {
+        self.burst = (self.burst + 1) % BUFFERS;
+        let buffers = self.buffers.get_mut(self.burst).into_iter().flatten();
+        for ((buffer, port), length) in buffers.zip(&mut self.ports).zip(&mut self.lengths) {
+            let Some((from, bytes)) = self.packets.items.get(self.next) else {
+                continue;
+            };
+            self.next = (self.next + 1) % self.packets.items.len();
+            *port = *from;
+            *length = bytes.len() + self.packets.tail.len();
+            if let Some(place) = buffer.get_mut(HEADROOM..HEADROOM + bytes.len()) {
+                place.copy_from_slice(bytes);
+            }
+        }
+    }
+
+    fn work(&mut self) -> u64 {
+        let mut looks = [const { None }; BURST];
+        let Some(burst) = self.buffers.get_mut(self.burst) else {
+            return 0;
+        };
+        let arrived = burst.iter().zip(&self.ports).zip(&self.lengths);
+        for (look, ((buffer, port), length)) in looks.iter_mut().zip(arrived) {
+            let frame = buffer.get(HEADROOM..HEADROOM + length).unwrap_or_default();
+            let look = look.insert(self.relay.look(*port, frame));
+            self.relay
+                .lines(look)
+                .into_iter()
+                .flatten()
+                .for_each(prefetch);
+        }
+        let mut good = 0;
+        let arrived = burst.iter_mut().zip(&self.lengths);
+        for (look, (buffer, length)) in looks.into_iter().zip(arrived) {
+            let frame = Frame::new(buffer, HEADROOM, *length, self.received);
+            let Some((look, mut frame)) = look.zip(frame) else {
+                continue;
+            };
+            let verdict = self.relay.decide(1, &mut frame, look);
+            let right = match verdict {
+                Verdict::Transmit { .. } => self.outcome == Outcome::Relayed,
+                Verdict::Drop => self.outcome == Outcome::Dropped,
+                Verdict::Sip(meta) => match &mut self.rings {
+                    Some(rings) => rings.push(&meta, buffer),
+                    None => false,
+                },
+                _ => false,
+            };
+            good += u64::from(right);
+        }
+        if let Some(rings) = &mut self.rings {
+            rings.ends.iter_mut().for_each(|end| end.producer.flush());
+        }
+        good
+    }
+
+    fn tidy(&mut self) {
+        if let Some(Rings {
+            readers, buffer, ..
+        }) = &mut self.rings
+        {
+            let ends = readers.iter_mut().flat_map(|reader| &mut reader.ends);
+            ends.for_each(|end| while let Ok(Some(_)) = end.consumer.pop(buffer) {});
+        }
+    }
+}
+
+impl Rings {
+    fn new() -> Result<Self, Box<dyn Error>> {
+        let (session, ends) = Session::create(1, 1, READERS, 1 << 20)?;
+        let bells = session.doorbell_fds().map(|bell| bell.try_clone_to_owned());
+        let bells = bells.collect::<Result<_, _>>()?;
+        let memory = session.memory_fd().as_fd().try_clone_to_owned()?;
+        Ok(Self {
+            ends: ends.into_iter().flatten().collect(),
+            shards: ShardTable::deal(READERS),
+            readers: tandem_shm::attach(memory, bells, 1, 1)?,
+            buffer: payload_buffer(),
+            _session: session,
+        })
+    }
+
+    /// As the worker does it.
+    fn push(&mut self, meta: &tandem_relay::SipMeta, buffer: &[u8]) -> bool {
+        let payload = buffer.get(meta.payload.clone()).unwrap_or_default();
+        let reader = self.shards.route(payload).unwrap_or(0);
+        let Some(end) = self.ends.get_mut(usize::from(reader)) else {
+            return false;
+        };
+        let datagram = DatagramMeta {
+            realm: meta.realm,
+            source: meta.source,
+            destination: meta.local,
+            dscp: 0,
+            timestamp_ns: 1,
+        };
+        !end.producer.is_crowded() && end.producer.push(&datagram, payload).is_ok()
+    }
+}
+
+/// A relay with two realms and their routes, for so many flow pairs.
+pub(crate) fn relay(way: Way, max_flows: u32) -> Result<Relay, Box<dyn Error>> {
+    let realm = |port: u16, local: IpAddr| RealmConfig {
+        port,
+        vlan: (way.vlan && port == 1).then_some(VLAN),
+        sip: vec![(local, packets::SIP).into()],
+        media: vec![local],
+        media_ports: 10_000..=59_999,
+    };
+    let port = |mac| PortConfig {
+        mac,
+        mtu: 1500,
+        offloads: TxOffloads::default(),
+    };
+    let [outer, inner] = [0, 1].map(|leg| way.ends(leg).0);
+    let mut relay = Relay::new(RelayConfig {
+        worker: 0,
+        slots: SlotTable::deal(&[0]),
+        ports: packets::MACS.map(port).to_vec(),
+        realms: vec![realm(0, outer), realm(1, inner)],
+        sip_dscp: 24,
+        learning_ns: 3_000_000_000,
+        max_flows,
+        seed: [0; 16],
+    })?;
+    let mut forwarding = Forwarding::builder(1, 2);
+    for index in 0..2u16 {
+        let (_, peer) = way.ends(index);
+        let prefix = if peer.is_ipv4() { 24 } else { 64 };
+        forwarding
+            .route(index, peer, prefix, 0, None, 1)
+            .neighbour(index, peer, [4; 6]);
+    }
+    relay.set_forwarding(Arc::new(forwarding.build()));
+    Ok(relay)
+}
+
+/// The flow pair on the ports of a number, with this name.
+pub(crate) fn spec(way: Way, flow: u16, id: u64) -> FlowSpec {
+    let [a, b] = [0u16, 1].map(|leg| {
+        let (local, peer) = way.ends(leg);
+        let port = packets::port(flow);
+        LegSpec {
+            realm: leg,
+            local,
+            port,
+            remote: Some((peer, port).into()),
+            remote_rtcp: Some((peer, port + 1).into()),
+            latched: None,
+            latched_rtcp: None,
+            learn: 0,
+            dscp: 46,
+            strict: false,
+            event_type: None,
+        }
+    });
+    FlowSpec {
+        id: FlowId(id),
+        cookie: Cookie(id),
+        kind: FlowKind::Rtp,
+        media: MediaKind::Audio,
+        clock_rate: 0,
+        a,
+        b,
+        timeout_s: 60,
+        limit: RateLimit::default(),
+    }
+}
