@@ -21,6 +21,8 @@ use super::{BURST, FLOWS, Load};
 const BUFFERS: usize = 1024 / BURST;
 const BUFFER: usize = 2176;
 const HEADROOM: usize = 128;
+/// Nanoseconds from one packet to the next: each flow pair's leg has one in 20 ms.
+const APART: u64 = 20_000_000 / (2 * FLOWS as u64);
 /// SIP workers that the datagrams are dealt out to.
 const READERS: u16 = 3;
 
@@ -39,6 +41,8 @@ pub(crate) struct Stage {
     outcome: Outcome,
     packets: Packets,
     next: usize,
+    /// Nanoseconds.
+    now: u64,
     buffers: Vec<[[u8; BUFFER]; BURST]>,
     /// Whose buffers are in use.
     burst: usize,
@@ -91,6 +95,7 @@ impl Stage {
             outcome,
             packets,
             next: 0,
+            now: 0,
             buffers,
             burst: 0,
             ports: [0; BURST],
@@ -106,6 +111,7 @@ impl Stage {
 impl Load for Stage {
     fn prepare(&mut self) {
         self.burst = (self.burst + 1) % BUFFERS;
+        self.now += BURST as u64 * APART;
         let buffers = self.buffers.get_mut(self.burst).into_iter().flatten();
         for ((buffer, port), length) in buffers.zip(&mut self.ports).zip(&mut self.lengths) {
             let Some((from, bytes)) = self.packets.items.get(self.next) else {
@@ -142,7 +148,7 @@ impl Load for Stage {
             let Some((look, mut frame)) = look.zip(frame) else {
                 continue;
             };
-            let verdict = self.relay.decide(1, &mut frame, look);
+            let verdict = self.relay.decide(self.now, &mut frame, look);
             let right = match verdict {
                 Verdict::Transmit { .. } => self.outcome == Outcome::Relayed,
                 Verdict::Drop => self.outcome == Outcome::Dropped,
