@@ -186,7 +186,7 @@ impl Engine {
         let started = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default()
-            .as_secs();
+            .as_secs_f64();
         self.empty();
         let missed = self.missed();
         let mut refused = 0;

@@ -14,6 +14,9 @@ pub struct Figures {
     pub name: String,
     /// When it began, in seconds since 1970.
     pub started: u64,
+    /// The same with its fraction, so that its samples can be laid beside what else happened.
+    #[serde(default)]
+    pub started_s: f64,
     /// How long it took, in seconds, with the wait for what was on its way.
     pub duration_s: f64,
     /// One a second.

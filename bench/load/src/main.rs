@@ -1,7 +1,6 @@
 //! tandem-load: the command.
 //!
-//! Exit codes: 0 done, 1 it could not start or go on, 2 wrong usage or a mistake in the profile, 3 the run is done, but what
-//! the profile asked for was not reached.
+//! Exit codes: 0 done, and all that the profile asks for was reached; 1 done, and something was not; 2 there was no run.
 #![forbid(unsafe_code)]
 
 mod run;
@@ -47,6 +46,9 @@ pub(crate) struct Wanted {
     /// What the appliance is, for the report: its version, its hardware
     #[arg(long, value_name = "TEXT")]
     pub(crate) appliance: Option<String>,
+    /// Sends by the kernel's UDP sockets instead of DPDK: SIP alone, without media
+    #[arg(long)]
+    pub(crate) socket: bool,
     /// No display while it runs
     #[arg(long)]
     pub(crate) quiet: bool,
@@ -62,7 +64,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(failure) => {
             eprintln!("tandem-load: {failure}");
-            failure.code()
+            ExitCode::from(2)
         }
     }
 }
@@ -72,7 +74,7 @@ fn list(folder: &std::path::Path) -> ExitCode {
         Ok(files) => files,
         Err(error) => {
             eprintln!("tandem-load: {}: {error}", folder.display());
-            return ExitCode::FAILURE;
+            return ExitCode::from(2);
         }
     };
     let mut paths: Vec<PathBuf> = files.flatten().map(|f| f.path()).collect();

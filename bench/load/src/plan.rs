@@ -37,22 +37,57 @@ pub fn load(profile: &Profile, seed: u64) -> Result<Load, String> {
             }
         }
     }
+    if let Some(agent) = agent(profile, seed)? {
+        load.agent = Some(Box::new(agent));
+    }
+    Ok(load)
+}
+
+/// What speaks SIP of it.
+///
+/// # Errors
+/// With what cannot be.
+pub fn agent(profile: &Profile, seed: u64) -> Result<Option<Agent>, String> {
     let Profile {
         calls,
         registrations,
         ..
     } = profile;
-    if calls.is_some() || registrations.is_some() {
-        let mut agent = Agent::new(seed);
-        if let Some(calls) = calls {
-            agent = agent.with_calls(call_settings(profile, calls)?)?;
-        }
-        if let Some(registrations) = registrations {
-            agent = agent.with_registrations(register_settings(profile, registrations)?)?;
-        }
-        load.agent = Some(Box::new(agent));
+    if calls.is_none() && registrations.is_none() {
+        return Ok(None);
     }
-    Ok(load)
+    let mut agent = Agent::new(seed);
+    if let Some(calls) = calls {
+        agent = agent.with_calls(call_settings(profile, calls)?)?;
+    }
+    if let Some(registrations) = registrations {
+        agent = agent.with_registrations(register_settings(profile, registrations)?)?;
+    }
+    Ok(Some(agent))
+}
+
+/// The address of its SIP on each port, in the ports' order.
+///
+/// # Errors
+/// A port has none, or two of them.
+pub fn sip_addresses(profile: &Profile) -> Result<Vec<SocketAddr>, String> {
+    let calls = profile.calls.iter().flat_map(|c| [&c.from, &c.to]);
+    let places: Vec<&Place> = calls
+        .chain(profile.registrations.iter().map(|r| &r.from))
+        .collect();
+    let of = |name: &String| {
+        let mut here = places.iter().filter(|p| p.port == *name).map(|p| p.address);
+        let first = here
+            .next()
+            .ok_or_else(|| format!("port.{name} has no SIP: leave it out"))?;
+        match here.find(|other| *other != first) {
+            None => Ok(first),
+            Some(other) => Err(format!(
+                "port.{name} has SIP at {first} and {other}: one is possible over a socket"
+            )),
+        }
+    };
+    profile.port.keys().map(of).collect()
 }
 
 /// The profile of a trial at a rate: packets a second over all streams, or calls at once.

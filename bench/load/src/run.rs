@@ -1,10 +1,11 @@
 //! The commands that send something.
 
+use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tandem_load::engine::{Engine, EngineError};
 use tandem_load::figures::Figures;
@@ -12,6 +13,7 @@ use tandem_load::plan;
 use tandem_load::profile::{Profile, ProfileError};
 use tandem_load::report::{self, Machine, Origin, Progress, Report, WriteError};
 use tandem_load::search::{Search, Trial};
+use tandem_load::socket::{self, SocketError};
 
 use crate::Wanted;
 
@@ -28,30 +30,60 @@ pub(crate) enum Failed {
     Engine(#[from] EngineError),
     #[error(transparent)]
     Write(#[from] WriteError),
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    #[error("{0} cannot be bound: is it an address of this machine, and free? {1}")]
+    Bind(SocketAddr, std::io::Error),
     #[error("signals cannot be caught: {0}")]
     Signals(std::io::Error),
     #[error("stopped")]
     Stopped,
 }
 
-impl Failed {
-    pub(crate) fn code(&self) -> ExitCode {
-        match self {
-            Self::Profile(_) | Self::Plan(_) | Self::NoSearch(_) => ExitCode::from(2),
-            _ => ExitCode::FAILURE,
-        }
-    }
-}
-
-/// What the profile asked for was not reached.
-const NOT_REACHED: u8 = 3;
-
 /// One run.
 pub(crate) fn run(wanted: &Wanted) -> Result<ExitCode, Failed> {
     let profile = Profile::read(&wanted.profile)?;
+    if wanted.socket {
+        let figures = by_socket(&profile, wanted)?;
+        return report(&profile, wanted, Vec::new(), figures);
+    }
     let mut bench = Bench::start(&profile, wanted)?;
     let figures = bench.run(&profile)?;
-    bench.report(&profile, Vec::new(), figures)
+    report(&profile, wanted, Vec::new(), figures)
+}
+
+/// One run by the kernel's sockets.
+fn by_socket(profile: &Profile, wanted: &Wanted) -> Result<Figures, Failed> {
+    let stop = stop_on_signals()?;
+    let agent = plan::agent(profile, seed()).map_err(Failed::Plan)?;
+    let mut agent = agent
+        .ok_or_else(|| Failed::Plan("--socket needs [calls] or [registrations]".to_owned()))?;
+    if profile.calls.as_ref().is_some_and(|c| c.media) || profile.flood.is_some() {
+        let problem =
+            "--socket has no media and no floods: set calls.media = false, and leave [flood] out";
+        return Err(Failed::Plan(problem.to_owned()));
+    }
+    let mut sockets = Vec::new();
+    for address in plan::sip_addresses(profile).map_err(Failed::Plan)? {
+        let socket = UdpSocket::bind(address).map_err(|error| Failed::Bind(address, error))?;
+        sockets.push(socket);
+    }
+    let length = Duration::from_secs(profile.duration.into());
+    let mut progress = Progress::new(&profile.name, profile.duration.into(), wanted.quiet);
+    let figures = socket::run(&profile.name, &mut agent, &sockets, length, &mut |sample| {
+        progress.second(sample);
+        !stop.load(Ordering::Relaxed)
+    })?;
+    progress.end();
+    Ok(figures)
+}
+
+/// Another run's names and numbers are other ones.
+fn seed() -> u64 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(now.as_nanos()).unwrap_or(0)
 }
 
 /// The highest rate without loss.
@@ -85,12 +117,12 @@ pub(crate) fn search(wanted: &Wanted) -> Result<ExitCode, Failed> {
         carried: trial.passed,
         note: trial.note(),
     });
-    let code = bench.report(&profile, trials.collect(), best)?;
+    let code = report(&profile, wanted, trials.collect(), best)?;
     println!("{}", search.finding(unit));
     Ok(if search.passed.is_some() {
         code
     } else {
-        ExitCode::from(NOT_REACHED)
+        ExitCode::FAILURE
     })
 }
 
@@ -130,34 +162,34 @@ impl<'a> Bench<'a> {
         progress.end();
         Ok(figures)
     }
+}
 
-    /// Writes what was asked for, and shows it in short.
-    fn report(
-        &self,
-        profile: &Profile,
-        trials: Vec<report::Trial>,
-        figures: Figures,
-    ) -> Result<ExitCode, Failed> {
-        let origin = Origin {
-            file: self.wanted.profile.display().to_string(),
-            about: profile.about.clone(),
-            text: std::fs::read_to_string(&self.wanted.profile).unwrap_or_default(),
-            appliance: self.wanted.appliance.clone(),
-        };
-        let report = Report::new(origin, Machine::this(), &profile.pass, trials, figures);
-        if let Some(path) = &self.wanted.json {
-            report.write_json(path)?;
-        }
-        if let Some(path) = &self.wanted.html {
-            report.write_page(path)?;
-        }
-        print!("{}", report.summary());
-        Ok(if report.verdict.passed {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::from(NOT_REACHED)
-        })
+/// Writes what was asked for, and shows it in short.
+fn report(
+    profile: &Profile,
+    wanted: &Wanted,
+    trials: Vec<report::Trial>,
+    figures: Figures,
+) -> Result<ExitCode, Failed> {
+    let origin = Origin {
+        file: wanted.profile.display().to_string(),
+        about: profile.about.clone(),
+        text: std::fs::read_to_string(&wanted.profile).unwrap_or_default(),
+        appliance: wanted.appliance.clone(),
+    };
+    let report = Report::new(origin, Machine::this(), &profile.pass, trials, figures);
+    if let Some(path) = &wanted.json {
+        report.write_json(path)?;
     }
+    if let Some(path) = &wanted.html {
+        report.write_page(path)?;
+    }
+    print!("{}", report.summary());
+    Ok(if report.verdict.passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// Becomes true at SIGINT or SIGTERM: the run ends as at the end of its time. A second one ends the process.

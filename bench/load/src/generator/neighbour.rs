@@ -260,4 +260,21 @@ mod tests {
             assert!(hear(&other, &buffer[..length]).is_none());
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_do_no_harm(
+            mut bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..120),
+            kind in 0usize..4,
+        ) {
+            // Else hardly any would be looked into.
+            let kind = [0x0806u16, 0x0800, 0x86dd, 0x1234][kind].to_be_bytes();
+            if bytes.len() > 40 {
+                bytes[12..18].copy_from_slice(&[0x81, 0, 0, 7, kind[0], kind[1]]);
+                bytes[18] = if kind == [8, 0] { 0x45 } else { 0x60 };
+            }
+            let _ = hear(&host(1), &bytes);
+            let _ = super::super::datagram::read(&bytes, Some(7));
+        }
+    }
 }

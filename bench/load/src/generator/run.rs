@@ -18,7 +18,8 @@ const ROUND: usize = 64;
 const WAITING: usize = 1024;
 /// Streams of the load itself have numbers from here on, an agent's are below.
 const OWN_STREAMS: u32 = 1 << 31;
-/// What speaks SIP has so long to come to its end: a transaction's timeout (RFC 3261 section 17.1.1.2), and some.
+/// What speaks SIP has so long to come to its end, from the last call that ended: a transaction's timeout (RFC 3261 section 17.1.1.2),
+/// and some.
 const AGENT_ENDS: Nanos = 40 * SECOND;
 
 /// A run of a [`Load`], from its beginning to its end.
@@ -49,8 +50,8 @@ pub struct Generator {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Sending,
-    /// The agent ends its calls; not longer than this.
-    Ending(Nanos),
+    /// The agent ends its calls, so many are up; not longer than this.
+    Ending(Nanos, u64),
     /// What is on its way may come until then.
     Draining(Nanos),
     Done,
@@ -218,9 +219,9 @@ impl Generator {
         now - self.before.at >= SECOND
     }
 
-    /// What it measured. `started` is the time of its beginning in seconds since 1970.
+    /// What it measured. `started_s` is the time of its beginning in seconds since 1970.
     #[must_use]
-    pub fn finish(mut self, now: Nanos, device: Device, started: u64) -> Figures {
+    pub fn finish(mut self, now: Nanos, device: Device, started_s: f64) -> Figures {
         self.streams.stop_from(StreamId(0), now);
         self.streams.settle(None);
         if now > self.before.at {
@@ -241,7 +242,8 @@ impl Generator {
         self.totals.lateness = self.streams.lateness.clone();
         Figures {
             name: self.name,
-            started,
+            started: started_s as u64,
+            started_s,
             duration_s: seconds(now - self.begun),
             samples: self.samples,
             totals: self.totals,
@@ -320,12 +322,15 @@ impl Generator {
             Phase::Sending if now >= self.end => {
                 // The agent's are its own to end.
                 self.streams.stop_from(StreamId(OWN_STREAMS), now);
-                self.phase = Phase::Ending(now + AGENT_ENDS);
+                self.phase = Phase::Ending(now + AGENT_ENDS, self.sip().calls_up);
                 if let Some(agent) = &mut self.agent {
                     agent.finish(now, &mut self.outbox);
                 }
             }
-            Phase::Ending(until)
+            Phase::Ending(_, up) if self.sip().calls_up < up => {
+                self.phase = Phase::Ending(now + AGENT_ENDS, self.sip().calls_up);
+            }
+            Phase::Ending(until, _)
                 if now >= until || self.agent.as_ref().is_none_or(|agent| agent.done()) =>
             {
                 self.phase = Phase::Draining(now + self.drain);
@@ -491,7 +496,7 @@ mod tests {
                 on_the_way.extend(frames.into_iter().map(|f| (now + 250_000, 1 - port, f)));
             }
         }
-        generator.finish(now, Device::default(), 0)
+        generator.finish(now, Device::default(), 0.0)
     }
 
     fn streams(count: u16, seconds: u32) -> Load {
@@ -614,7 +619,7 @@ mod tests {
         ] {
             generator.poll(now, &mut wires);
         }
-        let figures = generator.finish(501 * MILLISECOND, Device::default(), 0);
+        let figures = generator.finish(501 * MILLISECOND, Device::default(), 0.0);
         // At 0, 20 and 500 ms; those of 40 to 480 never.
         assert_eq!(figures.totals.rtp.sent, 3);
         assert_eq!(figures.totals.generator.skipped, 23);
@@ -643,7 +648,7 @@ mod tests {
         frames
             .iter()
             .for_each(|(_, f)| generator.receive(50_000, 1, f, &mut wires));
-        let figures = generator.finish(60_000, Device::default(), 0);
+        let figures = generator.finish(60_000, Device::default(), 0.0);
         assert_eq!((figures.totals.rtp.sent, figures.totals.rtp.lost), (10, 0));
     }
 
