@@ -31,9 +31,9 @@ pub use keys::{Needs, needs};
 pub use mistake::Mistake;
 pub use model::{
     Admin, Algorithm, Certificate, ClientCertificate, Config, Database, Dataplane, Defence,
-    Dispatcher, DispatcherSet, Dns, Hiding, Idle, KernelListen, Listen, Media, Nat, Network, Node,
-    Overload, PathRule, Port, Realm, Registrar, Routing, Side, Sip, StreamTransport, Streams, Tls,
-    TlsTrunk,
+    Dispatcher, DispatcherSet, Dns, Hiding, Idle, KernelListen, Listen, Media, MediaSource, Nat,
+    Network, Node, Overload, PathRule, Port, Realm, Registrar, Routing, Side, Sip, StreamTransport,
+    Streams, Tls, TlsTrunk,
 };
 pub use parse::parse;
 pub use place::{place, without_secrets};

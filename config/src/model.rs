@@ -120,6 +120,16 @@ pub enum Idle {
     Pause,
 }
 
+/// Which sources media is taken from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MediaSource {
+    /// The one that is learned: behind a NAT it is another than the SDP says.
+    Learn,
+    /// The address and port in the SDP alone.
+    Strict,
+}
+
 /// `[[port]]`: a NIC port or a virtual device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Port {
@@ -167,6 +177,8 @@ pub struct Realm {
     /// `media_ports`: `[first, last]`. Default 30000 to 39999; the first even, the last odd. The
     /// SIP ports are outside of it.
     pub media_ports: RangeInclusive<u16>,
+    /// `media_source`: `media.source` of this realm. Default that.
+    pub media_source: Option<MediaSource>,
 }
 
 /// `[media]`
@@ -184,6 +196,12 @@ pub struct Media {
     pub max_duration: Duration,
     /// `learning`: seconds that learning stays open after new SDP. Default 3.
     pub learning: Duration,
+    /// `source`: where media is taken from: `"learn"` (default) or `"strict"`.
+    pub source: MediaSource,
+    /// `max_packets_per_second`: of each leg of a call's audio, over a second of credit; ten times as many of other media. 0 no limit. Default 500.
+    pub max_packets_per_second: u32,
+    /// `max_bytes_per_second`: the same of UDP payload. 0 no limit. Default 250,000.
+    pub max_bytes_per_second: u32,
     /// `port_rest`: seconds that a media port rests after its call before another one gets it, as long as there
     /// are others. Default 5.
     pub port_rest: Duration,

@@ -23,8 +23,8 @@ use crate::http::HttpListen;
 use crate::mistake::{Mistake, Report};
 use crate::model::{
     Admin, Config, Database, Dataplane, Defence, Dispatcher, Dns, Hiding, Idle, KernelListen,
-    Listen, Media, Nat, Node, Overload, PathRule, Port, Realm, Registrar, Routing, Side, Sip,
-    Streams, Tls,
+    Listen, Media, MediaSource, Nat, Node, Overload, PathRule, Port, Realm, Registrar, Routing,
+    Side, Sip, Streams, Tls,
 };
 use crate::routing::{Rule, Site, Tenant, Trunk};
 use crate::section::{Section, integer, string, wrong_type};
@@ -395,6 +395,7 @@ fn realm<'d>(report: &mut Report<'_>, mut s: Section<'d>, ports: &[String]) -> R
         .some_list(report, "media", value::address)
         .unwrap_or_default();
     let media_ports = media_ports(report, &mut s);
+    let media_source = media_source(report, &mut s, "media_source", "realm.media_source");
     let value = Realm {
         name,
         side,
@@ -404,6 +405,7 @@ fn realm<'d>(report: &mut Report<'_>, mut s: Section<'d>, ports: &[String]) -> R
         sip,
         media,
         media_ports,
+        media_source,
     };
     Read {
         value,
@@ -437,6 +439,24 @@ fn media_ports(report: &mut Report<'_>, s: &mut Section<'_>) -> RangeInclusive<u
     default
 }
 
+fn media_source(
+    report: &mut Report<'_>,
+    s: &mut Section<'_>,
+    key: &'static str,
+    name: &'static str,
+) -> Option<MediaSource> {
+    let value = s.value(key).and_then(|v| string(report, v, name))?;
+    match value {
+        "learn" => Some(MediaSource::Learn),
+        "strict" => Some(MediaSource::Strict),
+        other => {
+            let problem = format!("`{other}` is not a source of media");
+            s.mistake(report, key, problem, "write \"learn\" or \"strict\"");
+            None
+        }
+    }
+}
+
 fn media<'d>(report: &mut Report<'_>, mut s: Section<'d>, all_workers: &[u16]) -> Read<'d, Media> {
     let relay_workers = worker_list(report, &mut s, "relay_workers", all_workers);
     let dscp = s.integer(report, "dscp", 0..=63, 46);
@@ -444,6 +464,9 @@ fn media<'d>(report: &mut Report<'_>, mut s: Section<'d>, all_workers: &[u16]) -
     let hold_timeout = seconds(report, &mut s, "hold_timeout", 0..=YEAR, 3_600);
     let max_duration = seconds(report, &mut s, "max_duration", 0..=YEAR, 0);
     let learning = seconds(report, &mut s, "learning", 1..=60, 3);
+    let source = media_source(report, &mut s, "source", "media.source");
+    let packets = s.integer(report, "max_packets_per_second", 0..=1_000_000, 500);
+    let bytes = s.integer(report, "max_bytes_per_second", 0..=100_000_000, 250_000);
     let port_rest = seconds(report, &mut s, "port_rest", 0..=3_600, 5);
     let value = Media {
         relay_workers,
@@ -452,6 +475,9 @@ fn media<'d>(report: &mut Report<'_>, mut s: Section<'d>, all_workers: &[u16]) -
         hold_timeout,
         max_duration,
         learning,
+        source: source.unwrap_or(MediaSource::Learn),
+        max_packets_per_second: packets,
+        max_bytes_per_second: bytes,
         port_rest,
     };
     Read {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tandem_config::{Config, DatabaseUrl, Idle, KernelListen, Side, parse};
+use tandem_config::{Config, DatabaseUrl, Idle, KernelListen, MediaSource, Side, parse};
 
 /// The least that is a configuration.
 const SMALL: &str = r#"
@@ -86,6 +86,12 @@ fn every_default_is_as_documented() {
     assert_eq!(c.media.hold_timeout, Duration::from_secs(3_600));
     assert_eq!(c.media.max_duration, Duration::ZERO);
     assert_eq!(c.media.learning, Duration::from_secs(3));
+    assert_eq!(c.media.source, MediaSource::Learn);
+    assert_eq!(
+        (c.media.max_packets_per_second, c.media.max_bytes_per_second),
+        (500, 250_000)
+    );
+    assert_eq!(c.realms[0].media_source, None);
     assert_eq!(c.media.port_rest, Duration::from_secs(5));
     assert_eq!(c.sip.t1, Duration::from_millis(500));
     assert_eq!(c.sip.timer_c, Duration::from_secs(185));

@@ -67,6 +67,7 @@ pub fn config() -> Result<CoreConfig, Box<dyn Error>> {
             timeout: Duration::from_secs(60),
             hold_timeout: Duration::from_secs(3600),
             max_duration: Duration::ZERO,
+            guard: tandem_call::MediaGuard::default(),
             port_rest: Duration::from_secs(5),
         },
         // As the appliance does by default.

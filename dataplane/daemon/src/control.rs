@@ -10,8 +10,8 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tandem_config::Config;
 use tandem_link::{
-    CaptureSpec, Command, CommandError, ControllerHello, DataplaneHello, FromDataplane, RealmInfo,
-    RefusedReason, SlotTable, ToDataplane, VERSION,
+    CaptureSpec, Command, CommandError, ControllerHello, DataplaneHello, Event, FromDataplane,
+    RealmInfo, RefusedReason, SlotTable, ToDataplane, VERSION,
 };
 use tandem_relay::Forwarding;
 use tokio::sync::mpsc::UnboundedSender;
@@ -28,12 +28,16 @@ use crate::mirror::{Tables, Wanted};
 use crate::report::{RelayCounts, Reporter};
 use crate::session::{Running, Session};
 use crate::waker::Waker;
+use crate::worker::pace::{GapWatch, Pace};
 
 /// Bytes of a worker's SIP rings in one direction: some 1,500 messages of usual size. The controller's
 /// readers share them...
 const RING_BYTES: u32 = 2 << 20;
 /// ...down to this for each.
 const LEAST_RING_BYTES: u32 = 256 << 10;
+
+/// How often floods are told of at most, in nanoseconds.
+const FLOOD_TOLD: u64 = 1_000_000_000;
 
 /// Bytes of each worker's capture ring.
 const CAPTURE_BYTES: usize = 2 << 20;
@@ -58,6 +62,7 @@ pub(crate) struct WorkerLink {
     pub(crate) commands: rtrb::Producer<ToWorker>,
     pub(crate) reports: rtrb::Consumer<FromWorker>,
     pub(crate) counters: Arc<WorkerCounters>,
+    pub(crate) pace: Arc<Pace>,
 }
 
 /// What the control thread works with.
@@ -93,6 +98,9 @@ pub(crate) struct State {
     /// Snapshots that a worker may still have.
     snapshots: Vec<Arc<Forwarding>>,
     receive: Vec<u8>,
+    gaps: GapWatch,
+    /// The next flood may be told of.
+    tell_flood_at: u64,
 }
 
 impl State {
@@ -106,6 +114,8 @@ impl State {
             generation: 0,
             snapshots: Vec::new(),
             receive: Vec::new(),
+            gaps: GapWatch::default(),
+            tell_flood_at: 0,
         }
     }
 }
@@ -137,6 +147,7 @@ impl Control {
             }
             self.take_captured(now);
             self.end_blocks(now);
+            self.tell_gaps(now);
             ready = self.sleep();
         }
     }
@@ -198,12 +209,15 @@ impl Control {
                 }
             }
             FromWorker::Counts { tag, counts } => return self.take_counts(tag, &counts, now),
-            FromWorker::Event(event) => match &mut self.state.session {
-                Some(session) => {
-                    return session.connection.send(&FromDataplane::Event(event), now);
+            FromWorker::Event(event) => {
+                self.tell_flood(&event, now);
+                match &mut self.state.session {
+                    Some(session) => {
+                        return session.connection.send(&FromDataplane::Event(event), now);
+                    }
+                    None => self.counters().events_no_controller.add(1),
                 }
-                None => self.counters().events_no_controller.add(1),
-            },
+            }
             FromWorker::Wanted { realm, ip } => {
                 if let Some(device) = self.realms.device(realm) {
                     // The mirror ends with this thread.
@@ -562,6 +576,31 @@ impl Control {
         self.reporter.forget();
         for worker in 0..self.workers.len() {
             self.command(worker, ToWorker::NoSession);
+        }
+    }
+
+    /// A flood is told of once a second at most.
+    fn tell_flood(&mut self, event: &Event, now: u64) {
+        if let Event::Flooded { flow, cookie, leg } = event
+            && now >= self.state.tell_flood_at
+        {
+            self.state.tell_flood_at = now.saturating_add(FLOOD_TOLD);
+            warn!(
+                "leg {leg:?} of flow {} (call {}) sends media above the rate of its flow: what is above it is dropped",
+                flow.0, cookie.0
+            );
+        }
+    }
+
+    /// Workers that were away cost media.
+    fn tell_gaps(&mut self, now: u64) {
+        let paces = self.workers.iter().map(|worker| &*worker.pace);
+        if let Some((worker, gaps, longest)) = self.state.gaps.news(now, paces) {
+            let longest_ms = longest as f64 / 1e6;
+            warn!(
+                "worker {worker} was away for more than 1 ms, {gaps} times since this was told last (the longest since the start {longest_ms:.1} ms): \
+                 is its core isolated from the kernel and from others?"
+            );
         }
     }
 

@@ -106,6 +106,8 @@ counters! {
         poll_idle,
         /// Nanoseconds of the turns that found something to do.
         poll_busy_ns,
+        /// Nanoseconds of the turns that found nothing, sleep included.
+        poll_idle_ns,
     }
 }
 

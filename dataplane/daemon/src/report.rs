@@ -11,6 +11,7 @@ use tandem_relay::Counters;
 use crate::control::WorkerLink;
 use crate::counters::{ControlCounters, Counter, ExceptionCounters, WorkerCounters};
 use crate::ports::StartedPort;
+use crate::worker::pace::Pace;
 
 /// One relay's counters, on their way from its worker.
 #[derive(Debug, Default)]
@@ -85,7 +86,10 @@ impl Reporter {
         values.push(value("mbufs_in_use", in_use.into()));
         for (index, worker) in workers.iter().enumerate() {
             busy(index, &worker.counters, &mut values);
+            pace(index, &worker.pace, &mut values);
         }
+        let gaps = workers.iter().map(|worker| worker.pace.gaps.value());
+        values.push(value("poll_gaps", gaps.sum()));
         for port in &self.ports {
             port_values(port, &mut values);
         }
@@ -107,8 +111,23 @@ fn busy(index: usize, counters: &WorkerCounters, values: &mut Vec<CounterValue>)
         ("poll_busy", &counters.poll_busy),
         ("poll_idle", &counters.poll_idle),
         ("poll_busy_ns", &counters.poll_busy_ns),
+        ("poll_idle_ns", &counters.poll_idle_ns),
     ] {
         values.push(value(&format!("worker_{index}_{what}"), counter.value()));
+    }
+}
+
+/// How a worker keeps up. Of the latency: packets by the bound of their bucket in nanoseconds, where there are any.
+fn pace(index: usize, pace: &Pace, values: &mut Vec<CounterValue>) {
+    for (what, number) in [
+        ("relayed", pace.relayed.value()),
+        ("gaps", pace.gaps.value()),
+        ("longest_gap_ns", pace.longest_gap_ns.value()),
+    ] {
+        values.push(value(&format!("worker_{index}_{what}"), number));
+    }
+    for (bound, packets) in pace.latency() {
+        values.push(value(&format!("worker_{index}_latency_{bound}"), packets));
     }
 }
 

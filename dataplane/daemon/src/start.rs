@@ -27,6 +27,7 @@ use crate::ports::{self, Hardware, StartedPort, WorkerQueues};
 use crate::report::Reporter;
 use crate::tap::{Tap, TapError};
 use crate::waker::Waker;
+use crate::worker::pace::{Pace, Pacer};
 use crate::worker::{Sender, ToControl, ToException, Worker};
 use crate::{clock, system};
 
@@ -250,6 +251,7 @@ fn make_worker(
         Arc::clone(&counters),
     );
     let (others, passed) = mesh.of(index);
+    let pace = Arc::new(Pace::default());
     let worker = Worker {
         core: config.dataplane.workers.get(index).copied().unwrap_or(0),
         idle: config.dataplane.idle,
@@ -263,6 +265,7 @@ fn make_worker(
         orders,
         control,
         counters: Arc::clone(&counters),
+        pacer: Pacer::new(Arc::clone(&pace)),
         stop: Arc::clone(&shared.stop),
         session: None,
         capture: None,
@@ -275,6 +278,7 @@ fn make_worker(
             commands: orders_in,
             reports,
             counters,
+            pace,
         },
     ))
 }

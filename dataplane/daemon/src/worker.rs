@@ -5,6 +5,7 @@
 mod exception;
 mod flows;
 mod orders;
+pub(crate) mod pace;
 mod sender;
 mod sip;
 
@@ -31,6 +32,7 @@ use crate::passed::Passed;
 use crate::system;
 use crate::waker::Waker;
 use orders::Listing;
+use pace::Pacer;
 
 /// Packets taken from one ring of another thread before the others have their turn.
 const TURN: usize = 32;
@@ -63,6 +65,7 @@ pub(crate) struct Worker {
     pub(crate) orders: rtrb::Consumer<ToWorker>,
     pub(crate) control: ToControl,
     pub(crate) counters: Arc<WorkerCounters>,
+    pub(crate) pacer: Pacer,
     pub(crate) stop: Arc<AtomicBool>,
     pub(crate) session: Option<Box<Readers>>,
     pub(crate) capture: Option<Box<Capture>>,
@@ -131,12 +134,15 @@ impl Worker {
         let mut busy = false;
         while !self.stop.load(Ordering::Relaxed) {
             let now = clock::now();
+            let took = now.saturating_sub(last);
             if busy {
                 self.counters.poll_busy.add(1);
-                self.counters.poll_busy_ns.add(now.saturating_sub(last));
+                self.counters.poll_busy_ns.add(took);
             } else {
                 self.counters.poll_idle.add(1);
+                self.counters.poll_idle_ns.add(took);
             }
+            self.pacer.turn(took, self.relay.counters().relayed);
             last = now;
             busy = self.turn(&mut burst, now);
             rest.after(busy);

@@ -23,7 +23,7 @@ pub use rpc::{
 pub use types::{
     Address, AorParams, BlockParams, Blocked, Call, CallCounts, CallKey, CallNames, CaptureEnd,
     CaptureParams, CaptureStarted, CapturedPacket, Contact, Counter, DirectionFigures, Ended, Flow,
-    FlowLeg, Info, MethodName, Page, Plane, Registration, Registrations, Reloaded, RouteTest,
-    RouteTested, SetStateParams, SipWorker, Status, Table, TableName, TableRow, Target, Uptime,
-    Way, method,
+    FlowLeg, Info, MethodName, Page, PeerFigures, Plane, Registration, Registrations, Reloaded,
+    RouteTest, RouteTested, SetStateParams, SipWorker, Status, StreamFigures, Table, TableName,
+    TableRow, Target, Uptime, Way, method,
 };

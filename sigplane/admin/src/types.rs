@@ -471,7 +471,7 @@ pub struct Flow {
     pub id: u64,
     /// The call's number on this node.
     pub call: u64,
-    /// `rtp` or `raw`.
+    /// `rtp`, `srtp` or `raw`.
     pub kind: String,
     /// The worker that owns it.
     pub worker: u16,
@@ -496,6 +496,52 @@ pub struct FlowLeg {
     pub rtp: DirectionFigures,
     /// RTCP received.
     pub rtcp: DirectionFigures,
+    /// The streams received.
+    pub stream: StreamFigures,
+    /// What the peer's RTCP says of what was sent to it; none if it said nothing yet.
+    pub report: Option<PeerFigures>,
+}
+
+/// What was seen of the RTP streams received on a leg.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamFigures {
+    /// The synchronisation source.
+    pub ssrc: Option<u32>,
+    /// How often it became another one.
+    pub ssrc_changes: u32,
+    /// How many of these went back to the one before: several streams at the same time.
+    pub ssrc_returns: u32,
+    /// The payload type of speech.
+    pub payload_type: Option<u8>,
+    /// How often it became another one.
+    pub payload_type_changes: u32,
+    /// The jitter in microseconds.
+    pub jitter_us: u64,
+    /// Telephone events (DTMF).
+    pub events: u32,
+    /// Packets dropped as above the rate.
+    pub policed: u64,
+}
+
+/// What a peer says of what was sent to it, and how far away it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerFigures {
+    /// Reports.
+    pub reports: u32,
+    /// Of the last report, in 1/256.
+    pub fraction_lost: u8,
+    /// The greatest.
+    pub worst_fraction_lost: u8,
+    /// In all.
+    pub lost: u32,
+    /// Of the last report, in microseconds.
+    pub jitter_us: u32,
+    /// The greatest.
+    pub worst_jitter_us: u32,
+    /// The mean round trip in microseconds; none when it could not be measured.
+    pub round_trip_us: Option<u32>,
+    /// The longest.
+    pub worst_round_trip_us: Option<u32>,
 }
 
 /// Figures of what was received on a leg.

@@ -13,6 +13,7 @@ use tandem_policy::{Plan, Transport, digest, registrar};
 use crate::core::Share;
 use crate::hiding::HidingConfig;
 use crate::io::Path;
+use crate::media::MediaGuard;
 
 /// Everything that the core needs to know beforehand.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -269,7 +270,7 @@ pub struct DispatcherConfig {
 }
 
 /// Media.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MediaConfig {
     /// DSCP of relayed media, 0 to 63.
     pub dscp: u8,
@@ -279,6 +280,8 @@ pub struct MediaConfig {
     pub hold_timeout: Duration,
     /// The longest call; zero for no limit.
     pub max_duration: Duration,
+    /// What is taken from peers.
+    pub guard: MediaGuard,
     /// How long a media port rests after its call before another one gets it, if others are free.
     pub port_rest: Duration,
 }

@@ -4,14 +4,26 @@ use serde::{Deserialize, Serialize};
 
 mod before;
 
+use tandem_policy::CdrQuality;
+
 use crate::core::Binding;
+use crate::media::More;
 use crate::record::Record;
 
-/// The version of what follows it in a journal record.
-const VERSION: u8 = 5;
+/// The version of what follows it in a journal record: a call's state, and [`Behind`] it.
+const VERSION: u8 = 6;
 
-/// The version before it, which is still read: calls outlive an update.
-const BEFORE: u8 = 4;
+/// The versions before it, which are still read: calls outlive an update. This one had nothing behind the state.
+const BEFORE: u8 = 5;
+const LONG_BEFORE: u8 = 4;
+
+/// What came to a call's state with version 6.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Behind {
+    media: Option<More>,
+    caller: CdrQuality,
+    callee: CdrQuality,
+}
 
 /// The same of a flow: no call's version will ever be this.
 const BINDING: u8 = 0x81;
@@ -70,18 +82,31 @@ const ROOM: usize = 640;
 pub(crate) fn encode(record: &Record) -> Vec<u8> {
     let mut body = Vec::with_capacity(ROOM);
     body.push(VERSION);
+    let behind = Behind {
+        media: record.media.as_ref().map(|session| session.more().clone()),
+        caller: record.caller_quality,
+        callee: record.callee_quality,
+    };
     // postcard fails only on types without a known length, which a record does not have.
-    postcard::to_extend(record, body).unwrap_or_default()
+    postcard::to_extend(&(record, behind), body).unwrap_or_default()
 }
 
 /// Decodes a call's state, or says why it cannot.
 pub(crate) fn decode(body: &[u8]) -> Result<Record, String> {
     match body.split_first() {
         None => Err("it is empty".into()),
-        Some((&VERSION, rest)) => whole(rest),
-        Some((&BEFORE, rest)) => whole::<before::Record>(rest).map(Record::from),
+        Some((&VERSION, rest)) => whole::<(Record, Behind)>(rest).map(|(mut record, behind)| {
+            if let (Some(session), Some(more)) = (&mut record.media, behind.media) {
+                session.set_more(more);
+            }
+            record.caller_quality = behind.caller;
+            record.callee_quality = behind.callee;
+            record
+        }),
+        Some((&BEFORE, rest)) => whole(rest),
+        Some((&LONG_BEFORE, rest)) => whole::<before::Record>(rest).map(Record::from),
         Some((version, _)) => Err(format!(
-            "it has version {version}, not {BEFORE} or {VERSION}"
+            "it has version {version}, not {LONG_BEFORE} to {VERSION}"
         )),
     }
 }
@@ -122,6 +147,13 @@ mod tests {
         // And again as this one writes it.
         let again = decode(&encode(&record)).unwrap();
         assert_eq!(format!("{again:?}"), format!("{record:?}"));
+        // The same as version 5 wrote it: nothing stands behind it.
+        let mut between = vec![super::BEFORE];
+        between.extend(postcard::to_allocvec(&record).unwrap());
+        assert_eq!(
+            format!("{:?}", decode(&between).unwrap()),
+            format!("{record:?}")
+        );
         for end in 0..body.len() {
             assert!(decode(&body[..end]).is_err(), "cut off at {end}");
         }

@@ -33,6 +33,7 @@ pub use config::{
 pub use core::{Core, News, RestoreError, Share, shard_of_key};
 pub use hiding::{Flow, HidingConfig, KeyFault, KeyId, KeyRing, Opened, OpenedFlow};
 pub use io::{Input, Now, Output, Path, Registered, SendError, Tables};
+pub use media::MediaGuard;
 pub use rows::{contact_rows, dialog_row, location_rows};
 pub use tandem_sip::{ShardTable, shard};
 pub use views::{

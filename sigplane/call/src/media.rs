@@ -37,4 +37,5 @@ pub(crate) use before::SessionBefore;
 pub(crate) use ports::PortNews;
 pub use ports::{End, Ports, RealmMedia, Usage, Want};
 pub use refusal::Refusal;
-pub use session::{MediaSettings, Party, RestorePortsError, Session};
+pub(crate) use session::More;
+pub use session::{MediaGuard, MediaSettings, Party, RestorePortsError, Session};

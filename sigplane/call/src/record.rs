@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 use tandem_policy::routing::Purpose;
-use tandem_policy::{CdrMedia, EndCause, Q850, Tried};
+use tandem_policy::{CdrMedia, CdrQuality, EndCause, Q850, Tried};
 
 use crate::hiding::KeyId;
 use crate::io::Path;
@@ -167,6 +167,10 @@ pub(crate) struct Record {
     /// Figures of flows that are gone.
     pub(crate) caller_media: CdrMedia,
     pub(crate) callee_media: CdrMedia,
+    #[serde(skip)]
+    pub(crate) caller_quality: CdrQuality,
+    #[serde(skip)]
+    pub(crate) callee_quality: CdrQuality,
     /// Whose call it is; empty for nobody's.
     pub(crate) tenant: String,
     /// The carrier's trunk that it came by or leaves by; empty for none.
@@ -208,6 +212,8 @@ impl Record {
             start_ms: earlier.start_ms,
             caller_media: earlier.caller_media,
             callee_media: earlier.callee_media,
+            caller_quality: earlier.caller_quality,
+            callee_quality: earlier.callee_quality,
             account: Account {
                 refused_by_peer: false,
                 q850: None,

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use serde_json::{Map, Value, json};
-use tandem_store::{CDR_COLUMNS, CdrFilter, CdrOrder, CdrRow, CdrValue, Database, DatabasePlace};
+use tandem_store::{
+    CDR_COLUMNS, CdrColumn, CdrFilter, CdrOrder, CdrRow, CdrValue, Database, DatabasePlace,
+};
 
 pub(crate) use command::{Command, run};
 
@@ -26,7 +28,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Rows at a time.
 const PAGE: u32 = 1_000;
 
-/// The columns behind those of the table, which follow from them.
+/// Columns of the table that there were before others came: what follows from a row stands between them, since no column's place becomes another.
+const FIRST_COLUMNS: usize = 53;
+
+/// The columns behind those, which follow from them.
 const DERIVED: [&str; 9] = [
     "start_time",
     "answer_time",
@@ -165,7 +170,13 @@ fn read<T>(
 
 /// The columns' names, in the order of [`values`].
 fn names() -> impl Iterator<Item = &'static str> {
-    CDR_COLUMNS.iter().map(|column| column.0).chain(DERIVED)
+    let (first, later) = CDR_COLUMNS.split_at(FIRST_COLUMNS);
+    let name = |column: &CdrColumn| column.0;
+    first
+        .iter()
+        .map(name)
+        .chain(DERIVED)
+        .chain(later.iter().map(name))
 }
 
 /// A row, and what follows from it.
@@ -186,6 +197,7 @@ fn values(row: &CdrRow) -> Vec<CdrValue> {
         (all > 0).then_some(CdrValue::Real((percent * 1_000.0).round() / 1_000.0))
     };
     let mut values = row.clone();
+    let later = values.split_off(FIRST_COLUMNS.min(values.len()));
     values.extend([
         time(start),
         time(answer),
@@ -198,6 +210,7 @@ fn values(row: &CdrRow) -> Vec<CdrValue> {
         loss("caller_packets", "caller_lost").unwrap_or(CdrValue::None),
         loss("callee_packets", "callee_lost").unwrap_or(CdrValue::None),
     ]);
+    values.extend(later);
     values
 }
 

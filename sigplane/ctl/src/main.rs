@@ -9,6 +9,7 @@ mod cdr;
 mod check;
 mod client;
 mod config;
+mod cores;
 mod db;
 mod dispatcher;
 mod export;
@@ -136,6 +137,12 @@ enum Command {
     },
     /// Media flows with packets, loss and jitter in each direction
     Flows,
+    /// How the dataplane's workers keep up: load, packets, latency, gaps
+    Cores {
+        /// Over so many seconds
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+        seconds: u32,
+    },
     /// Named counters of both planes
     Counters {
         /// Only those whose name contains this
@@ -404,6 +411,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Methods => about::methods(&mut client, cli.json),
         Command::Rpc { method, params } => about::rpc(&mut client, &method, &params),
         Command::Flows => show::flows(&mut client, cli.json),
+        Command::Cores { seconds } => cores::cores(&mut client, cli.json, seconds),
         Command::Counters { filter, all } => {
             show::counters(&mut client, cli.json, filter.as_deref(), all)
         }

@@ -101,6 +101,15 @@ pub(crate) fn flows(client: &mut Client, json: bool) -> Result<(), Failure> {
                     jitter.to_string(),
                     leg.rtp.wrong_source.to_string(),
                     leg.rtcp.packets.to_string(),
+                    leg.stream.events.to_string(),
+                    leg.report
+                        .map_or("-".to_owned(), |r| percent(r.fraction_lost)),
+                    leg.report.map_or("-".to_owned(), |r| millis(r.jitter_us)),
+                    leg.report
+                        .and_then(|r| r.round_trip_us)
+                        .map_or("-".to_owned(), millis),
+                    leg.stream.ssrc_changes.to_string(),
+                    leg.stream.policed.to_string(),
                 ]);
             }
         }
@@ -121,10 +130,24 @@ pub(crate) fn flows(client: &mut Client, json: bool) -> Result<(), Failure> {
                 ">jitter",
                 ">stranger",
                 ">rtcp",
+                ">dtmf",
+                ">heard loss %",
+                ">heard jitter ms",
+                ">rtt ms",
+                ">ssrc changes",
+                ">policed",
             ],
             &rows,
         )
     })
+}
+
+fn percent(of_256: u8) -> String {
+    format!("{:.1}", f64::from(of_256) * 100.0 / 256.0)
+}
+
+fn millis(us: u32) -> String {
+    format!("{:.1}", f64::from(us) / 1_000.0)
 }
 
 /// `tandemctl counters`

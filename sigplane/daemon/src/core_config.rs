@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use tandem_call::{
     Conference, CoreConfig, DispatcherConfig, GuardConfig, HidingConfig, KernelConfig, MediaConfig,
-    MessageLimits, NatConfig, RealmConfig, RegistrarConfig, RoutingConfig, Share, Side,
+    MediaGuard, MessageLimits, NatConfig, RealmConfig, RegistrarConfig, RoutingConfig, Share, Side,
     StreamConfig,
 };
-use tandem_config::{Config, PathRule, StreamTransport};
+use tandem_config::{Config, MediaSource, PathRule, StreamTransport};
 use tandem_policy::defence::{EmergencyNumbers, Networks, OverloadConfig, Scanners};
 use tandem_policy::digest;
 use tandem_policy::routing::Usages;
@@ -109,6 +109,7 @@ pub(crate) fn core_config(
             timeout: config.media.timeout,
             hold_timeout: config.media.hold_timeout,
             max_duration: config.media.max_duration,
+            guard: media_guard(config),
             port_rest: config.media.port_rest,
         },
         hiding,
@@ -195,6 +196,21 @@ const fn side(side: tandem_config::Side) -> Side {
     match side {
         tandem_config::Side::External => Side::External,
         tandem_config::Side::Internal => Side::Internal,
+    }
+}
+
+fn media_guard(config: &Config) -> MediaGuard {
+    let strict = |realm: &&tandem_config::Realm| {
+        realm.media_source.unwrap_or(config.media.source) == MediaSource::Strict
+    };
+    let realms = (0..).zip(&config.realms);
+    MediaGuard {
+        strict: realms
+            .filter(|(_, r)| strict(r))
+            .map(|(index, _)| index)
+            .collect(),
+        max_packets: config.media.max_packets_per_second,
+        max_bytes: config.media.max_bytes_per_second,
     }
 }
 

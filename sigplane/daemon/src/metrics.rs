@@ -9,6 +9,7 @@ mod help;
 mod latency;
 mod named;
 mod names;
+mod quality;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use families::Families;
 use names::Names;
 
 pub(crate) use latency::{Latencies, Timed};
+pub(crate) use quality::Qualities;
 
 /// The text format's version 0.0.4.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -35,6 +37,7 @@ pub(crate) struct Metrics {
     gate: Option<Arc<Gate>>,
     counters: Arc<Counters>,
     latencies: Latencies,
+    qualities: Qualities,
     usages: Usages,
     names: Names,
 }
@@ -44,7 +47,7 @@ impl Metrics {
         api: Arc<Api>,
         gate: Option<Arc<Gate>>,
         counters: Arc<Counters>,
-        latencies: Latencies,
+        (latencies, qualities): (Latencies, Qualities),
         usages: Usages,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -52,6 +55,7 @@ impl Metrics {
             gate,
             counters,
             latencies,
+            qualities,
             usages,
             names: Names::new(),
         })
@@ -91,6 +95,7 @@ impl Metrics {
         families.of_workers(&workers);
         families.counters(workers);
         families.histograms(histograms.into_iter().flatten().chain(self.latencies.all()));
+        families.qualities(&self.qualities.all());
         families.targets(&targets);
         families.usages(&self.usages);
         let mut text = Vec::with_capacity(128 * 1024);

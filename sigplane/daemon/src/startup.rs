@@ -23,7 +23,7 @@ use crate::freeswitch::{self, Freeswitch};
 use crate::hiding::{self, KeysError};
 use crate::http::{self, HttpError};
 use crate::mailbox::mailbox;
-use crate::metrics::{Latencies, Metrics};
+use crate::metrics::{Latencies, Metrics, Qualities};
 use crate::places;
 use crate::resolver;
 use crate::shared::Shared;
@@ -134,6 +134,7 @@ pub(crate) fn start(begun: Begun, signals: &SigSet) -> Result<Running, StartErro
         inboxes.push(inbox);
     }
     let latencies = Latencies::default();
+    let qualities = Qualities::default();
     let (database, first, database_thread) = database::start(database::Settings {
         place: DatabasePlace::of(&config.database)?,
         node: config.node.id,
@@ -212,6 +213,7 @@ pub(crate) fn start(begun: Begun, signals: &SigSet) -> Result<Running, StartErro
             mailboxes: mailboxes.clone(),
             database: database.clone(),
             resolver: resolver.clone(),
+            qualities: qualities.clone(),
             head: head.take(),
         }));
     }
@@ -253,7 +255,7 @@ pub(crate) fn start(begun: Begun, signals: &SigSet) -> Result<Running, StartErro
             Arc::clone(&api),
             gate,
             counters,
-            latencies.clone(),
+            (latencies.clone(), qualities.clone()),
             usages.clone(),
         )
     };

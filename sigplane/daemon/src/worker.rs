@@ -48,6 +48,7 @@ use crate::disk::Disk;
 use crate::freeswitch;
 use crate::http;
 use crate::mailbox::{Inbox, Mailbox};
+use crate::metrics::Qualities;
 use crate::resolver;
 use crate::shared::Shared;
 use crate::streams;
@@ -83,6 +84,7 @@ pub(crate) struct Parts {
     pub(crate) mailboxes: Vec<Mailbox>,
     pub(crate) database: database::Handle,
     pub(crate) resolver: resolver::Handle,
+    pub(crate) qualities: Qualities,
     /// The first worker's.
     pub(crate) head: Option<HeadParts>,
 }
@@ -106,6 +108,7 @@ pub(crate) struct Worker {
     core: Core,
     tables: Option<Arc<Tables>>,
     journal: Shared<Journal>,
+    qualities: Qualities,
     /// When a batch that could not be written is tried again.
     journal_retry: Option<Duration>,
     disk: Disk,
@@ -200,6 +203,7 @@ impl Worker {
             mailboxes,
             database,
             resolver,
+            qualities,
             head,
         } = parts;
         let share = core.config().share;
@@ -224,6 +228,7 @@ impl Worker {
             config,
             core,
             journal,
+            qualities,
             disk,
             sockets,
             streams,

@@ -165,7 +165,36 @@ pub struct CdrMedia {
     pub other_bytes: u64,
 }
 
-/// A row of `cdr` (version 2).
+/// How one direction of a call's audio went: of the side that it came from, and of what that side says that it heard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CdrQuality {
+    /// How often the round trip between us and this side was measured.
+    pub round_trips: u32,
+    /// Its mean, in microseconds; none when it never was.
+    pub round_trip_us: Option<u32>,
+    /// The longest.
+    pub worst_round_trip_us: u32,
+    /// Reports of this side on what was sent to it.
+    pub reports: u32,
+    /// Packets that it says were lost on their whole way to it; none without a report.
+    pub heard_lost: Option<u64>,
+    /// The greatest jitter that it told of, in microseconds.
+    pub heard_jitter_us: Option<u32>,
+    /// MOS of what it heard, in hundredths; see [`CdrMedia::mos`].
+    pub heard_mos: Option<u16>,
+    /// Telephone events (DTMF digits) that it sent.
+    pub events: u32,
+    /// How often its stream's source became another one.
+    pub ssrc_changes: u32,
+    /// How often its payload type of speech became another one.
+    pub payload_type_changes: u32,
+    /// Packets from it that were dropped since they were above the rate.
+    pub policed: u64,
+    /// Packets to its ports that were dropped since they came from somebody else.
+    pub wrong_source: u64,
+}
+
+/// A row of `cdr` (version 3).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cdr {
     /// `call_uuid`: node and the call's number, unique for ever.
@@ -234,6 +263,12 @@ pub struct Cdr {
     pub caller_media: CdrMedia,
     /// Media received from the callee.
     pub callee_media: CdrMedia,
+    /// How it went with the caller. In the journal it stands behind the rest, since its version 3.
+    #[serde(skip)]
+    pub caller_quality: CdrQuality,
+    /// How it went with the callee.
+    #[serde(skip)]
+    pub callee_quality: CdrQuality,
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ mod target;
 mod transport;
 
 pub use access::{Access, Origin};
-pub use cdr::{Cdr, CdrMedia, EndCause, EndedBy, Q850, Tried};
+pub use cdr::{Cdr, CdrMedia, CdrQuality, EndCause, EndedBy, Q850, Tried};
 pub use dispatcher::{
     Algorithm, Attributes, Dispatcher, Draw, Expression, Field, Plan, SetPlan, Thresholds,
 };

@@ -2,7 +2,8 @@
 //! opinion score that follows from its rating R.
 //!
 //! The telephone at either end, its loudness and its noise are the Recommendation's default values (table 3): R is 93.2 for
-//! G.711 without loss or delay, and MOS 4.41. What the network does is measured: loss, and the delay that its jitter costs. Loss is taken
+//! G.711 without loss or delay, and MOS 4.41. What the network does is measured: loss, the delay that its jitter costs, and the path where RTCP
+//! tells of its round trip. Loss is taken
 //! as random (BurstR = 1), since only its sum is known. There is no advantage factor (A = 0).
 //!
 //! The scale is that of narrow-band telephones. Wideband codecs have a scale of their own (G.107.1), and no values for most codecs in
@@ -72,22 +73,28 @@ pub struct Way {
     pub delay_ms: f64,
 }
 
-/// Milliseconds that the path itself is taken to cost: a relay sees packets pass, and not how long they were on the way.
+/// Milliseconds that a path is taken to cost whose round trip is not known: a relay sees packets pass, and not how long they were on the way.
 pub const PATH_MS: f64 = 20.0;
 
 /// Milliseconds that are waited for late packets at least.
 const LEAST_BUFFER_MS: f64 = 20.0;
 
 impl Way {
-    /// By what was counted. Delay: the codec's, the path's ([`PATH_MS`]), and a buffer of twice the jitter that was seen.
+    /// By what was counted. Delay: the codec's, the path's (half of its round trip, or [`PATH_MS`]), and a buffer of twice the jitter that was seen.
     #[must_use]
-    pub fn counted(codec: Codec, received: u64, lost: u64, jitter_ms: f64) -> Self {
+    pub fn counted(codec: Codec, received: u64, lost: u64, jitter_ms: f64, path_ms: f64) -> Self {
         let buffer = (2.0 * jitter_ms).clamp(LEAST_BUFFER_MS, 1_000.0);
         Self {
             loss_percent: loss_percent(received, lost),
-            delay_ms: codec.delay_ms + PATH_MS + buffer,
+            delay_ms: codec.delay_ms + path_ms + buffer,
         }
     }
+}
+
+/// One way of a path with this round trip in microseconds, in milliseconds.
+#[must_use]
+pub fn path_ms(round_trip_us: Option<u32>) -> f64 {
+    round_trip_us.map_or(PATH_MS, |us| f64::from(us) / 2_000.0)
 }
 
 /// Lost packets of all that were sent, in percent.
@@ -303,9 +310,11 @@ mod tests {
 
     #[test]
     fn what_was_counted_is_a_way() {
-        let way = Way::counted(G711_PLC, 99, 1, 30.0);
+        let way = Way::counted(G711_PLC, 99, 1, 30.0, path_ms(None));
         assert_eq!((way.loss_percent, way.delay_ms), (1.0, 100.0));
-        assert_eq!(Way::counted(G711_PLC, 0, 0, 0.0).loss_percent, 0.0);
+        let way = Way::counted(G711_PLC, 99, 1, 30.0, path_ms(Some(300_000)));
+        assert_eq!(way.delay_ms, 230.0);
+        assert_eq!(Way::counted(G711_PLC, 0, 0, 0.0, 20.0).loss_percent, 0.0);
         assert_eq!(loss_percent(u64::MAX, u64::MAX), 100.0);
     }
 

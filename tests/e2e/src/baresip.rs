@@ -19,6 +19,12 @@ pub struct Baresip {
 }
 
 impl Baresip {
+    /// What lets it listen to [`Self::tell`] at an address.
+    #[must_use]
+    pub fn listening(address: IpAddr) -> String {
+        format!("ctrl_tcp_listen {address}:4444\nmodule_app ctrl_tcp.so\n")
+    }
+
     /// Starts one that answers every call by itself.
     ///
     /// # Errors
@@ -115,7 +121,7 @@ impl Baresip {
         transport: &str,
         config: &str,
     ) -> Result<Self> {
-        let config = format!("ctrl_tcp_listen {address}:4444\nmodule_app ctrl_tcp.so\n{config}");
+        let config = Self::listening(address) + config;
         let folder = prepare(lab, name, address, says, "auto", &config)?;
         let port = if transport == "tls" { 5061 } else { 5060 };
         lab.write(
@@ -137,7 +143,15 @@ impl Baresip {
     /// # Errors
     /// When it does not listen to us.
     pub fn dial(&self, lab: &Lab, address: IpAddr, uri: &str) -> Result<()> {
-        let command = format!("{{\"command\":\"dial\",\"params\":\"{uri}\"}}");
+        self.tell(lab, address, "dial", uri)
+    }
+
+    /// Has it do something; its configuration lets it listen ([`Self::listening`]).
+    ///
+    /// # Errors
+    /// When it does not listen to us.
+    pub fn tell(&self, lab: &Lab, address: IpAddr, command: &str, what: &str) -> Result<()> {
+        let command = format!("{{\"command\":\"{command}\",\"params\":\"{what}\"}}");
         let text = format!("{}:{command},", command.len());
         lab.carrier.enter(|| {
             let told = || {

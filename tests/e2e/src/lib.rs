@@ -22,6 +22,7 @@ mod namespace;
 mod options;
 mod process;
 pub mod registering;
+pub mod road;
 pub mod sip;
 pub mod sipp;
 pub mod tls;

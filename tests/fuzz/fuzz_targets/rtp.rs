@@ -23,7 +23,11 @@ fuzz_target!(|bytes: &[u8]| {
     let Some((&how, bytes)) = bytes.split_first() else { return };
     let bytes = &bytes[..bytes.len().min(1600)];
     views(bytes);
-    let kind = if how & 0x80 == 0 { FlowKind::Rtp } else { FlowKind::Raw };
+    let kind = match how >> 6 {
+        0 | 1 => FlowKind::Rtp,
+        2 => FlowKind::Raw,
+        _ => FlowKind::Srtp,
+    };
     let mut relay = relay(kind);
     match how & 0x0f {
         0 => frame(&mut relay, 0, bytes),
@@ -62,6 +66,10 @@ fn views(bytes: &[u8]) {
         let length: usize = view.packets().map(|packet| 4 + packet.body().len()).sum();
         assert_eq!(length, bytes.len());
         let _ = view.is_reduced_size();
+        for packet in view.packets() {
+            assert!(packet.blocks().count() <= usize::from(packet.count()));
+            let _ = packet.sender().map(|sender| sender.middle());
+        }
     }
 }
 

@@ -60,6 +60,7 @@ pub fn config(keys: KeyRing) -> CoreConfig {
             timeout: Duration::from_secs(60),
             hold_timeout: Duration::from_secs(3600),
             max_duration: Duration::ZERO,
+            guard: tandem_call::MediaGuard::default(),
             port_rest: std::time::Duration::from_secs(5),
         },
         nat: NatConfig::default(),

@@ -106,6 +106,7 @@ fn config(weather: &Weather) -> CoreConfig {
             timeout: Duration::from_secs(60),
             hold_timeout: Duration::from_secs(3600),
             max_duration: weather.max_duration,
+            guard: tandem_call::MediaGuard::default(),
             port_rest: Duration::from_secs(5),
         },
         nat: NatConfig::default(),

@@ -79,7 +79,10 @@ const PATTERNS: &str = "
 | `port_NAME_rx_packets` and so on | the DPDK port's own figures: packets, bytes, errors, missed, no buffer |
 | `port_NAME_kernel_...` | for a virtual device on a kernel interface, that interface's figures |
 | `port_NAME_link_up` | 1 while the link is up |
-| `worker_N_poll_busy`, `worker_N_poll_idle`, `worker_N_poll_busy_ns` | the same figures for each worker |
+| `worker_N_poll_busy`, `worker_N_poll_idle`, `worker_N_poll_busy_ns`, `worker_N_poll_idle_ns` | the same figures for each worker |
+| `worker_N_relayed` | packets that a worker relayed |
+| `worker_N_gaps`, `worker_N_longest_gap_ns` | how often a worker was away for more than 1 ms, and for how long at most; `poll_gaps` is the sum of all workers |
+| `worker_N_latency_NS` | packets that were here for less than so many nanoseconds, and not less than the bound before: a histogram with eight steps to a doubling |
 ";
 
 /// The page as the sources make it.

@@ -19,4 +19,6 @@ mod not_media;
 #[cfg(test)]
 mod plain;
 #[cfg(test)]
+mod quality;
+#[cfg(test)]
 mod relaying;

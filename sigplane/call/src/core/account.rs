@@ -2,7 +2,7 @@
 
 use tandem_link::{FlowReport, LegStats, MediaKind};
 use tandem_policy::quality::{self, Codec, Way};
-use tandem_policy::{Cdr, CdrMedia, EndCause, EndedBy, Q850, Tried};
+use tandem_policy::{Cdr, CdrMedia, CdrQuality, EndCause, EndedBy, Q850, Tried};
 use tandem_sip::Reason;
 
 use super::Core;
@@ -164,22 +164,58 @@ impl Core {
             attempts: account.attempts,
             tried: tried(account.tried),
             media_partial: account.media_partial,
-            caller_media: scored(record.caller_media),
-            callee_media: scored(record.callee_media),
+            caller_quality: heard(
+                record.caller_quality,
+                &record.callee_media,
+                record.callee_quality.round_trip_us,
+            ),
+            callee_quality: heard(
+                record.callee_quality,
+                &record.caller_media,
+                record.caller_quality.round_trip_us,
+            ),
+            caller_media: scored(record.caller_media, record.caller_quality.round_trip_us),
+            callee_media: scored(record.callee_media, record.callee_quality.round_trip_us),
         }
     }
 }
 
-/// With its score, where there is something to be scored.
-fn scored(mut media: CdrMedia) -> CdrMedia {
+/// With its score, where there is something to be scored: of what arrived here.
+fn scored(mut media: CdrMedia, round_trip_us: Option<u32>) -> CdrMedia {
     if let Some(codec) = Codec::of(&media.codec).filter(|_| media.packets > 0) {
-        let jitter_ms = f64::from(media.jitter_us.unwrap_or(0)) / 1_000.0;
-        let way = Way::counted(codec, media.packets, media.lost, jitter_ms);
-        let score = quality::opinion(quality::rating(codec, way));
-        // 1 to 4.5.
-        media.mos = Some((score * 100.0).round() as u16);
+        let jitter_ms = milliseconds(media.jitter_us);
+        let path_ms = quality::path_ms(round_trip_us);
+        let way = Way::counted(codec, media.packets, media.lost, jitter_ms, path_ms);
+        media.mos = Some(score(codec, way));
     }
     media
+}
+
+/// With the score of what this side heard of the other's speech, if it said so: on the whole way, from one end to the other.
+fn heard(
+    mut quality: CdrQuality,
+    other: &CdrMedia,
+    other_round_trip_us: Option<u32>,
+) -> CdrQuality {
+    if let (Some(lost), Some(codec)) = (quality.heard_lost, Codec::of(&other.codec)) {
+        let jitter_ms = milliseconds(quality.heard_jitter_us);
+        let path_ms =
+            quality::path_ms(quality.round_trip_us) + quality::path_ms(other_round_trip_us);
+        // What was lost before it came here never was sent to this side.
+        let sent = other.packets.saturating_add(other.lost);
+        let way = Way::counted(codec, sent.saturating_sub(lost), lost, jitter_ms, path_ms);
+        quality.heard_mos = Some(score(codec, way));
+    }
+    quality
+}
+
+fn milliseconds(us: Option<u32>) -> f64 {
+    f64::from(us.unwrap_or(0)) / 1_000.0
+}
+
+/// In hundredths: 100 to 450.
+fn score(codec: Codec, way: Way) -> u16 {
+    (quality::opinion(quality::rating(codec, way)) * 100.0).round() as u16
 }
 
 /// Attempts as the CDR has them: of one without an answer nothing is known but that it was made.
@@ -205,12 +241,50 @@ pub(super) fn add_report(record: &mut Record, report: &FlowReport) {
             Party::Callee => &mut record.callee_media,
         };
         match flow.media {
-            MediaKind::Audio => add_audio(sum, leg, encoding),
+            MediaKind::Audio => {
+                add_audio(sum, leg, encoding);
+                let quality = match party {
+                    Party::Caller => &mut record.caller_quality,
+                    Party::Callee => &mut record.callee_quality,
+                };
+                add_quality(quality, leg);
+            }
             MediaKind::Other => {
                 sum.other_packets = sum.other_packets.saturating_add(leg.rtp.packets);
                 sum.other_bytes = sum.other_bytes.saturating_add(leg.rtp.bytes);
             }
         }
+    }
+}
+
+/// Adds what was seen of a leg and what its peer said.
+fn add_quality(sum: &mut CdrQuality, leg: &LegStats) {
+    let (stream, report) = (&leg.stream, &leg.report);
+    sum.events = sum.events.saturating_add(stream.events);
+    sum.ssrc_changes = sum.ssrc_changes.saturating_add(stream.ssrc_changes);
+    sum.payload_type_changes = sum
+        .payload_type_changes
+        .saturating_add(stream.payload_type_changes);
+    sum.policed = sum.policed.saturating_add(stream.policed);
+    let strangers = leg.rtp.wrong_source.saturating_add(leg.rtcp.wrong_source);
+    sum.wrong_source = sum.wrong_source.saturating_add(strangers);
+    if report.reports > 0 {
+        sum.reports = sum.reports.saturating_add(report.reports);
+        let lost = sum
+            .heard_lost
+            .unwrap_or(0)
+            .saturating_add(report.lost.into());
+        sum.heard_lost = Some(lost);
+        sum.heard_jitter_us = sum.heard_jitter_us.max(Some(report.worst_jitter_us));
+    }
+    if report.round_trips > 0 {
+        // The mean of all that were measured.
+        let (before, now) = (u64::from(sum.round_trips), u64::from(report.round_trips));
+        let total = u64::from(sum.round_trip_us.unwrap_or(0)) * before
+            + u64::from(report.round_trip_us) * now;
+        sum.round_trip_us = u32::try_from(total / (before + now)).ok();
+        sum.round_trips = sum.round_trips.saturating_add(report.round_trips);
+        sum.worst_round_trip_us = sum.worst_round_trip_us.max(report.worst_round_trip_us);
     }
 }
 

@@ -148,7 +148,8 @@ impl Core {
                     return Ok(Body::Removed);
                 };
                 let settings = media_settings(&self.config.media);
-                call.record.media = Some(Session::new(Cookie(key), caller_realm, realm, settings));
+                let session = Session::new(Cookie(key), caller_realm, realm, settings);
+                call.record.media = Some(session.guarded(self.config.media.guard.clone()));
             }
         }
         call.record.dialogs.clear();

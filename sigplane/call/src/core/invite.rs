@@ -352,6 +352,8 @@ impl Core {
             shown_from: None,
             caller_media: CdrMedia::default(),
             callee_media: CdrMedia::default(),
+            caller_quality: tandem_policy::CdrQuality::default(),
+            callee_quality: tandem_policy::CdrQuality::default(),
             tenant: String::new(),
             trunk: String::new(),
             account: Account::default(),

@@ -85,6 +85,8 @@ impl From<Record> for record::Record {
             media: before.media.map(Into::into),
             caller_media: before.caller_media.into(),
             callee_media: before.callee_media.into(),
+            caller_quality: tandem_policy::CdrQuality::default(),
+            callee_quality: tandem_policy::CdrQuality::default(),
             admitted: Vec::new(),
             shown_from: None,
             tenant: String::new(),

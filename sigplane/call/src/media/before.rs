@@ -8,7 +8,7 @@ use tandem_link::Cookie;
 
 use super::line::{LegState, Line};
 use super::offer::Offer;
-use super::session::{MediaSettings, Notes, Session};
+use super::session::{MediaSettings, More, Notes, Session};
 
 /// A [`Session`] in version 4 of the journal's records.
 #[derive(Deserialize)]
@@ -40,6 +40,7 @@ impl From<SessionBefore> for Session {
             established: before.established,
             generation: before.generation,
             formats: Vec::new(),
+            more: More::default(),
             commands: VecDeque::new(),
             notes: Notes::default(),
         }

@@ -73,6 +73,31 @@ impl Formats {
     }
 }
 
+/// The payload type of telephone-event in a media section (RFC 4733); of several the one with the clock of the speech.
+pub(super) fn event_type(sdp: &Sdp<'_>, media: &Media<'_>) -> Option<u8> {
+    let payload_types = media.formats.split(|b| *b == b' ').filter_map(payload_type);
+    let mut speech = None;
+    let mut events = Vec::new();
+    for payload_type in payload_types.take(256) {
+        let mapped = sdp.rtpmap(media, payload_type).map(String::from_utf8_lossy);
+        let name = mapped.as_deref().or_else(|| static_encoding(payload_type));
+        let Some(name) = name else { continue };
+        if name
+            .split('/')
+            .next()
+            .is_some_and(|n| n.eq_ignore_ascii_case("telephone-event"))
+        {
+            events.push((payload_type, clock_of(name)));
+        } else if speech.is_none() && !is_beside_speech(name) {
+            speech = clock_of(name);
+        }
+    }
+    let fitting = events.iter().find(|(_, clock)| *clock == speech);
+    fitting
+        .or(events.first())
+        .map(|(payload_type, _)| *payload_type)
+}
+
 fn payload_type(word: &[u8]) -> Option<u8> {
     let number: u8 = std::str::from_utf8(word).ok()?.parse().ok()?;
     (number < 128).then_some(number)
@@ -167,6 +192,32 @@ mod tests {
         );
     }
 
+    #[test]
+    fn the_payload_type_of_events_is_that_with_the_clock_of_speech() {
+        let event = |lines: &str| {
+            let text = format!(
+                "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n{lines}"
+            );
+            let sdp = Sdp::parse(text.as_bytes(), Limits::default()).unwrap();
+            event_type(&sdp, &sdp.media()[0])
+        };
+        let two = "a=rtpmap:110 telephone-event/48000\r\na=rtpmap:126 Telephone-Event/8000\r\n";
+        let opus = "a=rtpmap:111 opus/48000/2\r\n";
+        assert_eq!(
+            event(&format!("m=audio 4 RTP/AVP 111 126 110\r\n{opus}{two}")),
+            Some(110)
+        );
+        assert_eq!(
+            event(&format!("m=audio 4 RTP/AVP 8 110 126\r\n{two}")),
+            Some(126)
+        );
+        assert_eq!(
+            event(&format!("m=audio 4 RTP/AVP 8 110\r\n{two}")),
+            Some(110)
+        );
+        assert_eq!(event("m=audio 4 RTP/AVP 8 101\r\n"), None);
+    }
+
     proptest! {
         #[test]
         fn any_lines_are_read(formats in "[ -~]{0,60}", map in "[ -~]{0,60}") {
@@ -178,6 +229,7 @@ mod tests {
                     for payload_type in 0..=255 {
                         let _ = formats.encoding(payload_type);
                     }
+                    let _ = event_type(&sdp, media);
                 }
             }
         }

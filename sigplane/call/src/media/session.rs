@@ -9,10 +9,10 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
-use tandem_link::{Command, Cookie, Event, FlowId, FlowSpec, Leg};
+use tandem_link::{Command, Cookie, Event, FlowId, FlowSpec, Leg, MediaKind, RateLimit};
 use tandem_sdp::{Limits, Media, MediaRewrite, Rewrite, Sdp};
 
-use super::formats::Formats;
+use super::formats::{Formats, event_type};
 use super::line::{LegState, Line};
 use super::offer::{Offer, Planned};
 use super::ports::{End, Ports};
@@ -108,10 +108,32 @@ pub struct Session {
     pub(super) generation: u8,
     /// What its lines carry, by media line: as the last answer says, or before any answer the offer.
     pub(super) formats: Vec<Formats>,
+    /// Behind the rest of a journal's record.
+    #[serde(skip)]
+    pub(super) more: More,
     #[serde(skip)]
     pub(super) commands: VecDeque<Command>,
     #[serde(skip)]
     pub(super) notes: Notes,
+}
+
+/// What is taken from peers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MediaGuard {
+    /// Realms whose peers' media is taken from the address in the SDP alone.
+    pub strict: Vec<u16>,
+    /// The most packets a second of a leg of audio, and of other media ten times as many; 0 no limit.
+    pub max_packets: u32,
+    /// The most bytes, likewise.
+    pub max_bytes: u32,
+}
+
+/// What the journal's records have of a session since version 6.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct More {
+    guard: MediaGuard,
+    /// By media line: the payload type of telephone-event in the SDP of the caller and of the callee.
+    events: Vec<[Option<u8>; 2]>,
 }
 
 /// What was let through but not as it was wished, not yet counted.
@@ -145,9 +167,25 @@ impl Session {
             established: false,
             generation: 0,
             formats: Vec::new(),
+            more: More::default(),
             commands: VecDeque::new(),
             notes: Notes::default(),
         }
+    }
+
+    /// With limits to what is taken from peers.
+    #[must_use]
+    pub fn guarded(mut self, guard: MediaGuard) -> Self {
+        self.more.guard = guard;
+        self
+    }
+
+    pub(crate) fn more(&self) -> &More {
+        &self.more
+    }
+
+    pub(crate) fn set_more(&mut self, more: More) {
+        self.more = more;
     }
 
     /// An offer passes (INVITE, re-INVITE, UPDATE, PRACK, or a response to an INVITE without
@@ -172,7 +210,7 @@ impl Session {
         let before = self.flows();
         self.replace_offer(ports, Some(Offer::new(from, to_tag, planned)));
         self.addresses = addresses.map(Some);
-        self.note_formats(&view, false);
+        self.note_formats(&view, from, false);
         self.emit(&before);
         let to = from.other();
         Ok(self.rewrite(&view, *to.of(&addresses), |i, media| {
@@ -205,7 +243,7 @@ impl Session {
             self.check_answer(offer, from, &sections)?;
             let before = self.flows();
             self.commit(ports, from, to_tag, &sections);
-            self.note_formats(&view, true);
+            self.note_formats(&view, from, true);
             self.emit(&before);
         }
         let to = from.other();
@@ -335,6 +373,7 @@ impl Session {
                     spec.media = formats.kind;
                     spec.clock_rate = formats.clock_rate;
                 }
+                self.guard(&mut spec);
                 spec
             })
             .collect()
@@ -460,8 +499,29 @@ impl Session {
         self.formats.get((flow.0 >> 8) as usize % MAX_LINES)
     }
 
+    /// Says what is taken from the peers of a flow.
+    fn guard(&self, spec: &mut FlowSpec) {
+        let More { guard, events } = &self.more;
+        let times = if spec.media == MediaKind::Audio {
+            1
+        } else {
+            10
+        };
+        let (packets, bytes) = (guard.max_packets, guard.max_bytes);
+        spec.limit =
+            RateLimit::per_second(packets.saturating_mul(times), bytes.saturating_mul(times));
+        let line = (spec.id.0 >> 8) as usize % MAX_LINES;
+        let [caller, callee] = events.get(line).copied().unwrap_or_default();
+        // Each sends by the numbers of the other's SDP (RFC 3264 section 5.1), which are nearly always its own, too.
+        spec.a.event_type = callee.or(caller);
+        spec.b.event_type = caller.or(callee);
+        for leg in [&mut spec.a, &mut spec.b] {
+            leg.strict = guard.strict.contains(&leg.realm);
+        }
+    }
+
     /// Remembers what the lines carry. An offer says nothing yet of lines that are agreed on.
-    fn note_formats(&mut self, view: &Sdp<'_>, is_answer: bool) {
+    fn note_formats(&mut self, view: &Sdp<'_>, from: Party, is_answer: bool) {
         let lines = view.media().len().min(MAX_LINES);
         self.formats
             .resize(lines.max(self.formats.len()), Formats::default());
@@ -469,6 +529,12 @@ impl Session {
             let is_agreed = self.lines.get(i).is_some_and(Option::is_some);
             if media.port != 0 && (is_answer || !is_agreed) {
                 *place = Formats::read(view, media);
+            }
+            if media.port != 0 && self.more.events.len() <= i {
+                self.more.events.resize(i + 1, [None; 2]);
+            }
+            if let Some(events) = self.more.events.get_mut(i).filter(|_| media.port != 0) {
+                *from.of_mut(events) = event_type(view, media);
             }
         }
     }

@@ -52,6 +52,7 @@ impl Section {
         let kind = match media.transport {
             // What keys itself by DTLS begins with packets that are not RTP.
             Transport::Rtp if media.fingerprint && !media.crypto => FlowKind::Raw,
+            Transport::Rtp if media.crypto || is_secure(media.protocol) => FlowKind::Srtp,
             Transport::Rtp => FlowKind::Rtp,
             Transport::DtlsRtp | Transport::Udp => FlowKind::Raw,
             Transport::Other => return Ok(Self::Foreign),
@@ -79,6 +80,11 @@ impl Section {
             ipv4: address.is_ipv4(),
         }))
     }
+}
+
+/// Whether a protocol is one of the secure profiles (RFC 3711, RFC 5124).
+fn is_secure(protocol: &[u8]) -> bool {
+    protocol.windows(4).any(|w| w.eq_ignore_ascii_case(b"SAVP"))
 }
 
 /// Where RTCP goes: `a=rtcp`, else the port above (RFC 3550 section 11).

@@ -82,6 +82,7 @@ pub fn config() -> CoreConfig {
             timeout: Duration::from_secs(60),
             hold_timeout: Duration::from_secs(3600),
             max_duration: Duration::ZERO,
+            guard: tandem_call::MediaGuard::default(),
             port_rest: Duration::from_secs(5),
         },
         hiding: HidingConfig::off(),

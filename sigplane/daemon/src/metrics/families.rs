@@ -8,7 +8,8 @@ use tandem_call::histogram::Histogram;
 use tandem_policy::routing::{Purpose, Usages};
 
 use super::named::NAMED;
-use super::names::Names;
+use super::names::{Names, latency_bucket};
+use super::quality;
 use crate::admin::total;
 
 /// States of a target.
@@ -140,7 +141,12 @@ impl<'a> Families<'a> {
                 });
             }
         }
+        let mut latency: BTreeMap<u16, Vec<(u64, u64)>> = BTreeMap::new();
         for Counter { plane, name, value } in all {
+            if let Some((worker, bound)) = latency_bucket(&name) {
+                latency.entry(worker).or_default().push((bound, value));
+                continue;
+            }
             let metric = self.names.metric(plane, &name);
             let plane = match plane {
                 Plane::Dataplane => "dataplane",
@@ -159,6 +165,14 @@ impl<'a> Families<'a> {
                 false => self.counter(&metric.name, &metric.help, &labels, value),
             }
         }
+        for (worker, buckets) in latency {
+            let help = || {
+                "How long packets were in the dataplane at most: from the begin of the turn that received them to its end, of each worker.".to_owned()
+            };
+            let metric = latency_histogram(worker, &buckets);
+            let name = "tandem_worker_latency_seconds";
+            self.add(name, help, proto::MetricType::HISTOGRAM, metric);
+        }
     }
 
     /// Histograms; those of a name are summed.
@@ -174,6 +188,39 @@ impl<'a> Families<'a> {
             let help = self.names.help(name);
             let kind = proto::MetricType::HISTOGRAM;
             self.add(&format!("tandem_{name}"), || help, kind, histogram(&sum));
+        }
+    }
+
+    /// How calls sounded.
+    pub(super) fn qualities(&mut self, all: &quality::All) {
+        for (whose, figures) in all {
+            let labels = [
+                ("side", whose.side),
+                ("trunk", whose.trunk.as_str()),
+                ("tenant", whose.tenant.as_str()),
+            ];
+            for ((name, help, bounds), measured) in quality::MEASURED.iter().zip(figures) {
+                let bucket = |(bound, count): (&f64, u64)| {
+                    let mut bucket = proto::Bucket::default();
+                    bucket.set_upper_bound(*bound);
+                    bucket.set_cumulative_count(count);
+                    bucket
+                };
+                let mut written = proto::Histogram::default();
+                written.set_bucket(
+                    bounds
+                        .iter()
+                        .zip(measured.cumulative())
+                        .map(bucket)
+                        .collect(),
+                );
+                written.set_sample_count(measured.count());
+                written.set_sample_sum(measured.sum);
+                let mut metric = labelled(&labels);
+                metric.set_histogram(written);
+                let kind = proto::MetricType::HISTOGRAM;
+                self.add(name, || (*help).to_owned(), kind, metric);
+            }
         }
     }
 
@@ -240,6 +287,53 @@ fn counter(labels: &[Label<'_>], value: f64) -> proto::Metric {
     counter.set_value(value);
     let mut metric = labelled(labels);
     metric.set_counter(counter);
+    metric
+}
+
+/// Bounds of the workers' latency in nanoseconds, of which each bucket there is on one side.
+const LATENCY: [u64; 20] = [
+    1_024,
+    2_048,
+    4_096,
+    8_192,
+    12_288,
+    16_384,
+    20_480,
+    24_576,
+    32_768,
+    49_152,
+    65_536,
+    98_304,
+    131_072,
+    262_144,
+    524_288,
+    1_048_576,
+    4_194_304,
+    16_777_216,
+    67_108_864,
+    1_073_741_824,
+];
+
+/// A worker's histogram of what it has by bounds of its own. The sum is by the bounds, so an eighth too much at most.
+fn latency_histogram(worker: u16, buckets: &[(u64, u64)]) -> proto::Metric {
+    let packets = |most: u64| {
+        let within = buckets.iter().filter(|(bound, _)| *bound <= most);
+        within.map(|(_, packets)| packets).sum()
+    };
+    let bucket = |bound: u64| {
+        let mut bucket = proto::Bucket::default();
+        bucket.set_upper_bound(number(bound) / 1e9);
+        bucket.set_cumulative_count(packets(bound));
+        bucket
+    };
+    let mut written = proto::Histogram::default();
+    written.set_bucket(LATENCY.into_iter().map(bucket).collect());
+    written.set_sample_count(packets(u64::MAX));
+    let sum = |(bound, packets): &(u64, u64)| number(*bound) * number(*packets) / 1e9;
+    written.set_sample_sum(buckets.iter().map(sum).sum());
+    let worker = worker.to_string();
+    let mut metric = labelled(&[("plane", "dataplane"), ("worker", &worker)]);
+    metric.set_histogram(written);
     metric
 }
 

@@ -80,6 +80,8 @@ counters! {
     net_ring_dropped_by_dataplane,
     /// Times that the kernel's addresses, routes and neighbours were read in full again.
     netlink_resyncs,
+    /// Times that a worker of the dataplane was away for more than 1 ms.
+    poll_gaps,
 }
 
 macro_rules! gauges {

@@ -61,6 +61,16 @@ const PORT: &[(&str, &str)] = &[
 /// What a dataplane worker counts for itself.
 const WORKER: &[(&str, &str)] = &[
     (
+        "poll_idle_ns",
+        "Time of the turns of a worker's poll loop that found nothing, sleep included.",
+    ),
+    ("relayed", "Packets that a worker relayed."),
+    ("gaps", "Times that a worker was away for more than 1 ms."),
+    (
+        "longest_gap_ns",
+        "The longest time that a worker was away, since the start.",
+    ),
+    (
         "poll_busy_ns",
         "Time of the turns of a worker's poll loop that found something to do.",
     ),
@@ -137,13 +147,21 @@ fn of_worker(name: &str) -> Option<Metric> {
     let (worker, what) = name.strip_prefix("worker_")?.split_once('_')?;
     let number: u16 = worker.parse().ok()?;
     let (what, help) = WORKER.iter().find(|(known, _)| *known == what)?;
+    let is_gauge = *what == "longest_gap_ns";
     Some(Metric {
-        name: written(&format!("worker_{what}"), false),
+        name: written(&format!("worker_{what}"), is_gauge),
         help: (*help).to_owned(),
-        is_gauge: false,
+        is_gauge,
         label: Some(("worker", number.to_string())),
         is_ns: what.ends_with("_ns"),
     })
+}
+
+/// `worker_N_latency_BOUND`: the worker, and the bound of a bucket in nanoseconds.
+pub(super) fn latency_bucket(name: &str) -> Option<(u16, u64)> {
+    let (worker, what) = name.strip_prefix("worker_")?.split_once('_')?;
+    let bound = what.strip_prefix("latency_")?;
+    Some((worker.parse().ok()?, bound.parse().ok()?))
 }
 
 /// `tandem_…`, with the unit that Prometheus wants, and `_total` for what only rises.

@@ -16,7 +16,8 @@ impl Worker {
             return;
         }
         let entries = std::mem::take(&mut self.entries);
-        let cdrs = entries.iter().filter(|entry| entry.cdr.is_some()).count();
+        let cdrs = entries.iter().filter_map(|entry| entry.cdr.as_deref());
+        let cdrs = cdrs.inspect(|cdr| self.qualities.ended(cdr)).count();
         self.append(&entries);
         if cdrs > 0 {
             self.counters.add_many(Count::CdrsJournaled, cdrs as u64);

@@ -2,9 +2,13 @@
 
 use std::collections::HashMap;
 
-use tandem_admin::{Call, Counter, DirectionFigures, Flow, FlowLeg, Plane, Target};
+use tandem_admin::{
+    Call, Counter, DirectionFigures, Flow, FlowLeg, PeerFigures, Plane, StreamFigures, Target,
+};
 use tandem_call::{CallView, TargetView};
-use tandem_link::{DataplaneHello, DirectionStats, FlowKind, FlowReport, LegSpec, LegStats};
+use tandem_link::{
+    DataplaneHello, DirectionStats, FlowKind, FlowReport, LegSpec, LegStats, PeerReport,
+};
 use tandem_policy::defence::Source;
 
 use super::Worker;
@@ -243,6 +247,36 @@ fn leg(spec: &LegSpec, stats: &LegStats) -> FlowLeg {
         latched: stats.latched,
         rtp: figures(&stats.rtp),
         rtcp: figures(&stats.rtcp),
+        stream: stream(stats),
+        report: (stats.report.reports > 0).then(|| peer(&stats.report)),
+    }
+}
+
+fn stream(stats: &LegStats) -> StreamFigures {
+    let (stream, rtp) = (&stats.stream, &stats.rtp);
+    StreamFigures {
+        ssrc: stream.ssrc,
+        ssrc_changes: stream.ssrc_changes,
+        ssrc_returns: stream.ssrc_returns,
+        payload_type: rtp.payload_type,
+        payload_type_changes: stream.payload_type_changes,
+        jitter_us: u64::from(rtp.jitter) * 1_000_000 / u64::from(rtp.clock_rate.max(1)),
+        events: stream.events,
+        policed: stream.policed,
+    }
+}
+
+fn peer(report: &PeerReport) -> PeerFigures {
+    let measured = |us: u32| (report.round_trips > 0).then_some(us);
+    PeerFigures {
+        reports: report.reports,
+        fraction_lost: report.fraction_lost,
+        worst_fraction_lost: report.worst_fraction_lost,
+        lost: report.lost,
+        jitter_us: report.jitter_us,
+        worst_jitter_us: report.worst_jitter_us,
+        round_trip_us: measured(report.round_trip_us),
+        worst_round_trip_us: measured(report.worst_round_trip_us),
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{Database, DatabaseError};
 
 /// What of `cdr` is read, in this order: the order never changes, new columns come behind.
-pub const CDR_COLUMNS: [CdrColumn; 53] = {
+pub const CDR_COLUMNS: [CdrColumn; 65] = {
     use CdrKind::{Int, Real, Text};
     [
         CdrColumn("id", Int),
@@ -61,6 +61,18 @@ pub const CDR_COLUMNS: [CdrColumn; 53] = {
         CdrColumn("callee_mos", Real),
         CdrColumn("callee_other_packets", Int),
         CdrColumn("callee_other_bytes", Int),
+        CdrColumn("caller_rtt_ms", Real),
+        CdrColumn("caller_rtt_max_ms", Real),
+        CdrColumn("caller_heard_lost", Int),
+        CdrColumn("caller_heard_jitter_ms", Real),
+        CdrColumn("caller_heard_mos", Real),
+        CdrColumn("caller_dtmf", Int),
+        CdrColumn("callee_rtt_ms", Real),
+        CdrColumn("callee_rtt_max_ms", Real),
+        CdrColumn("callee_heard_lost", Int),
+        CdrColumn("callee_heard_jitter_ms", Real),
+        CdrColumn("callee_heard_mos", Real),
+        CdrColumn("callee_dtmf", Int),
     ]
 };
 

@@ -127,11 +127,47 @@ pub(super) fn columns<'a>(
             (bytes, ms(media.other_bytes)),
         ]);
     }
+    let names = [
+        [
+            "caller_rtt_ms",
+            "caller_rtt_max_ms",
+            "caller_heard_lost",
+            "caller_heard_jitter_ms",
+            "caller_heard_mos",
+            "caller_dtmf",
+        ],
+        [
+            "callee_rtt_ms",
+            "callee_rtt_max_ms",
+            "callee_heard_lost",
+            "callee_heard_jitter_ms",
+            "callee_heard_mos",
+            "callee_dtmf",
+        ],
+    ];
+    let millis = |us: Option<u32>| Value::Real(us.map(|us| f64::from(us) / 1_000.0));
+    for ([mean, longest, lost, jitter, mos, dtmf], quality) in names
+        .into_iter()
+        .zip([&cdr.caller_quality, &cdr.callee_quality])
+    {
+        let worst = quality.round_trip_us.map(|_| quality.worst_round_trip_us);
+        columns.extend([
+            (mean, millis(quality.round_trip_us)),
+            (longest, millis(worst)),
+            (lost, Value::Int(quality.heard_lost.map(signed))),
+            (jitter, millis(quality.heard_jitter_us)),
+            (
+                mos,
+                Value::Real(quality.heard_mos.map(|mos| f64::from(mos) / 100.0)),
+            ),
+            (dtmf, int(quality.events)),
+        ]);
+    }
     columns
 }
 
 /// How many columns there are.
-pub(super) const COLUMNS: usize = 53;
+pub(super) const COLUMNS: usize = 65;
 
 const fn sides(cdr: &Cdr) -> [&CdrMedia; 2] {
     [&cdr.caller_media, &cdr.callee_media]

@@ -10,7 +10,7 @@
 
 mod before;
 
-use tandem_policy::{Cdr, Follower, FsCdr};
+use tandem_policy::{Cdr, CdrQuality, Follower, FsCdr};
 
 use super::{Change, Entry};
 
@@ -22,9 +22,11 @@ const FIXED: usize = 18;
 /// length is noticed.
 const MAX_PAYLOAD: usize = 16 * 1024 * 1024;
 /// Goes up when the payload, or [`Cdr`], changes its form. The one before is still read: CDRs that wait for the database outlive an update.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+/// Without the figures behind a [`Cdr`].
+const BEFORE: u8 = 2;
 /// With CDRs as in [`before`].
-const BEFORE: u8 = 1;
+const LONG_BEFORE: u8 = 1;
 
 const BODY: u8 = 1;
 const CDR: u8 = 2;
@@ -83,8 +85,15 @@ impl Record<'_> {
     /// Its CDR.
     pub(super) fn cdr(&self) -> Result<Option<Cdr>, Bad> {
         let read = |bytes| match self.version {
-            BEFORE => postcard::from_bytes::<before::Cdr>(bytes).map(Cdr::from),
-            _ => postcard::from_bytes(bytes),
+            LONG_BEFORE => postcard::from_bytes::<before::Cdr>(bytes).map(Cdr::from),
+            BEFORE => postcard::from_bytes(bytes),
+            _ => postcard::from_bytes::<(Cdr, CdrQuality, CdrQuality)>(bytes).map(
+                |(mut cdr, caller, callee)| {
+                    cdr.caller_quality = caller;
+                    cdr.callee_quality = callee;
+                    cdr
+                },
+            ),
         };
         self.cdr
             .map(|bytes| read(bytes).map_err(|_| Bad::Payload("its CDR")))
@@ -142,7 +151,7 @@ impl std::fmt::Display for Bad {
             Self::Checksum => f.write_str("the record's checksum is wrong"),
             Self::Version(v) => write!(
                 f,
-                "the record has version {v}, this software reads {BEFORE} and {VERSION}"
+                "the record has version {v}, this software reads {LONG_BEFORE} to {VERSION}"
             ),
             Self::Payload(what) => write!(f, "{what} is not readable"),
         }
@@ -183,7 +192,8 @@ pub(super) fn encode(
     }
     if let Some(cdr) = cdr {
         // Plain values into memory: postcard cannot fail here.
-        out.extend_from_slice(&postcard::to_allocvec(cdr).unwrap_or_default());
+        let whole = (cdr, cdr.caller_quality, cdr.callee_quality);
+        out.extend_from_slice(&postcard::to_allocvec(&whole).unwrap_or_default());
     }
     if let Some(cdr) = fs_cdr {
         out.extend_from_slice(&postcard::to_allocvec(cdr).unwrap_or_default());
@@ -220,7 +230,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Record<'_>, Bad> {
 
 fn decode_payload(payload: &[u8]) -> Result<Record<'_>, Bad> {
     let (&[version, flags], rest) = payload.split_first_chunk::<2>().ok_or(Bad::Length)?;
-    if !matches!(version, BEFORE | VERSION) {
+    if !matches!(version, LONG_BEFORE | BEFORE | VERSION) {
         return Err(Bad::Version(version));
     }
     let (sequence, rest) = rest.split_first_chunk::<8>().ok_or(Bad::Length)?;
@@ -279,7 +289,8 @@ mod tests {
     #[test]
     fn a_record_comes_back_as_it_went() {
         let mut bytes = Vec::new();
-        let cdr = crate::journal::tests::cdr("a");
+        let mut cdr = crate::journal::tests::cdr("a");
+        cdr.callee_quality.events = 3;
         let wanted = Wanted {
             cdr: Some(&cdr),
             fs_cdr: None,
@@ -318,6 +329,16 @@ mod tests {
             (1, 2, 3, 4)
         );
         assert_eq!((cdr.tenant.as_str(), cdr.attempts), ("", 0));
+    }
+
+    #[test]
+    fn a_cdr_of_version_2_has_nothing_behind_it() {
+        let cdr = crate::journal::tests::cdr("a");
+        let mut payload = vec![BEFORE, CDR];
+        payload.extend([7u64, 9].map(u64::to_le_bytes).concat());
+        payload.extend(postcard::to_allocvec(&cdr).unwrap());
+        let record = decode_payload(&payload).unwrap();
+        assert_eq!(record.cdr().unwrap(), Some(cdr));
     }
 
     #[test]

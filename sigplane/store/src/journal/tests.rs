@@ -55,6 +55,8 @@ pub(crate) fn cdr(uuid: &str) -> Cdr {
             ..CdrMedia::default()
         },
         callee_media: CdrMedia::default(),
+        caller_quality: tandem_policy::CdrQuality::default(),
+        callee_quality: tandem_policy::CdrQuality::default(),
     }
 }
 

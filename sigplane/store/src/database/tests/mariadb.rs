@@ -109,7 +109,7 @@ fn made_at_first_with_a_partition_for_each_month() {
             "made",
             "select table_name, table_version from version order by 1"
         ),
-        "acc|5\naddress|6\ncdr|2\ndialog|7\ndid_routing|1\ndispatcher|4\nfs_cdr|1\nlocation|9\nsubscriber|7\ntandem_spool|1\ntrunk_routing|1\n"
+        "acc|5\naddress|6\ncdr|3\ndialog|7\ndid_routing|1\ndispatcher|4\nfs_cdr|1\nlocation|9\nsubscriber|7\ntandem_spool|1\ntrunk_routing|1\n"
     );
 }
 

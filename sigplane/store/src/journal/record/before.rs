@@ -86,6 +86,8 @@ impl From<Cdr> for tandem_policy::Cdr {
             media_partial: false,
             caller_media: before.caller_media.into(),
             callee_media: before.callee_media.into(),
+            caller_quality: tandem_policy::CdrQuality::default(),
+            callee_quality: tandem_policy::CdrQuality::default(),
         }
     }
 }

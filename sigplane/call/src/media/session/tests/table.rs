@@ -417,7 +417,7 @@ fn rtcp_where_it_was_asked_for() {
 fn secured_media_passes_end_to_end() {
     let crypto = "m=audio 5004 RTP/SAVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:abc\r\n";
     let dtls = "m=audio 5004 UDP/TLS/RTP/SAVPF 0\r\na=fingerprint:sha-256 AA\r\n";
-    for (line, kind) in [(crypto, FlowKind::Rtp), (dtls, FlowKind::Raw)] {
+    for (line, kind) in [(crypto, FlowKind::Srtp), (dtls, FlowKind::Raw)] {
         let mut call = Call::new();
         let offered = call
             .offer(Party::Caller, &(head("198.51.100.7") + line))
