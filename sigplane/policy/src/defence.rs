@@ -17,7 +17,7 @@ mod source;
 pub use blocks::{Block, Blocks, Reason};
 pub use emergency::EmergencyNumbers;
 pub use meter::Limit;
-pub use overload::{Admission, Overload, OverloadConfig};
+pub use overload::{Admission, Caller, Overload, OverloadConfig};
 pub use refused::Refused;
 pub use scanner::{SCANNERS, Scanners};
 pub use shield::{Defence, DefenceConfig, Sight, Verdict};

@@ -9,7 +9,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use tandem_policy::defence::{Admission, Block, Reason, Sight, Source};
+use tandem_policy::defence::{Admission, Block, Caller, Reason, Sight, Source};
 
 use tandem_transaction::{Method, ServerKey};
 
@@ -56,6 +56,14 @@ impl Core {
                 .any(|(name, _, value)| name == Name::UserAgent && guard.scanners.is_one(value))
         {
             self.saw(hop, Sight::Scanner);
+        }
+    }
+
+    fn caller(&self, hop: Hop) -> Caller {
+        if self.is_trusted(hop) {
+            Caller::Trusted
+        } else {
+            Caller::Stranger
         }
     }
 
@@ -113,7 +121,9 @@ impl Core {
         bytes: &[u8],
     ) -> bool {
         let is_ack = bytes.starts_with(b"ACK ") && !self.turned_away.is_empty();
-        let is_late = bytes.starts_with(b"INVITE ") && self.overload.refuses(waited);
+        let is_late = bytes.starts_with(b"INVITE ")
+            && self.overload.is_overloaded()
+            && self.overload.refuses(now.mono, self.caller(hop), waited);
         if !is_ack && !is_late {
             return false;
         }
@@ -147,7 +157,8 @@ impl Core {
         {
             return false;
         }
-        let Admission::Refuse { retry_after } = self.overload.admit(waited) else {
+        let admission = self.overload.admit(now.mono, self.caller(hop), waited);
+        let Admission::Refuse { retry_after } = admission else {
             return false;
         };
         self.counters.add(Counter::RequestsReceived);
@@ -161,8 +172,7 @@ impl Core {
         let message = arrival.message;
         let key = [message.branch(), message.via().sent_by];
         let again = self.turned_away.contains(now.mono, &key);
-        if !again && !self.overload.is_overloaded()
-            || !message.to_tag().is_empty()
+        if !message.to_tag().is_empty()
             || matches!(
                 message.method(),
                 b"ACK" | b"BYE" | b"CANCEL" | b"PRACK" | b"UPDATE"
@@ -172,7 +182,12 @@ impl Core {
         {
             return false;
         }
-        let retry_after = match self.overload.admit(arrival.waited) {
+        let caller = self.caller(arrival.hop);
+        if !again && !self.overload.is_overloaded() {
+            self.overload.served(now.mono, caller);
+            return false;
+        }
+        let retry_after = match self.overload.admit(now.mono, caller, arrival.waited) {
             Admission::Refuse { retry_after } => retry_after,
             Admission::Serve if again => self.config.guard.overload.retry_after,
             Admission::Serve => return false,

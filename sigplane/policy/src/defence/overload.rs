@@ -47,10 +47,24 @@ pub enum Admission {
     },
 }
 
+/// Whose call it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// Carriers, trunks, the inside.
+    Trusted,
+    /// Anybody else.
+    Stranger,
+}
+
+/// Intervals that a stranger's request was served lately.
+const LATELY: u32 = 10;
+
 /// The controller.
 #[derive(Debug)]
 pub struct Overload {
     config: OverloadConfig,
+    /// When a stranger's new request was served last.
+    stranger: Option<Duration>,
     overloaded: bool,
     /// Since when everything waited longer than the target, or, under overload, since when
     /// nothing did.
@@ -66,6 +80,7 @@ impl Overload {
     pub const fn new(config: OverloadConfig) -> Self {
         Self {
             config,
+            stranger: None,
             overloaded: false,
             since: None,
             last: Duration::ZERO,
@@ -107,8 +122,9 @@ impl Overload {
     }
 
     /// Whether a new call that has waited so long is served. After [`Self::observe`].
-    pub fn admit(&mut self, waited: Duration) -> Admission {
-        if !self.refuses(waited) {
+    pub fn admit(&mut self, now: Duration, caller: Caller, waited: Duration) -> Admission {
+        if !self.refuses(now, caller, waited) {
+            self.served(now, caller);
             return Admission::Serve;
         }
         let base = self.config.retry_after.max(1);
@@ -118,10 +134,27 @@ impl Overload {
         }
     }
 
+    /// A new call is served without having been asked for.
+    pub fn served(&mut self, now: Duration, caller: Caller) {
+        if caller == Caller::Stranger {
+            self.stranger = Some(now);
+        }
+    }
+
     /// Whether a new call that has waited so long is to be refused.
+    ///
+    /// Strangers are refused first: at half of the target, where a queue of trusted callers alone never comes down to. So as
+    /// long as one of them was served lately it is they who make the queue, and no trusted caller has to go for it.
     #[must_use]
-    pub fn refuses(&self, waited: Duration) -> bool {
-        self.overloaded && waited > self.config.target
+    pub fn refuses(&self, now: Duration, caller: Caller, waited: Duration) -> bool {
+        let lately = |at: Duration| now.saturating_sub(at) < self.config.interval * LATELY;
+        self.overloaded
+            && match caller {
+                Caller::Stranger => waited > self.config.target / 2,
+                Caller::Trusted => {
+                    waited > self.config.target && !self.stranger.is_some_and(lately)
+                }
+            }
     }
 
     /// Whether calls that waited are refused now.

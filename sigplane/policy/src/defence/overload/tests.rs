@@ -20,7 +20,10 @@ fn a_burst_is_no_overload_and_a_standing_queue_is() {
     // A stall of 300 ms, and what had piled up is read at once.
     for at in 0..90 {
         overload.observe(ms(1000 + at), ms(300));
-        assert_eq!(overload.admit(ms(300)), Admission::Serve);
+        assert_eq!(
+            overload.admit(ms(1000 + at), Caller::Trusted, ms(300)),
+            Admission::Serve
+        );
     }
     overload.observe(ms(1091), ms(9));
     for at in 1092..1192 {
@@ -29,8 +32,14 @@ fn a_burst_is_no_overload_and_a_standing_queue_is() {
     }
     overload.observe(ms(1192), ms(11));
     assert!(overload.is_overloaded());
-    assert!(matches!(overload.admit(ms(11)), Admission::Refuse { .. }));
-    assert_eq!(overload.admit(ms(10)), Admission::Serve);
+    assert!(matches!(
+        overload.admit(ms(1192), Caller::Trusted, ms(11)),
+        Admission::Refuse { .. }
+    ));
+    assert_eq!(
+        overload.admit(ms(1192), Caller::Trusted, ms(10)),
+        Admission::Serve
+    );
     // It lasts until an interval without any wait.
     overload.observe(ms(1250), ms(1));
     overload.observe(ms(1300), ms(11));
@@ -62,14 +71,36 @@ fn callers_are_told_different_times() {
         overload.observe(ms(1_000 + at), ms(50));
     }
     let mut told: Vec<u32> = (0..12)
-        .map(|_| match overload.admit(ms(50)) {
-            Admission::Refuse { retry_after } => retry_after,
-            Admission::Serve => 0,
-        })
+        .map(
+            |_| match overload.admit(ms(1_100), Caller::Trusted, ms(50)) {
+                Admission::Refuse { retry_after } => retry_after,
+                Admission::Serve => 0,
+            },
+        )
         .collect();
     told.sort_unstable();
     told.dedup();
     assert_eq!(told, [5, 6, 7, 8, 9, 10]);
+}
+
+#[test]
+fn strangers_are_refused_first_and_trusted_callers_only_when_no_stranger_was_served_lately() {
+    let mut overload = controller();
+    overload.served(ms(1_000), Caller::Stranger);
+    for at in 0..=1_200 {
+        overload.observe(ms(1_000 + at), ms(11));
+        let is_trusted =
+            |overload: &Overload, now| overload.refuses(ms(now), Caller::Trusted, ms(11));
+        // A second after the last stranger it is the trusted callers themselves who make the queue.
+        assert_eq!(is_trusted(&overload, 1_000 + at), at >= 1_000, "{at}");
+    }
+    let strangers = |overload: &mut Overload, waited| {
+        overload.admit(ms(2_200), Caller::Stranger, ms(waited)) == Admission::Serve
+    };
+    assert!(!strangers(&mut overload, 6));
+    assert!(overload.refuses(ms(2_200), Caller::Trusted, ms(11)));
+    assert!(strangers(&mut overload, 5));
+    assert!(!overload.refuses(ms(2_200), Caller::Trusted, ms(11)));
 }
 
 #[test]
@@ -80,7 +111,10 @@ fn a_target_of_zero_turns_it_off() {
     });
     for at in 0..1000 {
         overload.observe(ms(at), ms(5000));
-        assert_eq!(overload.admit(ms(5000)), Admission::Serve);
+        assert_eq!(
+            overload.admit(ms(at), Caller::Trusted, ms(5000)),
+            Admission::Serve
+        );
     }
 }
 
@@ -108,7 +142,11 @@ fn goodput(per_second: u64, refusal: u64, controlled: bool) -> (u64, u64) {
         };
         let waited = Duration::from_nanos(now - at);
         overload.observe(Duration::from_nanos(now), waited);
-        if part == 0 && controlled && overload.admit(waited) != Admission::Serve {
+        if part == 0
+            && controlled
+            && overload.admit(Duration::from_nanos(now), Caller::Trusted, waited)
+                != Admission::Serve
+        {
             now += refusal;
             continue;
         }
