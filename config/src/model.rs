@@ -108,6 +108,29 @@ pub struct Dataplane {
     pub memory_mb: Option<u32>,
     /// `eal`: further EAL arguments.
     pub eal: Vec<String>,
+    /// `user`: whom the process becomes once it has started; none stays who it was.
+    pub user: Option<String>,
+    /// `seccomp`: what becomes of system calls that no thread of the dataplane makes. Default `"refuse"`.
+    pub seccomp: Seccomp,
+    /// `stuck_report`: milliseconds without progress after which a worker is reported. Default 1,000.
+    pub stuck_report: Duration,
+    /// `stuck_abort`: seconds without progress of a worker after which the process ends itself, to be started again;
+    /// 0 never. Default 10.
+    pub stuck_abort: Duration,
+}
+
+/// What becomes of a system call that is not on a thread's list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Seccomp {
+    /// It fails with EPERM.
+    Refuse,
+    /// It is made, and the kernel logs it: to find what a list lacks.
+    Log,
+    /// It ends the process.
+    Kill,
+    /// There are no lists.
+    Off,
 }
 
 /// What a worker does when there is nothing to do.

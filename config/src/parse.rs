@@ -24,7 +24,7 @@ use crate::mistake::{Mistake, Report};
 use crate::model::{
     Admin, Config, Database, Dataplane, Defence, Dispatcher, Dns, Hiding, Idle, KernelListen,
     Listen, Media, MediaSource, Nat, Node, Overload, PathRule, Port, Realm, Registrar, Routing,
-    Side, Sip, Streams, Tls,
+    Seccomp, Side, Sip, Streams, Tls,
 };
 use crate::routing::{Rule, Site, Tenant, Trunk};
 use crate::section::{Section, integer, string, wrong_type};
@@ -308,6 +308,31 @@ fn dataplane<'d>(report: &mut Report<'_>, mut s: Section<'d>) -> Read<'d, Datapl
     let word =
         |report: &mut Report<'_>, v: &'d _, key: &str| string(report, v, key).map(str::to_owned);
     let eal = s.list(report, "eal", word).unwrap_or_default();
+    let user = s
+        .value("user")
+        .and_then(|v| string(report, v, "dataplane.user"))
+        .map(str::to_owned);
+    let seccomp = match s
+        .value("seccomp")
+        .and_then(|v| string(report, v, "dataplane.seccomp"))
+    {
+        None | Some("refuse") => Seccomp::Refuse,
+        Some("log") => Seccomp::Log,
+        Some("kill") => Seccomp::Kill,
+        Some("off") => Seccomp::Off,
+        Some(other) => {
+            let problem = format!("`{other}` is not a way to treat a system call");
+            s.mistake(
+                report,
+                "seccomp",
+                problem,
+                "write \"refuse\", \"log\", \"kill\" or \"off\"",
+            );
+            Seccomp::Refuse
+        }
+    };
+    let stuck_report = s.integer(report, "stuck_report", 200..=60_000, 1_000);
+    let stuck_abort = seconds(report, &mut s, "stuck_abort", 0..=600, 10);
     let value = Dataplane {
         workers,
         control_core,
@@ -316,6 +341,10 @@ fn dataplane<'d>(report: &mut Report<'_>, mut s: Section<'d>) -> Read<'d, Datapl
         max_flows,
         memory_mb,
         eal,
+        user,
+        seccomp,
+        stuck_report: Duration::from_millis(stuck_report),
+        stuck_abort,
     };
     Read {
         value,

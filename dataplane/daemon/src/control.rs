@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tandem_config::Config;
 use tandem_link::{
-    CaptureSpec, Command, CommandError, ControllerHello, DataplaneHello, Event, FromDataplane,
+    CaptureSpec, Command, CommandError, ControllerHello, CounterValue, DataplaneHello, Event, FromDataplane,
     RealmInfo, RefusedReason, SlotTable, ToDataplane, VERSION,
 };
 use tandem_relay::Forwarding;
@@ -22,9 +22,10 @@ use crate::capture::Capture;
 use crate::clock;
 use crate::counters::{ControlCounters, WorkerCounters};
 use crate::forwarding;
+use crate::health::Health;
 use crate::link_socket::{Connection, Ended, Listener};
 use crate::message::{FromWorker, Readers, Tag, ToWorker};
-use crate::mirror::{Tables, Wanted};
+use crate::mirror::{Request, Tables, Wanted};
 use crate::report::{RelayCounts, Reporter};
 use crate::session::{Running, Session};
 use crate::waker::Waker;
@@ -78,9 +79,10 @@ pub(crate) struct Control {
     /// Snapshots of the mirror.
     pub(crate) tables: Receiver<Tables>,
     /// To the mirror.
-    pub(crate) wanted: UnboundedSender<Wanted>,
+    pub(crate) requests: UnboundedSender<Request>,
     pub(crate) realms: forwarding::Realms,
     pub(crate) reporter: Reporter,
+    pub(crate) health: Health,
     pub(crate) state: State,
 }
 
@@ -148,6 +150,7 @@ impl Control {
             self.take_captured(now);
             self.end_blocks(now);
             self.tell_gaps(now);
+            self.watch(now);
             ready = self.sleep();
         }
     }
@@ -221,7 +224,7 @@ impl Control {
             FromWorker::Wanted { realm, ip } => {
                 if let Some(device) = self.realms.device(realm) {
                     // The mirror ends with this thread.
-                    let _ = self.wanted.send(Wanted { device, ip });
+                    let _ = self.requests.send(Request::Resolve(Wanted { device, ip }));
                 }
             }
             FromWorker::Discard(garbage) => drop(garbage),
@@ -231,12 +234,20 @@ impl Control {
 
     fn take_counts(&mut self, tag: Tag, counts: &RelayCounts, now: u64) -> Result<(), Ended> {
         let state = &mut self.state;
-        let gauges = [("blocked_sources", state.blocked.len())];
+        let gauges = [
+            ("blocked_sources", state.blocked.len()),
+            ("alarms", self.health.alarms.len()),
+        ];
         let Some(session) = state.session.as_mut().filter(|s| s.epoch == tag.epoch) else {
             return Ok(());
         };
         if let Some(all) = self.reporter.add(tag.seq, counts, self.workers.len()) {
-            let values = self.reporter.values(&all, &self.workers, &gauges);
+            let mut values = self.reporter.values(&all, &self.workers, &gauges);
+            let changes = self.reporter.ports.iter().zip(self.health.link_changes());
+            values.extend(changes.map(|(port, value)| CounterValue {
+                name: format!("port_{}_link_changes", port.name),
+                value,
+            }));
             session.connection.send(
                 &FromDataplane::Counters {
                     seq: tag.seq,
@@ -320,6 +331,7 @@ impl Control {
             hello.controller, hello.readers
         );
         self.state.session = Some(session);
+        self.health.alarms.tell_all();
         self.settle(sent);
     }
 
@@ -451,6 +463,38 @@ impl Control {
             session.connection.send(&message, now)?;
         }
         Ok(())
+    }
+
+    /// Looks at workers and ports, and tells the controller of what is wrong.
+    fn watch(&mut self, now: u64) {
+        let changes = self
+            .health
+            .look(now, &self.reporter.ports, &self.reporter.control);
+        for (port, is_up) in changes {
+            self.set_carriers(port, is_up);
+        }
+        let Some(session) = &mut self.state.session else {
+            return;
+        };
+        let mut told = Ok(());
+        while told.is_ok()
+            && !session.connection.is_congested()
+            && let Some(event) = self.health.alarms.event()
+        {
+            told = session.connection.send(&FromDataplane::Event(event), now);
+        }
+        self.settle(told);
+    }
+
+    /// The TAPs of a port's realms have a carrier while it has a link.
+    fn set_carriers(&self, port: usize, is_up: bool) {
+        let realms = (0..).zip(&self.config.realms);
+        for (realm, _) in realms.filter(|(_, realm)| usize::from(realm.port) == port) {
+            if let Some(device) = self.realms.device(realm) {
+                // The mirror ends with this thread.
+                let _ = self.requests.send(Request::Carrier { device, is_up });
+            }
+        }
     }
 
     /// Takes blocks that are over out of the workers' tables: some in each turn. A worker that has no

@@ -51,6 +51,8 @@ counters! {
     WorkerCounters {
         /// Packets that a device did not take in time.
         tx_full,
+        /// Packets for a port that has no link: dropped.
+        tx_link_down,
         /// Frames longer than the device sends: dropped.
         tx_too_long,
         /// Packets in several buffers, which we ask no device for.
@@ -150,6 +152,13 @@ counters! {
         events_no_controller,
         /// Snapshots of addresses, routes and neighbours given to the workers.
         forwarding_updates,
+        /// Times that a worker made no progress for longer than `dataplane.stuck_report`.
+        workers_stuck,
+        /// Times that a port's queue took or gave no packets any more although it had a link.
+        queues_stalled,
+        /// Times that the control thread did not run for a second or longer: the process was stopped, or the machine
+        /// has more to do than cores.
+        control_gaps,
     }
 }
 

@@ -24,7 +24,9 @@ use rtnetlink::packet_route::neighbour::{
     NeighbourAttribute, NeighbourExtFlags, NeighbourFlags, NeighbourState,
 };
 use rtnetlink::packet_route::route::RouteMessage;
-use rtnetlink::{Error, Handle, MulticastGroup, new_connection, new_multicast_connection};
+use rtnetlink::{
+    Error, Handle, LinkUnspec, MulticastGroup, new_connection, new_multicast_connection,
+};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 use tracing::{debug, warn};
@@ -47,12 +49,21 @@ pub(crate) struct Wanted {
     pub(crate) ip: IpAddr,
 }
 
+/// What the mirror is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// Resolve a neighbour, and keep it so.
+    Resolve(Wanted),
+    /// A realm's port has a link now, or none: so has its TAP, and routing daemons see it.
+    Carrier { device: u32, is_up: bool },
+}
+
 /// What the mirror needs and where its snapshots go.
 pub(crate) struct Mirror<F> {
     /// The realms' TAPs.
     pub(crate) devices: Vec<u32>,
-    /// Next hops that workers lack.
-    pub(crate) wanted: UnboundedReceiver<Wanted>,
+    /// Next hops that workers lack, and links.
+    pub(crate) requests: UnboundedReceiver<Request>,
     /// Takes every new snapshot.
     pub(crate) deliver: F,
     /// Full resynchronisations.
@@ -80,7 +91,7 @@ impl Dirty {
 }
 
 impl<F: FnMut(&Tables)> Mirror<F> {
-    /// Runs until the other end of `wanted` is gone.
+    /// Runs until the other end of `requests` is gone.
     pub(crate) fn run(mut self) -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -132,10 +143,16 @@ impl<F: FnMut(&Tables)> Mirror<F> {
                     Some((event, _)) => self.mark(&event, &tables, &mut dirty),
                     None => return Err(SessionError::Closed),
                 },
-                wanted = self.wanted.recv() => match wanted {
+                request = self.requests.recv() => match request {
                     // To ask for it would make the kernel forget what the administrator said.
-                    Some(wanted) if tables.is_fixed(wanted.device, wanted.ip) => {}
-                    Some(wanted) => keep(&handle, wanted).await,
+                    Some(Request::Resolve(wanted)) if tables.is_fixed(wanted.device, wanted.ip) => {}
+                    Some(Request::Resolve(wanted)) => keep(&handle, wanted).await,
+                    Some(Request::Carrier { device, is_up }) => {
+                        set_carrier(&handle, device, is_up).await;
+                        // A device without a carrier loses its neighbours: gateways are resolved again.
+                        dirty.neighbours |= is_up;
+                        dirty.routes |= is_up;
+                    }
                     None => return Ok(()),
                 },
             }
@@ -258,6 +275,14 @@ async fn keep(handle: &Handle, wanted: Wanted) {
         if let Err(error) = request().flags(NeighbourFlags::Use).execute().await {
             warn!("netlink: {} cannot be resolved: {error}", wanted.ip);
         }
+    }
+}
+
+/// Gives a TAP a carrier, or takes it (Linux 5.0). Best effort: media does not depend on it.
+async fn set_carrier(handle: &Handle, device: u32, is_up: bool) {
+    let change = LinkUnspec::new_with_index(device).carrier(is_up).build();
+    if let Err(error) = handle.link().set(change).execute().await {
+        warn!("netlink: the carrier of device {device} cannot be set: {error}");
     }
 }
 

@@ -24,6 +24,25 @@ pub(crate) struct StartedPort {
     pub(crate) kernel_statistics: Option<PathBuf>,
 }
 
+impl StartedPort {
+    /// Whether it has a link, as far as that can be told without waiting. `net_af_packet` says that it always has: the
+    /// kernel's interface below it knows better.
+    pub(crate) fn link_up(&self) -> Option<bool> {
+        let below = self
+            .kernel_statistics
+            .as_ref()
+            .and_then(|path| path.parent());
+        match below {
+            // An interface that is switched off, or gone, has no carrier that could be read.
+            Some(interface) => {
+                let carrier = std::fs::read_to_string(interface.join("carrier"));
+                Some(carrier.is_ok_and(|carrier| carrier.trim() == "1"))
+            }
+            None => self.port.link().ok().map(|link| link.up),
+        }
+    }
+}
+
 /// A worker's queues, by port.
 pub(crate) struct WorkerQueues {
     pub(crate) rx: Vec<Option<RxQueue>>,
@@ -93,7 +112,7 @@ pub(crate) fn start(config: &Config) -> Result<Hardware, Error> {
             name: port.name.clone(),
             port: started.port,
             report: started.report,
-            kernel_statistics: kernel_statistics(&port.device),
+            kernel_statistics: present_kernel_statistics(&port.device),
         });
     }
     Ok(Hardware {
@@ -200,6 +219,11 @@ fn kernel_statistics(device: &str) -> Option<PathBuf> {
             .join(interface)
             .join("statistics")
     })
+}
+
+/// The same, if it is there: `/sys` may be another network namespace's.
+fn present_kernel_statistics(device: &str) -> Option<PathBuf> {
+    kernel_statistics(device).filter(|path| path.exists())
 }
 
 #[cfg(test)]

@@ -160,8 +160,8 @@ fn port_values(port: &StartedPort, values: &mut Vec<CounterValue>) {
             }
         }
     }
-    if let Ok(link) = port.port.link() {
-        values.push(value(&format!("port_{name}_link_up"), link.up.into()));
+    if let Some(up) = port.link_up() {
+        values.push(value(&format!("port_{name}_link_up"), up.into()));
     }
 }
 

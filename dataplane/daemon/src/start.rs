@@ -19,11 +19,15 @@ use crate::control::{Control, State, WorkerLink};
 use crate::counters::{Counter, ExceptionCounters, WorkerCounters};
 use crate::exception::{Exception, RealmPath};
 use crate::forwarding::Realms;
+use crate::health::Health;
+use crate::health::outlets::{Outlets, Refusals};
+use crate::health::pulse::{Beat, Pulse};
 use crate::link_socket::{ListenError, Listener};
 use crate::mirror::{Mirror, Tables};
 use crate::passed::{Passed, ToKernel};
 use crate::police::Policer;
 use crate::ports::{self, Hardware, StartedPort, WorkerQueues};
+use crate::privileges::{Kind, PrivilegeError, Privileges};
 use crate::report::Reporter;
 use crate::tap::{Tap, TapError};
 use crate::waker::Waker;
@@ -60,6 +64,8 @@ pub(crate) enum StartError {
     Relay(#[from] tandem_relay::ConfigError),
     #[error("rings: {0}")]
     Rings(#[from] tandem_shm::ShmError),
+    #[error(transparent)]
+    Privileges(#[from] PrivilegeError),
     #[error("{0}")]
     System(#[from] io::Error),
 }
@@ -82,6 +88,8 @@ pub(crate) fn run(config: Config) -> Result<(), StartError> {
         queues,
     } = ports::start(&config)?;
     let paths = open_taps(&config, &ports)?;
+    let has_pci = config.ports.iter().any(|port| is_pci(&port.device));
+    let privileges = Privileges::new(&config.dataplane, has_pci);
     let realms = Realms::new(paths.iter().map(|path| path.tap.index).collect());
     let slots = SlotTable::deal(&config.media.relay_workers);
     let shared = Shared {
@@ -111,6 +119,9 @@ pub(crate) fn run(config: Config) -> Result<(), StartError> {
     let mut made = Vec::new();
     let mut links = Vec::new();
     let mut frames = Vec::new();
+    let mut pulses = Vec::new();
+    let outlets = Outlets::new(ports.len());
+    let mut refusals = Vec::new();
     for ((index, queues), sip) in queues.into_iter().enumerate().zip(to_kernel_sip) {
         let (frame_in, frame_out) = rtrb::RingBuffer::<ToKernel>::new(EXCEPTIONS);
         frames.push(frame_out);
@@ -122,12 +133,20 @@ pub(crate) fn run(config: Config) -> Result<(), StartError> {
             Arc::clone(&shared.exception),
             Arc::clone(&counters),
         );
+        let pulse = Arc::new(Pulse::default());
+        pulses.push(Arc::clone(&pulse));
+        let refused = Refusals::new(ports.len());
+        refusals.push(refused.clone());
         let (worker, link) = make_worker(
             WorkerParts {
                 index,
                 queues,
                 exception,
                 counters,
+                beat: Beat::new(pulse),
+                outlets: outlets.clone(),
+                refused,
+                privileges: privileges.clone(),
             },
             &config,
             &ports,
@@ -156,12 +175,12 @@ pub(crate) fn run(config: Config) -> Result<(), StartError> {
         counters: Arc::clone(&exception_counters),
     };
     let (tables_in, tables) = std::sync::mpsc::channel();
-    let (wanted, wanted_out) = tokio::sync::mpsc::unbounded_channel();
+    let (requests, requests_out) = tokio::sync::mpsc::unbounded_channel();
     let resyncs = Arc::new(Counter::default());
     let to_control = Arc::clone(&shared.control);
     let mirror = Mirror {
         devices: realms.devices().to_vec(),
-        wanted: wanted_out,
+        requests: requests_out,
         deliver: move |tables: &Tables| {
             // When the control thread has ended, so does this one soon.
             let _ = tables_in.send(tables.clone());
@@ -170,6 +189,7 @@ pub(crate) fn run(config: Config) -> Result<(), StartError> {
         resyncs: Arc::clone(&resyncs),
     };
 
+    privileges.drop(&config.node.link_socket())?;
     let mut threads = Threads {
         stop: Arc::clone(&shared.stop),
         handles: Vec::new(),
@@ -177,13 +197,21 @@ pub(crate) fn run(config: Config) -> Result<(), StartError> {
     for (index, worker) in made.into_iter().enumerate() {
         threads.spawn(&format!("worker-{index}"), move || worker.run())?;
     }
-    threads.spawn("exception", move || exception.run())?;
+    let own = privileges.clone();
+    threads.spawn("exception", move || {
+        own.confine(Kind::Exception);
+        exception.run();
+    })?;
+    let own = privileges.clone();
     threads.spawn("mirror", move || {
+        own.confine(Kind::Mirror);
         if let Err(error) = mirror.run() {
             error!("netlink: {error}");
         }
     })?;
 
+    privileges.confine(Kind::Control);
+    let health = Health::new(&config, pulses, outlets.clone(), refusals);
     let mut control = Control {
         config,
         slots,
@@ -192,9 +220,10 @@ pub(crate) fn run(config: Config) -> Result<(), StartError> {
         waker: Arc::clone(&shared.control),
         stop: stop_signal,
         tables,
-        wanted,
+        requests,
         realms,
         reporter: Reporter::new(exception_counters, resyncs, ports, pool),
+        health,
         state: State::new(boot),
     };
     control.begin();
@@ -203,13 +232,21 @@ pub(crate) fn run(config: Config) -> Result<(), StartError> {
     control.run();
     info!("stopping");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    // Ends the mirror. The ports close when the workers' queues are gone as well.
+    // The workers may do little; the ports close here, behind them.
+    let ports = std::mem::take(&mut control.reporter.ports);
+    // Ends the mirror.
     drop(control);
     threads.stop.store(true, Ordering::Relaxed);
     shared.exception.wake();
     threads.join();
+    drop(ports);
     drop(kernel_sip);
     Ok(())
+}
+
+fn is_pci(device: &str) -> bool {
+    let device: Result<tandem_dpdk::Device, _> = device.parse();
+    device.is_ok_and(|device| device.is_pci())
 }
 
 /// What all threads share.
@@ -225,6 +262,10 @@ struct WorkerParts {
     queues: WorkerQueues,
     exception: ToException,
     counters: Arc<WorkerCounters>,
+    beat: Beat,
+    outlets: Outlets,
+    refused: Refusals,
+    privileges: Privileges,
 }
 
 fn make_worker(
@@ -241,6 +282,10 @@ fn make_worker(
         queues,
         exception,
         counters,
+        beat,
+        outlets,
+        refused,
+        privileges,
     } = parts;
     let relay = Relay::new(relay_config(index, config, ports, slots))?;
     let (orders_in, orders) = rtrb::RingBuffer::new(ORDERS);
@@ -259,7 +304,7 @@ fn make_worker(
         pool,
         relay,
         rx: queues.rx,
-        sender: Sender::new(queues.tx, others, Arc::clone(&counters)),
+        sender: Sender::new(queues.tx, others, Arc::clone(&counters), outlets, refused),
         passed,
         exception,
         orders,
@@ -267,10 +312,13 @@ fn make_worker(
         counters: Arc::clone(&counters),
         pacer: Pacer::new(Arc::clone(&pace)),
         stop: Arc::clone(&shared.stop),
+        hold_expiry: 0,
         session: None,
         capture: None,
         listing: None,
         buffer: payload_buffer(),
+        beat,
+        privileges,
     };
     Ok((
         worker,

@@ -27,8 +27,10 @@ use tracing::{error, warn};
 use crate::capture::Capture;
 use crate::clock;
 use crate::counters::WorkerCounters;
+use crate::health::pulse::{Beat, Phase};
 use crate::message::{FromWorker, Readers, ToWorker};
 use crate::passed::Passed;
+use crate::privileges::{Kind, Privileges};
 use crate::system;
 use crate::waker::Waker;
 use orders::Listing;
@@ -45,6 +47,11 @@ const PATIENCE: u32 = 64;
 
 /// The first and the longest sleep of a pausing worker.
 const PAUSE: (Duration, Duration) = (Duration::from_micros(10), Duration::from_micros(100));
+
+/// A turn of so many nanoseconds: the process was stopped, or the machine stood still. No flow is blamed for the silence
+/// before it has had some time to be heard.
+const STOOD_STILL: u64 = 1_000_000_000;
+const GRACE: u64 = 5_000_000_000;
 
 /// Bytes of an 802.1Q tag.
 const TAG: usize = 4;
@@ -67,10 +74,14 @@ pub(crate) struct Worker {
     pub(crate) counters: Arc<WorkerCounters>,
     pub(crate) pacer: Pacer,
     pub(crate) stop: Arc<AtomicBool>,
+    /// Until then no flow times out.
+    pub(crate) hold_expiry: u64,
     pub(crate) session: Option<Box<Readers>>,
     pub(crate) capture: Option<Box<Capture>>,
     pub(crate) listing: Option<Listing>,
     pub(crate) buffer: PayloadBuffer,
+    pub(crate) beat: Beat,
+    pub(crate) privileges: Privileges,
 }
 
 /// A worker's ring to the control thread.
@@ -128,6 +139,8 @@ impl Worker {
         }
         let _registration = Registration::register(self.eal)
             .inspect_err(|error| warn!("a worker without buffer cache: {error}"));
+        self.privileges.confine(Kind::Worker);
+        self.beat.begin();
         let mut burst = Burst::new();
         let mut rest = Rest::new(self.idle);
         let mut last = clock::now();
@@ -143,21 +156,34 @@ impl Worker {
                 self.counters.poll_idle_ns.add(took);
             }
             self.pacer.turn(took, self.relay.counters().relayed);
+            if now.saturating_sub(last) >= STOOD_STILL {
+                self.hold_expiry = now.saturating_add(GRACE);
+            }
             last = now;
             busy = self.turn(&mut burst, now);
+            self.beat.at(Phase::REST);
             rest.after(busy);
         }
     }
 
     /// One turn of the loop; answers whether there was anything to do.
     fn turn(&mut self, burst: &mut Burst, now: u64) -> bool {
+        self.beat.turn();
         let mut done = self.poll_ports(burst, now);
+        self.beat.at(Phase::HANDED_OVER);
         done += self.take_passed(now);
+        self.beat.at(Phase::SIP);
         done += self.take_sip(now);
+        self.beat.at(Phase::ORDERS);
         done += self.take_orders(now);
-        self.relay.expire(now, EXPIRE);
+        self.beat.at(Phase::EXPIRY);
+        if now >= self.hold_expiry {
+            self.relay.expire(now, EXPIRE);
+        }
         self.report();
-        self.sender.flush();
+        self.beat.at(Phase::SENDING);
+        self.sender.flush(now);
+        self.beat.at(Phase::BELLS);
         self.flush_sip();
         self.exception.flush();
         self.control.flush();
@@ -170,12 +196,13 @@ impl Worker {
             let Some(Some(queue)) = self.rx.get_mut(index) else {
                 continue;
             };
+            let port = u16::try_from(index).unwrap_or(u16::MAX);
+            self.beat.at(Phase::port(port));
             let count = queue.receive(burst);
             if count == 0 {
                 continue;
             }
             done += count;
-            let port = u16::try_from(index).unwrap_or(u16::MAX);
             burst.iter().for_each(Mbuf::prefetch);
             // The relay looks at all before it decides on one: the flows' memory comes meanwhile.
             let mut looks = [const { None }; BURST];

@@ -11,16 +11,16 @@
 mod lab;
 
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::process::{Command as Process, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use lab::call::{Call, rtp, spec};
 use lab::controller::{Controller, connect, receive};
 use lab::{Lab, Options, PATIENCE};
 use tandem_link::{
     CaptureFilter, CaptureSpec, Command, CommandError, ControllerHello, Cookie, Direction, Event,
-    FlowId, FlowKind, FlowSpec, FromDataplane, LegSpec, RefusedReason, ToDataplane, VERSION,
-    encode,
+    FlowId, FlowSpec, FromDataplane, RefusedReason, ToDataplane, VERSION, encode,
 };
 use tandem_shm::{DatagramMeta, PushError, payload_buffer};
 use tandem_wire::sip::{ShardTable, shard};
@@ -565,118 +565,6 @@ fn a_capture_shows_what_crosses_and_ends_at_its_limit() {
         assert_eq!(length as usize, data.len());
         assert!(data.ends_with(b"Call-ID: one\r\n\r\n"));
     }
-}
-
-/// A call between two sockets in the peers' namespaces.
-struct Call {
-    x: UdpSocket,
-    y: UdpSocket,
-    spec: FlowSpec,
-}
-
-impl Call {
-    fn new(lab: &Lab, id: u64, x: &str, y: &str) -> Self {
-        let socket = |side, net: &str| {
-            let ip: IpAddr = format!("{net}2").parse().unwrap();
-            lab.udp(side, &SocketAddr::new(ip, 0).to_string())
-        };
-        let (x_socket, y_socket) = (socket("x", x), socket("y", y));
-        let (a, b) = (
-            x_socket.local_addr().unwrap(),
-            y_socket.local_addr().unwrap(),
-        );
-        Self {
-            spec: spec(id, (x, y), Some(a), Some(b)),
-            x: x_socket,
-            y: y_socket,
-        }
-    }
-
-    /// Sends RTP in both directions and checks that every packet arrives as it was sent, from the
-    /// appliance's own address. The first ones may be lost until the next hop is resolved.
-    fn talk(&self, controller: &mut Controller, packets: u16) {
-        for (from, to, entry, exit) in [
-            (&self.x, &self.y, &self.spec.a, &self.spec.b),
-            (&self.y, &self.x, &self.spec.b, &self.spec.a),
-        ] {
-            let entry = SocketAddr::new(entry.local, entry.port);
-            let exit = SocketAddr::new(exit.local, exit.port);
-            self.warm_up(controller, from, to, entry);
-            for sequence in 1000..1000 + packets {
-                from.send_to(&rtp(sequence), entry).unwrap();
-                let mut buffer = [0; 2048];
-                let (length, source) = to.recv_from(&mut buffer).unwrap();
-                assert_eq!((&buffer[..length], source), (&rtp(sequence)[..], exit));
-            }
-        }
-    }
-
-    fn warm_up(
-        &self,
-        controller: &mut Controller,
-        from: &UdpSocket,
-        to: &UdpSocket,
-        entry: SocketAddr,
-    ) {
-        let mut buffer = [0; 2048];
-        to.set_read_timeout(Some(Duration::from_millis(20)))
-            .unwrap();
-        let since = Instant::now();
-        while {
-            from.send_to(&rtp(999), entry).unwrap();
-            to.recv(&mut buffer).is_err()
-        } {
-            assert!(
-                since.elapsed() < PATIENCE,
-                "no media: {:?}",
-                controller.ok(Command::Counters)
-            );
-        }
-        println!("media after {:?}", since.elapsed());
-        to.set_read_timeout(Some(PATIENCE)).unwrap();
-        // What is still on its way is told from what follows by its number.
-        from.send_to(&rtp(998), entry).unwrap();
-        while {
-            to.recv(&mut buffer).unwrap();
-            buffer[3] != (998 & 0xFF) as u8
-        } {}
-    }
-}
-
-fn spec(id: u64, (x, y): (&str, &str), a: Option<SocketAddr>, b: Option<SocketAddr>) -> FlowSpec {
-    let leg = |realm, net: &str, remote| LegSpec {
-        realm,
-        local: format!("{net}1").parse().unwrap(),
-        port: 30000,
-        remote,
-        remote_rtcp: None,
-        latched: None,
-        latched_rtcp: None,
-        learn: 0,
-        dscp: 46,
-        strict: false,
-        event_type: None,
-    };
-    FlowSpec {
-        id: FlowId(id),
-        cookie: Cookie(id * 100),
-        kind: FlowKind::Rtp,
-        media: tandem_link::MediaKind::Audio,
-        clock_rate: 0,
-        a: leg(0, x, a),
-        b: leg(1, y, b),
-        timeout_s: 60,
-        limit: tandem_link::RateLimit::default(),
-    }
-}
-
-fn rtp(sequence: u16) -> Vec<u8> {
-    let mut packet = vec![0x80, 0];
-    packet.extend(sequence.to_be_bytes());
-    packet.extend((u32::from(sequence) * 160).to_be_bytes());
-    packet.extend([1, 2, 3, 4]);
-    packet.extend([0xD5; 160]);
-    packet
 }
 
 fn sip_to(call: &Call, destination: &str) -> DatagramMeta {

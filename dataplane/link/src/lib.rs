@@ -27,8 +27,8 @@ pub use flow::{
     MediaKind, PeerReport, RateLimit, StreamStats,
 };
 pub use message::{
-    BlockedSource, CaptureFilter, CaptureSpec, Command, CommandError, ControllerHello,
-    CounterValue, DataplaneHello, Direction, Event, FromDataplane, RealmInfo, RefusedReason,
-    ToDataplane, VERSION,
+    Alarm, AlarmKind, BlockedSource, CaptureFilter, CaptureSpec, Command, CommandError,
+    ControllerHello, CounterValue, DataplaneHello, Direction, Event, FromDataplane, RealmInfo,
+    RefusedReason, ToDataplane, VERSION,
 };
 pub use slot::{SLOTS, SlotTable, slot};

@@ -353,4 +353,47 @@ pub enum Event {
         /// Which leg.
         leg: Leg,
     },
+    /// Something went wrong, or is well again. A session begins with all that is wrong.
+    Alarm(Alarm),
+}
+
+/// What an operator has to know of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alarm {
+    /// What it is about; with `subject` its name.
+    pub kind: AlarmKind,
+    /// Whom it is about: a port's name, a worker's index.
+    pub subject: String,
+    /// Whether it is wrong; else it is well again.
+    pub is_raised: bool,
+    /// For people.
+    pub text: String,
+    /// Since when, in milliseconds since the Unix epoch.
+    pub since_ms: u64,
+}
+
+/// What an alarm is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum AlarmKind {
+    /// A port has no link.
+    PortDown,
+    /// A port's queue takes or gives nothing any more.
+    QueueStalled,
+    /// A worker makes no progress.
+    WorkerStuck,
+    /// A worker polls a port on another NUMA node.
+    ForeignNode,
+}
+
+impl AlarmKind {
+    /// Its name for programs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PortDown => "port_down",
+            Self::QueueStalled => "queue_stalled",
+            Self::WorkerStuck => "worker_stuck",
+            Self::ForeignNode => "foreign_node",
+        }
+    }
 }

@@ -214,6 +214,11 @@ pub const METHODS: &[Method] = &[
     ),
     steers(m::UNBLOCK, &["address"], "Hears a blocked source again"),
     looks(
+        m::ALARMS,
+        &[],
+        "What is wrong with the dataplane now: ports without a link, workers that are stuck",
+    ),
+    looks(
         m::ROUTES_TEST,
         &["sender", "source", "uri", "from", "method"],
         "What rules, tables and limits would do with a request",

@@ -64,6 +64,8 @@ pub mod method {
     pub const BLOCK: &str = "tandem.blocked.add";
     /// Takes [`super::BlockParams`], returns whether it was blocked.
     pub const UNBLOCK: &str = "tandem.blocked.remove";
+    /// Returns a list of [`super::Alarm`].
+    pub const ALARMS: &str = "tandem.alarms.list";
     /// Takes [`super::CaptureParams`], returns [`super::CaptureStarted`], then notifies.
     pub const CAPTURE: &str = "tandem.capture";
     /// Notification with a [`super::CapturedPacket`].
@@ -604,6 +606,19 @@ pub struct BlockParams {
     /// For how many seconds, 1 to 2,592,000; absent: as long as the configuration says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<u32>,
+}
+
+/// `tandem.alarms.list`: something that is wrong now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alarm {
+    /// What it is about: `port_down`, `queue_stalled`, `worker_stuck`, `foreign_node`.
+    pub kind: String,
+    /// Whom it is about: a port's name, a worker's index.
+    pub subject: String,
+    /// For people.
+    pub text: String,
+    /// Since when, in milliseconds since the Unix epoch.
+    pub since_ms: u64,
 }
 
 /// `tandem.capture`: what to take, and how much at most. Without a filter, all that crosses the

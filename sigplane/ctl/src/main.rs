@@ -151,6 +151,8 @@ enum Command {
         #[arg(long)]
         all: bool,
     },
+    /// What is wrong with the dataplane now
+    Alarms,
     /// Sources that are not heard
     Blocked {
         #[command(subcommand)]
@@ -415,6 +417,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Counters { filter, all } => {
             show::counters(&mut client, cli.json, filter.as_deref(), all)
         }
+        Command::Alarms => show::alarms(&mut client, cli.json),
         Command::Blocked { command } => match command {
             Blocked::List => show::blocked(&mut client, cli.json),
             Blocked::Add { address, seconds } => {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use tandem_admin::{
-    BlockParams, Blocked, Call, CallCounts, CallNames, CaptureEnd, CaptureParams, CaptureStarted,
-    CapturedPacket, Counter, ErrorCode, Flow, Registration, TableRow, Target,
+    Alarm, BlockParams, Blocked, Call, CallCounts, CallNames, CaptureEnd, CaptureParams,
+    CaptureStarted, CapturedPacket, Counter, ErrorCode, Flow, Registration, TableRow, Target,
 };
 use tandem_call::histogram::Histogram;
 use tandem_call::{CoreConfig, KeyRing, News, Path, Registered, RouteQuestion, RouteView, Tables};
@@ -126,6 +126,7 @@ pub(crate) enum Ask {
         answer: Answer<Result<CaptureStarted, Refusal>>,
     },
     Blocked(Answer<Vec<Blocked>>),
+    Alarms(Answer<Vec<Alarm>>),
     Block {
         params: BlockParams,
         answer: Answer<Result<Blocked, Refusal>>,

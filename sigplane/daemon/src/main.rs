@@ -69,6 +69,10 @@ fn main() -> ExitCode {
         .init();
     // The journal and the database tell who called whom.
     umask(Mode::from_bits_truncate(0o027));
+    // It starts no program; nothing in it shall get more than it has by one.
+    if let Err(error) = nix::sys::prctl::set_no_new_privs() {
+        tracing::warn!("new privileges are not ruled out: {error}");
+    }
     // Before any thread exists, so that all of them leave these to the main thread.
     let signals: SigSet = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]
         .into_iter()

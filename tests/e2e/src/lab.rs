@@ -203,6 +203,23 @@ impl Lab {
         self.dataplane.take().iter_mut().for_each(Process::kill);
     }
 
+    /// Sends the dataplane a signal.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn signal_dataplane(&mut self, signal: nix::sys::signal::Signal) -> Result<()> {
+        match &mut self.dataplane {
+            Some(dataplane) => dataplane.signal(signal),
+            None => Err(Failure::new("the dataplane does not run")),
+        }
+    }
+
+    /// The dataplane's process.
+    #[must_use]
+    pub fn dataplane_pid(&self) -> Option<u32> {
+        self.dataplane.as_ref().map(Process::pid)
+    }
+
     /// SIGKILL to the signaling plane.
     pub fn kill_sigplane(&mut self) {
         self.sigplane.take().iter_mut().for_each(Process::kill);

@@ -373,7 +373,7 @@ impl Proxy {
                     | Event::MediaResumed { cookie, .. }
                     | Event::Latched { cookie, .. }
                     | Event::Flooded { cookie, .. } => owner(*cookie),
-                    Event::Captured { .. } | Event::CaptureEnded { .. } => 0,
+                    Event::Captured { .. } | Event::CaptureEnded { .. } | Event::Alarm(_) => 0,
                 };
                 (worker, FromDataplane::Event(event))
             }

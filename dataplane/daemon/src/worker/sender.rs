@@ -7,6 +7,7 @@ use tandem_link::Direction;
 
 use crate::capture::Capture;
 use crate::counters::WorkerCounters;
+use crate::health::outlets::{Outlets, Refusals};
 use crate::passed::Passed;
 use crate::ports::TxWay;
 
@@ -19,6 +20,10 @@ pub(crate) struct Sender {
     /// Rings to the other workers, by worker.
     others: Vec<Option<rtrb::Producer<Passed>>>,
     counters: Arc<WorkerCounters>,
+    /// Which ports have a link.
+    outlets: Outlets,
+    /// Since when a device takes nothing.
+    refused: Refusals,
 }
 
 enum Way {
@@ -26,6 +31,8 @@ enum Way {
         queue: TxQueue,
         longest: usize,
         batch: Box<Burst>,
+        /// Nothing was taken the last time.
+        is_refused: bool,
     },
     Through(u16),
 }
@@ -35,12 +42,15 @@ impl Sender {
         ways: Vec<TxWay>,
         others: Vec<Option<rtrb::Producer<Passed>>>,
         counters: Arc<WorkerCounters>,
+        outlets: Outlets,
+        refused: Refusals,
     ) -> Self {
         let way = |way| match way {
             TxWay::Own { queue, longest } => Way::Own {
                 queue,
                 longest,
                 batch: Box::default(),
+                is_refused: false,
             },
             TxWay::Through(worker) => Way::Through(worker),
         };
@@ -48,6 +58,8 @@ impl Sender {
             ways: ways.into_iter().map(way).collect(),
             others,
             counters,
+            outlets,
+            refused,
         }
     }
 
@@ -69,7 +81,11 @@ impl Sender {
             }
             Some(Way::Own { queue, batch, .. }) => {
                 if let Err(packet) = batch.push(packet) {
-                    queue.send(batch);
+                    if self.outlets.is_up(port) {
+                        queue.send(batch);
+                    } else {
+                        self.counters.tx_link_down.add(batch.clear() as u64);
+                    }
                     // Still no room: this one is lost.
                     if batch.push(packet).is_err() {
                         self.counters.tx_full.add(1);
@@ -100,18 +116,37 @@ impl Sender {
         }
     }
 
-    /// Sends every batch. What a device does not take stays for the next turn.
+    /// Sends every batch. What a device does not take stays for the next turn. What a port without a link
+    /// would keep until it has one again, and then send much too late, is dropped here.
     #[inline]
-    pub(crate) fn flush(&mut self) {
-        for way in &mut self.ways {
-            let Way::Own { queue, batch, .. } = way else {
+    pub(crate) fn flush(&mut self, now: u64) {
+        for (port, way) in (0..).zip(&mut self.ways) {
+            let Way::Own {
+                queue,
+                batch,
+                is_refused,
+                ..
+            } = way
+            else {
                 continue;
             };
+            let before = batch.len();
+            if before == 0 {
+                continue;
+            }
+            if !self.outlets.is_up(port) {
+                self.counters.tx_link_down.add(batch.clear() as u64);
+            }
             for _ in 0..RETRIES {
                 if batch.is_empty() {
                     break;
                 }
                 queue.send(batch);
+            }
+            let refuses = batch.len() == before;
+            if refuses != *is_refused {
+                *is_refused = refuses;
+                self.refused.set(port, refuses.then_some(now));
             }
         }
     }

@@ -7,6 +7,7 @@
 
 #![allow(dead_code, reason = "each test uses what it needs")]
 
+pub(crate) mod call;
 pub(crate) mod controller;
 
 use std::fs::File;
@@ -34,6 +35,8 @@ pub(crate) struct Options {
     pub(crate) make_taps: bool,
     /// Ports of shared memory, whose other ends another process has, instead of veth.
     pub(crate) memif: bool,
+    /// Further lines of `[dataplane]`.
+    pub(crate) dataplane: &'static str,
 }
 
 impl Default for Options {
@@ -45,6 +48,7 @@ impl Default for Options {
             vlan: None,
             make_taps: true,
             memif: false,
+            dataplane: "",
         }
     }
 }
@@ -119,11 +123,13 @@ impl Lab {
             relay_workers,
             vlan,
             memif,
+            dataplane,
             ..
         } = options;
         let mut text = format!(
             "[node]\nid = 1\nstate_dir = \"{folder}/state\"\nrun_dir = \"{folder}/run\"\n\
              [dataplane]\nworkers = {workers}\nidle = \"pause\"\nmemory_mb = 256\nmbufs = 8191\n\
+             {dataplane}\
              [media]\nrelay_workers = {relay_workers}\n"
         );
         for (n, side) in [(1, "x"), (2, "y")] {
@@ -184,6 +190,16 @@ impl Lab {
         child.wait().unwrap().code()
     }
 
+    /// The daemon's process.
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_raw(self.daemon.as_ref().unwrap().id() as i32)
+    }
+
+    /// The daemon ended by itself: how.
+    pub(crate) fn ended(&mut self) -> std::process::ExitStatus {
+        self.daemon.take().unwrap().wait().unwrap()
+    }
+
     pub(crate) fn config(&self) -> PathBuf {
         self.folder.path().join("tandem.toml")
     }
@@ -225,6 +241,23 @@ impl Lab {
         let namespace = self.namespace(namespace);
         let words = ["ip", "-n", &namespace].into_iter().chain(line.split(' '));
         run(&words.collect::<Vec<_>>());
+    }
+
+    /// Waits until an appliance's interface has a carrier, or none.
+    pub(crate) fn until_carrier(&self, interface: &str, has: bool) {
+        let wanted = if has { "LOWER_UP" } else { "NO-CARRIER" };
+        let namespace = self.namespace("a");
+        let since = std::time::Instant::now();
+        loop {
+            let words = ["-n", &namespace, "-o", "link", "show", "dev", interface];
+            let output = Command::new("ip").args(words).output().unwrap();
+            let said = String::from_utf8(output.stdout).unwrap();
+            if said.contains(wanted) {
+                return;
+            }
+            assert!(since.elapsed() < PATIENCE, "{wanted}: {said}");
+            std::thread::yield_now();
+        }
     }
 
     pub(crate) fn execute(&self, namespace: &str, line: &str) {

@@ -348,7 +348,7 @@ impl Core {
                 }
             }
             // The management API's business.
-            Event::Captured { .. } | Event::CaptureEnded { .. } => {}
+            Event::Captured { .. } | Event::CaptureEnded { .. } | Event::Alarm(_) => {}
         }
     }
 

@@ -126,6 +126,8 @@ gauges! {
     flows,
     /// Sources that the dataplane does not hear.
     blocked_sources,
+    /// Alarms of the dataplane that stand.
+    alarms,
     /// Packet buffers in the pool.
     mbufs,
     /// Packet buffers in use.

@@ -56,6 +56,7 @@ const PORT: &[(&str, &str)] = &[
         "Times that a port found no buffer to receive into.",
     ),
     ("link_up", "1 while a port has a link."),
+    ("link_changes", "Times that a port's link came or went."),
 ];
 
 /// What a dataplane worker counts for itself.

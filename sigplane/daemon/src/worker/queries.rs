@@ -54,6 +54,10 @@ impl Worker {
                 Some(head) => head.requests.start_capture(&params, named, packets, answer),
                 None => drop(answer.send(Err(Refusal::dataplane_down()))),
             },
+            Ask::Alarms(answer) => {
+                let head = self.head.as_ref();
+                let _ = answer.send(head.map_or_else(Vec::new, |head| head.requests.alarms()));
+            }
             Ask::Blocked(answer) => drop(answer.send(self.blocked())),
             Ask::Block { params, answer } => drop(answer.send(self.block_source(&params))),
             Ask::Unblock { address, answer } => {

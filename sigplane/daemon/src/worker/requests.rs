@@ -8,8 +8,8 @@ use tandem_admin::{
 };
 use tandem_config::Config;
 use tandem_link::{
-    BlockedSource, CaptureFilter, CaptureSpec, Command, CommandError, Direction, Event, FlowId,
-    FromDataplane,
+    Alarm, BlockedSource, CaptureFilter, CaptureSpec, Command, CommandError, Direction, Event,
+    FlowId, FromDataplane,
 };
 use tokio::sync::mpsc;
 
@@ -39,6 +39,8 @@ pub(super) struct Requests {
     blocked: Option<Vec<BlockedSource>>,
     /// The ports' names.
     ports: Vec<String>,
+    /// What the dataplane says is wrong.
+    alarms: Vec<Alarm>,
 }
 
 enum Open {
@@ -78,6 +80,7 @@ impl Requests {
             last_capture: 0,
             blocked: None,
             ports: config.ports.iter().map(|port| port.name.clone()).collect(),
+            alarms: Vec::new(),
         }
     }
 
@@ -176,6 +179,8 @@ impl Requests {
             }
         }
         self.blocked = None;
+        // The next session begins with all that stand.
+        self.alarms.clear();
         self.outbox.clear();
         self.end_capture("the dataplane went away", 0);
     }
@@ -230,6 +235,7 @@ impl Requests {
                 };
                 self.captured(id, packet, counters);
             }
+            FromDataplane::Event(Event::Alarm(alarm)) => self.alarm(alarm),
             FromDataplane::Event(Event::CaptureEnded { id, dropped }) => {
                 if self
                     .capture
@@ -242,6 +248,30 @@ impl Requests {
             other => return Some(other),
         }
         None
+    }
+
+    /// What is wrong with the dataplane, the oldest first.
+    pub(super) fn alarms(&self) -> Vec<tandem_admin::Alarm> {
+        let shown = |alarm: &Alarm| tandem_admin::Alarm {
+            kind: alarm.kind.as_str().to_owned(),
+            subject: alarm.subject.clone(),
+            text: alarm.text.clone(),
+            since_ms: alarm.since_ms,
+        };
+        self.alarms.iter().map(shown).collect()
+    }
+
+    fn alarm(&mut self, alarm: Alarm) {
+        let is_same = |known: &Alarm| (known.kind, &known.subject) == (alarm.kind, &alarm.subject);
+        if !alarm.is_raised {
+            self.alarms.retain(|known| !is_same(known));
+            return tracing::info!("the dataplane's alarm is over: {}", alarm.text);
+        }
+        tracing::warn!("alarm of the dataplane: {}", alarm.text);
+        match self.alarms.iter_mut().find(|known| is_same(known)) {
+            Some(known) => *known = alarm,
+            None => self.alarms.push(alarm),
+        }
     }
 
     fn ask(&mut self, command: Command, open: Open) {

@@ -100,7 +100,7 @@ impl Lists {
                     | Event::MediaResumed { cookie, .. }
                     | Event::Latched { cookie, .. }
                     | Event::Flooded { cookie, .. } => owner(*cookie),
-                    Event::Captured { .. } | Event::CaptureEnded { .. } => 0,
+                    Event::Captured { .. } | Event::CaptureEnded { .. } | Event::Alarm(_) => 0,
                 };
                 (to, FromDataplane::Event(event))
             }
