@@ -32,8 +32,8 @@ pub use mistake::Mistake;
 pub use model::{
     Admin, Algorithm, Certificate, ClientCertificate, Config, Database, Dataplane, Defence,
     Dispatcher, DispatcherSet, Dns, Hiding, Idle, KernelListen, Listen, Media, MediaSource, Nat,
-    Network, Node, Overload, PathRule, Port, Realm, Registrar, Routing, Seccomp, Side, Sip, StreamTransport,
-    Streams, Tls, TlsTrunk,
+    Network, Node, Overload, PathRule, Port, Realm, Registrar, Routing, Seccomp, Side, Sip,
+    StreamTransport, Streams, Tls, TlsTrunk,
 };
 pub use parse::parse;
 pub use place::{place, without_secrets};

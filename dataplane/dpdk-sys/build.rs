@@ -30,6 +30,8 @@ const FUNCTIONS: &[&str] = &[
     "rte_eth_macaddr_get",
     "rte_eth_promiscuous_enable",
     "rte_eth_allmulticast_enable",
+    "rte_eth_dev_rss_reta_update",
+    "rte_eth_dev_rss_reta_query",
     "rte_eth_stats_get",
     "rte_eth_xstats_get",
     "rte_eth_xstats_get_names",
@@ -40,6 +42,7 @@ const FUNCTIONS: &[&str] = &[
 const TYPES: &[&str] = &[
     "rte_eth_conf",
     "rte_eth_dev_info",
+    "rte_eth_rss_reta_entry64",
     "rte_eth_stats",
     "rte_eth_xstat",
     "rte_eth_xstat_name",

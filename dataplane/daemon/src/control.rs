@@ -10,8 +10,8 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tandem_config::Config;
 use tandem_link::{
-    CaptureSpec, Command, CommandError, ControllerHello, CounterValue, DataplaneHello, Event, FromDataplane,
-    RealmInfo, RefusedReason, SlotTable, ToDataplane, VERSION,
+    CaptureSpec, Command, CommandError, ControllerHello, CounterValue, DataplaneHello, Event,
+    FromDataplane, RealmInfo, RefusedReason, SlotTable, ToDataplane, VERSION,
 };
 use tandem_relay::Forwarding;
 use tokio::sync::mpsc::UnboundedSender;

@@ -4,10 +4,14 @@ use std::path::PathBuf;
 
 use tandem_config::Config;
 use tandem_dpdk::{
-    Device, Eal, EalSettings, Error, Mempool, Port, PortConfig, PortReport, RxQueue, Started,
-    TxQueue,
+    Device, Eal, EalSettings, Error, Port, PortConfig, PortReport, RxQueue, SlotQueues, TxQueue,
 };
+use tandem_link::SlotTable;
 use tracing::info;
+
+pub(crate) mod numa;
+
+pub(crate) use numa::Pools;
 
 /// Bytes of a packet that fit a buffer at least: an MTU of 1,500 with two VLAN tags, and most SIP.
 const ROOM: u16 = 2048;
@@ -64,7 +68,7 @@ pub(crate) enum TxWay {
 /// All that DPDK gave us.
 pub(crate) struct Hardware {
     pub(crate) eal: Eal,
-    pub(crate) pool: Mempool,
+    pub(crate) pools: Pools,
     pub(crate) ports: Vec<StartedPort>,
     /// By worker.
     pub(crate) queues: Vec<WorkerQueues>,
@@ -88,7 +92,9 @@ pub(crate) fn start(config: &Config) -> Result<Hardware, Error> {
     let mtu = config.ports.iter().map(|p| p.mtu).max().unwrap_or(1500);
     let room = ROOM.max(mtu.saturating_add(64));
     let buffers = config.dataplane.mbufs;
-    let pool = Mempool::create(eal, "packets", buffers, CACHE.min(buffers / 8), room)?;
+    let nodes: Vec<_> = devices.iter().map(numa::of_device).collect();
+    let pools = Pools::create(eal, &nodes, (buffers, CACHE.min(buffers / 8), room))?;
+    let slots = SlotTable::deal(&config.media.relay_workers);
 
     let workers = config.dataplane.workers.len();
     let mut queues: Vec<_> = (0..workers)
@@ -98,8 +104,14 @@ pub(crate) fn start(config: &Config) -> Result<Hardware, Error> {
         })
         .collect();
     let mut ports = Vec::new();
-    for (port, device) in config.ports.iter().zip(&devices) {
-        let started = start_port(eal, device, port, workers, &pool)?;
+    for (index, (port, device)) in config.ports.iter().zip(&devices).enumerate() {
+        let node = nodes.get(index).copied().flatten();
+        let wanted = PortConfig {
+            slot_queues: slot_queues(&slots, &port.rx_workers),
+            tagged: is_tagged(config, index),
+            ..wanted(port, workers)
+        };
+        let started = Port::start(eal, device, &wanted, pools.of(node))?;
         log(&port.name, &eal.version(), &started.report);
         deal(
             port,
@@ -117,29 +129,38 @@ pub(crate) fn start(config: &Config) -> Result<Hardware, Error> {
     }
     Ok(Hardware {
         eal,
-        pool,
+        pools,
         ports,
         queues,
     })
 }
 
-/// Starts one port with a send queue for each worker, or as many as the device has.
-fn start_port(
-    eal: Eal,
-    device: &Device,
-    port: &tandem_config::Port,
-    workers: usize,
-    pool: &Mempool,
-) -> Result<Started, Error> {
-    let wanted = PortConfig {
+/// The queue of each slot's owner; where that does not poll the port, any, in turn.
+fn slot_queues(slots: &SlotTable, rx_workers: &[u16]) -> SlotQueues {
+    let queues = rx_workers.len().max(1);
+    std::array::from_fn(|slot| {
+        let owner = slots.owner(count(slot << 1));
+        let polled = rx_workers.iter().position(|worker| *worker == owner);
+        count(polled.unwrap_or(slot % queues))
+    })
+}
+
+/// Whether a realm on this port has a VLAN.
+fn is_tagged(config: &Config, port: usize) -> bool {
+    let mut realms = config.realms.iter();
+    realms.any(|realm| usize::from(realm.port) == port && realm.vlan.is_some())
+}
+
+/// What is wanted of a port: a send queue for each worker, or as many as the device has.
+fn wanted(port: &tandem_config::Port, workers: usize) -> PortConfig {
+    PortConfig {
         rx_queues: count(port.rx_workers.len()),
         tx_queues: send_queues(&port.device, workers),
         mtu: port.mtu,
         // VRRP's virtual MAC addresses are ours too; the relay drops what is not.
         promiscuous: true,
         ..PortConfig::default()
-    };
-    Port::start(eal, device, &wanted, pool)
+    }
 }
 
 /// Send queues of a port: one for each worker, unless the device is known to have fewer.
@@ -196,10 +217,17 @@ fn log(name: &str, version: &str, report: &PortReport) {
     let [a, b, c, d, e, f] = report.mac;
     info!(
         "port {name}: {} ({version}), MAC {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}, \
-         MTU {}, steering {:?}, checksums by the device: receive IPv4 {} UDP {}, send IPv4 {} \
-         UDP {}",
+         MTU {}, receive queues {} of {} descriptors, send queues {} of {}, NUMA node {}, steering: {}, \
+         checksums by the device: receive IPv4 {} UDP {}, send IPv4 {} UDP {}",
         report.driver,
         report.mtu,
+        report.rx_queues,
+        report.rx_descriptors,
+        report.tx_queues,
+        report.tx_descriptors,
+        report
+            .node
+            .map_or("any".to_owned(), |node| node.to_string()),
         report.steering,
         report.rx_ipv4_checksum,
         report.rx_udp_checksum,
@@ -234,6 +262,22 @@ mod tests {
     fn the_workers_that_poll_a_port_send_on_it_first() {
         assert_eq!(send_order(&[1], 3), [1, 0, 2]);
         assert_eq!(send_order(&[0, 1], 2), [0, 1]);
+    }
+
+    #[test]
+    fn each_slot_has_the_queue_of_its_owner() {
+        let slots = SlotTable::deal(&[0, 1, 2]);
+        let all = slot_queues(&slots, &[0, 1, 2]);
+        let owners: Vec<u16> = (0..64).map(|slot| slots.owner(slot << 1)).collect();
+        assert_eq!(all.to_vec(), owners);
+        // Worker 2 has the first queue, worker 0 the second; worker 1 polls another port.
+        let some = slot_queues(&slots, &[2, 0]);
+        for (slot, owner) in owners.iter().enumerate() {
+            let fair = [1, u16::try_from(slot % 2).unwrap(), 0];
+            assert_eq!(some[slot], fair[usize::from(*owner)]);
+        }
+        assert_eq!(slot_queues(&slots, &[]), [0; 64]);
+        assert_eq!(tandem_dpdk::SLOTS, tandem_link::SLOTS);
     }
 
     #[test]

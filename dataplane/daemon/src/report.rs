@@ -4,13 +4,12 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use tandem_dpdk::Mempool;
 use tandem_link::CounterValue;
 use tandem_relay::Counters;
 
 use crate::control::WorkerLink;
 use crate::counters::{ControlCounters, Counter, ExceptionCounters, WorkerCounters};
-use crate::ports::StartedPort;
+use crate::ports::{Pools, StartedPort};
 use crate::worker::pace::Pace;
 
 /// One relay's counters, on their way from its worker.
@@ -26,7 +25,7 @@ pub(crate) struct Reporter {
     pub(crate) exception: Arc<ExceptionCounters>,
     pub(crate) resyncs: Arc<Counter>,
     pub(crate) ports: Vec<StartedPort>,
-    pub(crate) pool: Mempool,
+    pub(crate) pools: Pools,
     /// Commands that some workers have answered: how many, and the sums so far.
     gathered: HashMap<u64, (usize, Sums)>,
 }
@@ -36,7 +35,7 @@ impl Reporter {
         exception: Arc<ExceptionCounters>,
         resyncs: Arc<Counter>,
         ports: Vec<StartedPort>,
-        pool: Mempool,
+        pools: Pools,
     ) -> Self {
         let control = ControlCounters::default();
         Self {
@@ -44,7 +43,7 @@ impl Reporter {
             exception,
             resyncs,
             ports,
-            pool,
+            pools,
             gathered: HashMap::new(),
         }
     }
@@ -81,9 +80,9 @@ impl Reporter {
         let mut values: Vec<_> = sums.into_iter().map(|(n, v)| value(n, v)).collect();
         values.push(value("netlink_resyncs", self.resyncs.value()));
         values.extend(gauges.iter().map(|(n, v)| value(n, *v as u64)));
-        let in_use = self.pool.buffers().saturating_sub(self.pool.available());
-        values.push(value("mbufs", self.pool.buffers().into()));
-        values.push(value("mbufs_in_use", in_use.into()));
+        let (buffers, free) = self.pools.buffers();
+        values.push(value("mbufs", buffers));
+        values.push(value("mbufs_in_use", buffers.saturating_sub(free)));
         for (index, worker) in workers.iter().enumerate() {
             busy(index, &worker.counters, &mut values);
             pace(index, &worker.pace, &mut values);
@@ -112,6 +111,8 @@ fn busy(index: usize, counters: &WorkerCounters, values: &mut Vec<CounterValue>)
         ("poll_idle", &counters.poll_idle),
         ("poll_busy_ns", &counters.poll_busy_ns),
         ("poll_idle_ns", &counters.poll_idle_ns),
+        ("handed_off", &counters.handed_off),
+        ("hand_off_full", &counters.hand_off_full),
     ] {
         values.push(value(&format!("worker_{index}_{what}"), counter.value()));
     }
@@ -159,6 +160,19 @@ fn port_values(port: &StartedPort, values: &mut Vec<CounterValue>) {
                 values.push(value(&format!("port_{name}_kernel_{what}"), number));
             }
         }
+    }
+    let report = &port.report;
+    for (what, number) in [
+        ("rx_queues", report.rx_queues.into()),
+        ("tx_queues", report.tx_queues.into()),
+        ("rx_descriptors", report.rx_descriptors.into()),
+        ("tx_descriptors", report.tx_descriptors.into()),
+        ("steered", report.steering.is_exact().into()),
+    ] {
+        values.push(value(&format!("port_{name}_{what}"), number));
+    }
+    if let Some(node) = report.node {
+        values.push(value(&format!("port_{name}_numa_node"), node.into()));
     }
     if let Some(up) = port.link_up() {
         values.push(value(&format!("port_{name}_link_up"), up.into()));

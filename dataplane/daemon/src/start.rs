@@ -9,7 +9,7 @@ use std::thread::{Builder, JoinHandle};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use tandem_config::Config;
-use tandem_link::SlotTable;
+use tandem_link::{AlarmKind, SlotTable};
 use tandem_relay::{PortConfig, RealmConfig, Relay, RelayConfig, TxOffloads};
 use tandem_shm::{Reader, payload_buffer};
 use thiserror::Error;
@@ -26,7 +26,7 @@ use crate::link_socket::{ListenError, Listener};
 use crate::mirror::{Mirror, Tables};
 use crate::passed::{Passed, ToKernel};
 use crate::police::Policer;
-use crate::ports::{self, Hardware, StartedPort, WorkerQueues};
+use crate::ports::{self, Hardware, Pools, StartedPort, WorkerQueues, numa};
 use crate::privileges::{Kind, PrivilegeError, Privileges};
 use crate::report::Reporter;
 use crate::tap::{Tap, TapError};
@@ -83,7 +83,7 @@ pub(crate) fn run(config: Config) -> Result<(), StartError> {
 
     let Hardware {
         eal,
-        pool,
+        pools,
         ports,
         queues,
     } = ports::start(&config)?;
@@ -151,7 +151,7 @@ pub(crate) fn run(config: Config) -> Result<(), StartError> {
             &config,
             &ports,
             &slots,
-            (eal, pool.clone()),
+            (eal, pools.clone()),
             &mut mesh,
             &shared,
         )?;
@@ -169,7 +169,9 @@ pub(crate) fn run(config: Config) -> Result<(), StartError> {
             .collect(),
         sip_bell,
         to_workers: mesh.rings_of_exception(),
-        pool: pool.clone(),
+        pool: pools
+            .of(numa::of_core(config.dataplane.control_core))
+            .clone(),
         waker: Arc::clone(&shared.exception),
         stop: Arc::clone(&shared.stop),
         counters: Arc::clone(&exception_counters),
@@ -211,7 +213,13 @@ pub(crate) fn run(config: Config) -> Result<(), StartError> {
     })?;
 
     privileges.confine(Kind::Control);
-    let health = Health::new(&config, pulses, outlets.clone(), refusals);
+    let mut health = Health::new(&config, pulses, outlets.clone(), refusals);
+    let nodes: Vec<_> = ports.iter().map(|port| port.report.node).collect();
+    for foreign in numa::foreign(&config, &nodes, numa::of_core) {
+        health
+            .alarms
+            .raise(AlarmKind::ForeignNode, &foreign.port, foreign.text);
+    }
     let mut control = Control {
         config,
         slots,
@@ -222,7 +230,7 @@ pub(crate) fn run(config: Config) -> Result<(), StartError> {
         tables,
         requests,
         realms,
-        reporter: Reporter::new(exception_counters, resyncs, ports, pool),
+        reporter: Reporter::new(exception_counters, resyncs, ports, pools),
         health,
         state: State::new(boot),
     };
@@ -273,7 +281,7 @@ fn make_worker(
     config: &Config,
     ports: &[StartedPort],
     slots: &SlotTable,
-    (eal, pool): (tandem_dpdk::Eal, tandem_dpdk::Mempool),
+    (eal, pools): (tandem_dpdk::Eal, Pools),
     mesh: &mut Mesh,
     shared: &Shared,
 ) -> Result<(Worker, WorkerLink), StartError> {
@@ -287,7 +295,11 @@ fn make_worker(
         refused,
         privileges,
     } = parts;
-    let relay = Relay::new(relay_config(index, config, ports, slots))?;
+    let core = config.dataplane.workers.get(index).copied().unwrap_or(0);
+    // There, so that its tables are in memory of the core's node.
+    let relay = system::on_core(core, || {
+        Relay::new(relay_config(index, config, ports, slots))
+    })?;
     let (orders_in, orders) = rtrb::RingBuffer::new(ORDERS);
     let (reports_in, reports) = rtrb::RingBuffer::new(REPORTS);
     let control = ToControl::new(
@@ -298,10 +310,10 @@ fn make_worker(
     let (others, passed) = mesh.of(index);
     let pace = Arc::new(Pace::default());
     let worker = Worker {
-        core: config.dataplane.workers.get(index).copied().unwrap_or(0),
+        core,
         idle: config.dataplane.idle,
         eal,
-        pool,
+        pool: pools.of(numa::of_core(core)).clone(),
         relay,
         rx: queues.rx,
         sender: Sender::new(queues.tx, others, Arc::clone(&counters), outlets, refused),

@@ -16,6 +16,19 @@ pub(crate) fn pin(core: u16) -> Result<(), Errno> {
     sched_setaffinity(Pid::from_raw(0), &cores)
 }
 
+/// Makes something on a core, or where the kernel lets us: memory that is written there is of that core's node.
+pub(crate) fn on_core<T: Send>(core: u16, make: impl FnOnce() -> T + Send) -> T {
+    let there = || {
+        // A core that cannot be had is said by the worker itself.
+        let _ = pin(core);
+        make()
+    };
+    std::thread::scope(|scope| match scope.spawn(there).join() {
+        Ok(made) => made,
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
+}
+
 /// Lets the calling thread's sleeps end as soon as they are over, and not 50 us later.
 pub(crate) fn precise_sleep() {
     if let Err(error) = nix::sys::prctl::set_timerslack(1) {

@@ -156,7 +156,7 @@ impl Worker {
                 self.counters.poll_idle_ns.add(took);
             }
             self.pacer.turn(took, self.relay.counters().relayed);
-            if now.saturating_sub(last) >= STOOD_STILL {
+            if took >= STOOD_STILL {
                 self.hold_expiry = now.saturating_add(GRACE);
             }
             last = now;

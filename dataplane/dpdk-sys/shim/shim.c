@@ -53,6 +53,40 @@ int tnd_link_nowait(uint16_t port, struct tnd_link *link)
     return result;
 }
 
+int tnd_flow_udp_port(uint16_t port, int ipv6, int tagged, uint16_t value, uint16_t mask, uint16_t queue, int create)
+{
+    struct rte_flow_attr attr = {.ingress = 1};
+    struct rte_flow_item_udp wanted = {.hdr.dst_port = rte_cpu_to_be_16(value)};
+    struct rte_flow_item_udp masked = {.hdr.dst_port = rte_cpu_to_be_16(mask)};
+    struct rte_flow_action_queue to = {.index = queue};
+    struct rte_flow_action actions[] = {
+        {.type = RTE_FLOW_ACTION_TYPE_QUEUE, .conf = &to},
+        {.type = RTE_FLOW_ACTION_TYPE_END},
+    };
+    struct rte_flow_item pattern[5] = {{0}};
+    struct rte_flow_error error = {0};
+    int last = 0;
+
+    pattern[last++].type = RTE_FLOW_ITEM_TYPE_ETH;
+    if (tagged)
+        pattern[last++].type = RTE_FLOW_ITEM_TYPE_VLAN;
+    pattern[last++].type = ipv6 ? RTE_FLOW_ITEM_TYPE_IPV6 : RTE_FLOW_ITEM_TYPE_IPV4;
+    pattern[last].type = RTE_FLOW_ITEM_TYPE_UDP;
+    pattern[last].spec = &wanted;
+    pattern[last++].mask = &masked;
+    pattern[last].type = RTE_FLOW_ITEM_TYPE_END;
+    if (!create)
+        return rte_flow_validate(port, &attr, pattern, actions, &error);
+    return rte_flow_create(port, &attr, pattern, actions, &error) == NULL ? -rte_errno : 0;
+}
+
+int tnd_flow_flush(uint16_t port)
+{
+    struct rte_flow_error error = {0};
+
+    return rte_flow_flush(port, &error);
+}
+
 #define SIZE(type) { #type, sizeof(struct type) }
 #define FIELD(type, field) { #type "." #field, offsetof(struct type, field) }
 #define WIDTH(type, field) { "width of " #type "." #field, sizeof(((struct type *)0)->field) }
@@ -93,6 +127,7 @@ const struct tnd_layout *tnd_layouts(void)
         FIELD(rte_eth_conf, rxmode.offloads),
         FIELD(rte_eth_conf, txmode.offloads),
         FIELD(rte_eth_conf, rx_adv_conf.rss_conf.rss_key),
+        FIELD(rte_eth_conf, rx_adv_conf.rss_conf.rss_key_len),
         FIELD(rte_eth_conf, rx_adv_conf.rss_conf.rss_hf),
         SIZE(rte_eth_dev_info),
         FIELD(rte_eth_dev_info, driver_name),
@@ -104,6 +139,8 @@ const struct tnd_layout *tnd_layouts(void)
         FIELD(rte_eth_dev_info, max_tx_queues),
         FIELD(rte_eth_dev_info, rx_offload_capa),
         FIELD(rte_eth_dev_info, tx_offload_capa),
+        FIELD(rte_eth_dev_info, reta_size),
+        FIELD(rte_eth_dev_info, hash_key_size),
         FIELD(rte_eth_dev_info, flow_type_rss_offloads),
         FIELD(rte_eth_dev_info, default_rxconf),
         FIELD(rte_eth_dev_info, default_txconf),
@@ -111,6 +148,9 @@ const struct tnd_layout *tnd_layouts(void)
         FIELD(rte_eth_rxconf, offloads),
         SIZE(rte_eth_txconf),
         FIELD(rte_eth_txconf, offloads),
+        SIZE(rte_eth_rss_reta_entry64),
+        FIELD(rte_eth_rss_reta_entry64, mask),
+        FIELD(rte_eth_rss_reta_entry64, reta),
         SIZE(rte_eth_stats),
         FIELD(rte_eth_stats, ipackets),
         FIELD(rte_eth_stats, opackets),

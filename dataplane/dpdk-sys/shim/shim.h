@@ -10,6 +10,7 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
+#include <rte_flow.h>
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
@@ -73,6 +74,8 @@ static const uint32_t TND_MQ_RX_RSS = RTE_ETH_MQ_RX_RSS;
 static const uint64_t TND_RSS_UDP = RTE_ETH_RSS_UDP;
 static const uint64_t TND_RSS_L4_DST_ONLY = RTE_ETH_RSS_L4_DST_ONLY;
 
+static const uint16_t TND_RETA_GROUP_SIZE = RTE_ETH_RETA_GROUP_SIZE;
+
 /* A port's link: the structure behind it is a bit field in one release and a
  * union in the next. */
 struct tnd_link {
@@ -100,6 +103,12 @@ void tnd_mbuf_free(struct rte_mbuf *packet);
 void tnd_mbuf_free_bulk(struct rte_mbuf **packets, uint32_t count);
 
 int tnd_link_nowait(uint16_t port, struct tnd_link *link);
+
+/* A flow rule: UDP over IPv4 or IPv6, with a VLAN tag or without, whose destination port is `value` under
+ * `mask`, comes to `queue`. Validated, or created too. 0, or a negative errno. */
+int tnd_flow_udp_port(uint16_t port, int ipv6, int tagged, uint16_t value, uint16_t mask, uint16_t queue, int create);
+/* Takes all flow rules of a port away. */
+int tnd_flow_flush(uint16_t port);
 
 /* Facts for the layout test; ends with a NULL name. */
 const struct tnd_layout *tnd_layouts(void);

@@ -43,11 +43,12 @@ fn every_layout_is_the_c_compilers() {
     let mut expected = ours! {
         rte_eth_conf {
             rxmode.mq_mode, rxmode.mtu, rxmode.offloads, txmode.offloads,
-            rx_adv_conf.rss_conf.rss_key, rx_adv_conf.rss_conf.rss_hf,
+            rx_adv_conf.rss_conf.rss_key, rx_adv_conf.rss_conf.rss_key_len,
+            rx_adv_conf.rss_conf.rss_hf,
         }
         rte_eth_dev_info {
             driver_name, if_index, min_mtu, max_mtu, max_rx_pktlen, max_rx_queues, max_tx_queues,
-            rx_offload_capa, tx_offload_capa, flow_type_rss_offloads, default_rxconf,
+            rx_offload_capa, tx_offload_capa, reta_size, hash_key_size, flow_type_rss_offloads, default_rxconf,
             default_txconf,
         }
         rte_eth_rxconf { offloads }
@@ -57,6 +58,7 @@ fn every_layout_is_the_c_compilers() {
         }
         rte_eth_xstat { id, value }
         rte_eth_xstat_name { name }
+        rte_eth_rss_reta_entry64 { mask, reta }
         rte_ether_addr { addr_bytes }
     };
     expected.push(("rte_mbuf".to_owned(), sys::TND_MBUF_SIZE as usize));

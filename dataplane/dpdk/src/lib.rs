@@ -45,6 +45,7 @@ mod mempool;
 mod port;
 mod queue;
 mod start;
+mod steering;
 mod thread;
 
 pub use burst::{BURST, Burst, Drain};
@@ -56,6 +57,7 @@ pub use mempool::Mempool;
 pub use port::{Link, Port, PortStats};
 pub use queue::{RxQueue, TxQueue};
 pub use start::{PortConfig, PortReport, Started, Steering};
+pub use steering::{SLOTS, SlotQueues};
 pub use thread::Registration;
 
 /// Tells the CPU that this is a spin loop (`PAUSE` on x86).

@@ -33,12 +33,30 @@ impl Mempool {
     /// # Errors
     /// If the memory that EAL was given does not suffice, or the name is taken.
     pub fn create(
-        _eal: Eal,
+        eal: Eal,
         name: &str,
         buffers: u32,
         cache: u32,
         room: u16,
     ) -> Result<Self, Error> {
+        Self::create_on(eal, name, buffers, cache, room, None)
+    }
+
+    /// The same, with memory of this NUMA node.
+    ///
+    /// # Errors
+    /// As for [`Self::create`].
+    pub fn create_on(
+        _eal: Eal,
+        name: &str,
+        buffers: u32,
+        cache: u32,
+        room: u16,
+        node: Option<u32>,
+    ) -> Result<Self, Error> {
+        let node = node
+            .and_then(|node| i32::try_from(node).ok())
+            .unwrap_or(ANY_NODE);
         let refused = |errno: DpdkErrno| Error::Pool {
             name: name.to_owned(),
             buffers,
@@ -53,10 +71,10 @@ impl Mempool {
         let Some(whole) = room.checked_add(HEADROOM) else {
             return Err(refused(DpdkErrno::of(22)));
         };
-        // SAFETY: a string that lives over the call; EAL is initialised (`_eal`); any memory node
-        // (-1). Needed: buffers must be memory that devices can reach.
+        // SAFETY: a string that lives over the call; EAL is initialised (`_eal`); a node that
+        // has no memory is refused. Needed: buffers must be memory that devices can reach.
         let pool = unsafe {
-            sys::rte_pktmbuf_pool_create(c_name.as_ptr(), buffers, cache, 0, whole, ANY_NODE)
+            sys::rte_pktmbuf_pool_create(c_name.as_ptr(), buffers, cache, 0, whole, node)
         };
         let pool = NonNull::new(pool).ok_or_else(|| refused(DpdkErrno::last()))?;
         Ok(Self {

@@ -23,6 +23,11 @@ impl Port {
         Self(opened)
     }
 
+    #[cfg(test)]
+    pub(crate) fn opened(&self) -> &Opened {
+        &self.0
+    }
+
     /// DPDK's number of it: what [`crate::Mbuf::port`] says.
     #[must_use]
     pub fn number(&self) -> u16 {
@@ -253,6 +258,8 @@ impl Drop for Opened {
         // not started is stopped without effect. Nothing can be done about a failure here: the
         // number then stays taken. Needed: the device is DPDK's.
         let closed = unsafe {
+            // Without rules, or without the ability to have any, it changes nothing.
+            sys::tnd_flow_flush(self.number);
             sys::rte_eth_dev_stop(self.number);
             sys::rte_eth_dev_close(self.number)
         };

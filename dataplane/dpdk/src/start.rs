@@ -1,5 +1,6 @@
 //! Setting a port up.
 
+use std::fmt;
 use std::sync::Arc;
 
 use tandem_dpdk_sys as sys;
@@ -7,6 +8,7 @@ use tandem_dpdk_sys as sys;
 use crate::{
     Device, Eal, Error, Mempool, Port, RxQueue, TxQueue,
     port::{self, Opened},
+    steering::{self, SLOTS, SlotQueues},
 };
 
 /// What is wanted of a port.
@@ -26,6 +28,10 @@ pub struct PortConfig {
     pub checksums: bool,
     /// Receive packets to any MAC address.
     pub promiscuous: bool,
+    /// The receive queue of each slot of the UDP port space.
+    pub slot_queues: SlotQueues,
+    /// Frames may have a VLAN tag.
+    pub tagged: bool,
 }
 
 impl Default for PortConfig {
@@ -38,6 +44,8 @@ impl Default for PortConfig {
             mtu: 1500,
             checksums: true,
             promiscuous: false,
+            slot_queues: [0; SLOTS],
+            tagged: false,
         }
     }
 }
@@ -68,9 +76,13 @@ pub struct PortReport {
     /// one must not reach the device: `net_af_packet` loses it silently and blocks for a
     /// millisecond.
     pub longest_frame: usize,
-    /// Descriptors in each receive queue.
+    /// Receive queues, and descriptors in each.
+    pub rx_queues: u16,
+    /// See above.
     pub rx_descriptors: u16,
-    /// Descriptors in each transmit queue.
+    /// Transmit queues, and descriptors in each.
+    pub tx_queues: u16,
+    /// See above.
     pub tx_descriptors: u16,
     /// The device checks IPv4 header checksums.
     pub rx_ipv4_checksum: bool,
@@ -96,12 +108,46 @@ pub struct PortReport {
 pub enum Steering {
     /// There is one queue.
     OneQueue,
-    /// By UDP destination port alone: all packets of a flow, from anywhere, on one queue.
+    /// By a hash of the UDP destination port alone: all packets of a flow, from anywhere, on its owner's queue.
     DestinationPort,
+    /// The same, but the device does not let us say which hash has which queue: on one queue, whose ever it is.
+    DestinationPortHash,
+    /// By so many flow rules on the UDP destination port, on its owner's queue.
+    Rules(u16),
     /// By addresses and ports.
     Addresses,
     /// The device does not say: by the driver's own rule.
     Unknown,
+}
+
+impl Steering {
+    /// Whether media comes to its owner's queue, so that workers have little to hand over.
+    #[must_use]
+    pub const fn is_exact(self) -> bool {
+        matches!(
+            self,
+            Self::OneQueue | Self::DestinationPort | Self::Rules(_)
+        )
+    }
+}
+
+impl fmt::Display for Steering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OneQueue => write!(f, "one queue"),
+            Self::DestinationPort => write!(
+                f,
+                "hash of the UDP destination port, each to its owner's queue"
+            ),
+            Self::DestinationPortHash => write!(
+                f,
+                "hash of the UDP destination port, with the device's own table: workers hand over"
+            ),
+            Self::Rules(count) => write!(f, "{count} flow rules on the UDP destination port"),
+            Self::Addresses => write!(f, "hash of addresses and ports: workers hand over"),
+            Self::Unknown => write!(f, "the driver's own rule: workers hand over"),
+        }
+    }
 }
 
 impl Port {
@@ -144,19 +190,22 @@ impl Port {
         // SAFETY: as above.
         let all_multicast = unsafe { sys::rte_eth_allmulticast_enable(number) } == 0;
         let mac = mac(&opened)?;
+        let steering = steer(&opened, &info, plan.steering, config);
 
         let report = PortReport {
             driver: opened.driver().to_owned(),
             mac,
             mtu,
             longest_frame: usize::from(mtu) + 14 + 4,
+            rx_queues: config.rx_queues,
             rx_descriptors,
+            tx_queues: config.tx_queues,
             tx_descriptors,
             rx_ipv4_checksum: plan.rx_offloads & sys::TND_RX_OFFLOAD_IPV4_CKSUM != 0,
             rx_udp_checksum: plan.rx_offloads & sys::TND_RX_OFFLOAD_UDP_CKSUM != 0,
             tx_ipv4_checksum: plan.tx_offloads & sys::TND_TX_OFFLOAD_IPV4_CKSUM != 0,
             tx_udp_checksum: plan.tx_offloads & sys::TND_TX_OFFLOAD_UDP_CKSUM != 0,
-            steering: plan.steering,
+            steering,
             promiscuous,
             all_multicast,
             node,
@@ -236,6 +285,8 @@ struct Plan {
     tx_offloads: u64,
     /// Hash functions; 0 for none.
     rss: u64,
+    /// The hash's key; empty for the driver's own.
+    key: Vec<u8>,
     steering: Steering,
 }
 
@@ -260,7 +311,13 @@ impl Plan {
         if rss != 0 {
             rx_wanted |= sys::TND_RX_OFFLOAD_RSS_HASH;
         }
+        let key = match (steering, info.hash_key_size) {
+            (Steering::DestinationPort, 0) => steering::key(steering::KEY_LEN),
+            (Steering::DestinationPort, len) => steering::key(len.into()),
+            _ => Vec::new(),
+        };
         Self {
+            key,
             rx_offloads: rx_wanted & info.rx_offload_capa,
             tx_offloads: tx_wanted & info.tx_offload_capa,
             rss,
@@ -281,7 +338,13 @@ impl Plan {
             sys::TND_MQ_RX_RSS
         };
         conf.rx_adv_conf.rss_conf.rss_hf = self.rss;
-        // SAFETY: the port exists and is ours; the structure lives over the call. Needed: the
+        // The driver only reads it, whatever its type says.
+        let mut key = self.key.clone();
+        if let (false, Ok(len)) = (key.is_empty(), u8::try_from(key.len())) {
+            conf.rx_adv_conf.rss_conf.rss_key = key.as_mut_ptr();
+            conf.rx_adv_conf.rss_conf.rss_key_len = len;
+        }
+        // SAFETY: the port exists and is ours; the structure and its key live over the call. Needed: the
         // device is DPDK's.
         let result = unsafe {
             sys::rte_eth_dev_configure(
@@ -293,6 +356,90 @@ impl Plan {
         };
         opened.check("configuring it", result).map(drop)
     }
+}
+
+/// Has packets come to their owners' queues, as far as the device can. It is started.
+fn steer(
+    opened: &Opened,
+    info: &sys::rte_eth_dev_info,
+    planned: Steering,
+    config: &PortConfig,
+) -> Steering {
+    match planned {
+        Steering::DestinationPort => {
+            let table = steering::table(info.reta_size, &config.slot_queues);
+            match table.is_some_and(|table| set_table(opened, &table)) {
+                true => planned,
+                false => Steering::DestinationPortHash,
+            }
+        }
+        Steering::Addresses | Steering::Unknown => {
+            make_rules(opened, config).map_or(planned, Steering::Rules)
+        }
+        other => other,
+    }
+}
+
+/// Gives the device its redirection table; whether it took it.
+pub(crate) fn set_table(opened: &Opened, table: &[u16]) -> bool {
+    let group = usize::from(sys::TND_RETA_GROUP_SIZE);
+    let mut groups: Vec<sys::rte_eth_rss_reta_entry64> = table
+        .chunks(group)
+        .map(|chunk| {
+            let mut entry = sys::rte_eth_rss_reta_entry64 {
+                mask: u64::MAX,
+                reta: [0; sys::TND_RETA_GROUP_SIZE as usize],
+            };
+            for (place, queue) in entry.reta.iter_mut().zip(chunk) {
+                *place = *queue;
+            }
+            entry
+        })
+        .collect();
+    let size = u16::try_from(table.len()).unwrap_or(0);
+    // SAFETY: the port exists and is ours; the table has `size` entries in whole groups and lives over the call.
+    // Needed: the device is DPDK's.
+    let result =
+        unsafe { sys::rte_eth_dev_rss_reta_update(opened.number(), groups.as_mut_ptr(), size) };
+    result == 0
+}
+
+/// Makes flow rules for all queues, if the device can have all of them: how many.
+fn make_rules(opened: &Opened, config: &PortConfig) -> Option<u16> {
+    let rules = steering::rules(&config.slot_queues);
+    let frames: &[i32] = if config.tagged { &[0, 1] } else { &[0] };
+    let mut count = 0;
+    for create in [0, 1] {
+        count = 0;
+        for rule in &rules {
+            for (family, tagged) in [0, 1]
+                .iter()
+                .flat_map(|f| frames.iter().map(move |t| (*f, *t)))
+            {
+                // SAFETY: the port exists and is ours; all else is by value. Needed: the device is DPDK's.
+                let result = unsafe {
+                    sys::tnd_flow_udp_port(
+                        opened.number(),
+                        family,
+                        tagged,
+                        rule.value,
+                        rule.mask,
+                        rule.queue,
+                        create,
+                    )
+                };
+                if result != 0 {
+                    if create != 0 {
+                        // SAFETY: as above.
+                        unsafe { sys::tnd_flow_flush(opened.number()) };
+                    }
+                    return None;
+                }
+                count += 1;
+            }
+        }
+    }
+    Some(count)
 }
 
 /// Sets the MTU where the device lets us, and says which one is in force.
@@ -373,4 +520,51 @@ fn mac(opened: &Opened) -> Result<[u8; 6], Error> {
         sys::rte_eth_macaddr_get(opened.number(), &raw mut mac)
     })?;
     Ok(mac.addr_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::EalSettings;
+
+    /// What of steering can run without a NIC: `net_null` takes a redirection table and gives it back, and has neither
+    /// flow rules nor a hash of the port alone.
+    #[test]
+    fn a_device_takes_our_table_and_what_it_lacks_is_said() {
+        let settings = EalSettings {
+            main_core: 0,
+            memory_mb: Some(64),
+            devices: Vec::new(),
+            further: Vec::new(),
+        };
+        let eal = Eal::init(&settings.arguments()).unwrap();
+        let pool = Mempool::create(eal, "steering", 2047, 0, 2048).unwrap();
+        let slot_queues = std::array::from_fn(|slot| u16::try_from(slot % 3).unwrap());
+        let config = PortConfig {
+            rx_queues: 3,
+            slot_queues,
+            tagged: true,
+            ..PortConfig::default()
+        };
+        let device: Device = "net_null0".parse().unwrap();
+        let started = Port::start(eal, &device, &config, &pool).unwrap();
+        assert_eq!(started.report.steering, Steering::Addresses);
+        assert_eq!((started.report.rx_queues, started.report.node), (3, None));
+
+        let opened = started.port.opened();
+        let table = steering::table(128, &slot_queues).unwrap();
+        assert!(set_table(opened, &table));
+        let empty = sys::rte_eth_rss_reta_entry64 {
+            mask: u64::MAX,
+            reta: [0; 64],
+        };
+        let mut groups = [empty; 2];
+        // SAFETY: the port is started; two groups are 128 entries. Needed: only the device knows.
+        let result =
+            unsafe { sys::rte_eth_dev_rss_reta_query(opened.number(), groups.as_mut_ptr(), 128) };
+        assert_eq!(result, 0);
+        let taken: Vec<u16> = groups.iter().flat_map(|group| group.reta).collect();
+        assert_eq!(taken, table);
+        assert!(!set_table(opened, &table[..64]), "it has 128 entries");
+    }
 }

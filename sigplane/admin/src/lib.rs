@@ -21,9 +21,9 @@ pub use rpc::{
     ErrorCode, Incoming, MAX_BATCH, MAX_LINE, Notification, Request, Response, RpcError, decode,
 };
 pub use types::{
-    Address, Alarm, AorParams, BlockParams, Blocked, Call, CallCounts, CallKey, CallNames, CaptureEnd,
-    CaptureParams, CaptureStarted, CapturedPacket, Contact, Counter, DirectionFigures, Ended, Flow,
-    FlowLeg, Info, MethodName, Page, PeerFigures, Plane, Registration, Registrations, Reloaded,
-    RouteTest, RouteTested, SetStateParams, SipWorker, Status, StreamFigures, Table, TableName,
-    TableRow, Target, Uptime, Way, method,
+    Address, Alarm, AorParams, BlockParams, Blocked, Call, CallCounts, CallKey, CallNames,
+    CaptureEnd, CaptureParams, CaptureStarted, CapturedPacket, Contact, Counter, DirectionFigures,
+    Ended, Flow, FlowLeg, Info, MethodName, Page, PeerFigures, Plane, Registration, Registrations,
+    Reloaded, RouteTest, RouteTested, SetStateParams, SipWorker, Status, StreamFigures, Table,
+    TableName, TableRow, Target, Uptime, Way, method,
 };

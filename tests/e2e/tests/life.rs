@@ -46,8 +46,8 @@ fn a_dataplane_that_stood_still_for_ten_seconds_relays_at_once_and_no_call_ends(
     wait::pass(STALL).unwrap();
     lab.signal_dataplane(Signal::SIGCONT).unwrap();
     let since = Instant::now();
-    // Packets go through again: more than it had in its queues.
-    let relayed = before.value("relayed") + 10_000;
+    // Packets go through again, those first that waited in its queues.
+    let relayed = before.value("relayed") + 1_000;
     wait::until("packets are relayed", Duration::from_secs(5), || {
         (ctl.counters().ok()?.value("relayed") > relayed).then_some(())
     })

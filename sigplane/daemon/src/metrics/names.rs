@@ -57,6 +57,32 @@ const PORT: &[(&str, &str)] = &[
     ),
     ("link_up", "1 while a port has a link."),
     ("link_changes", "Times that a port's link came or went."),
+    ("rx_queues", "Receive queues of a port."),
+    ("tx_queues", "Transmit queues of a port."),
+    (
+        "rx_descriptors",
+        "Descriptors of each receive queue of a port.",
+    ),
+    (
+        "tx_descriptors",
+        "Descriptors of each transmit queue of a port.",
+    ),
+    (
+        "steered",
+        "1 while a port brings media to the worker that owns its flow; 0 while workers hand it over.",
+    ),
+    ("numa_node", "The NUMA node that a port is on."),
+];
+
+/// Those of them that fall as well as rise.
+const PORT_GAUGES: &[&str] = &[
+    "link_up",
+    "rx_queues",
+    "tx_queues",
+    "rx_descriptors",
+    "tx_descriptors",
+    "steered",
+    "numa_node",
 ];
 
 /// What a dataplane worker counts for itself.
@@ -82,6 +108,14 @@ const WORKER: &[(&str, &str)] = &[
     (
         "poll_idle",
         "Turns of a worker's poll loop that found nothing.",
+    ),
+    (
+        "handed_off",
+        "Packets that a worker received for flows of others, given to them.",
+    ),
+    (
+        "hand_off_full",
+        "The same, without room on the way: dropped.",
     ),
 ];
 
@@ -133,7 +167,7 @@ fn of_port(name: &str) -> Option<Metric> {
         Some((port.to_owned(), *what, *help))
     };
     let (port, what, help) = PORT.iter().find_map(fits)?;
-    let is_gauge = what == "link_up";
+    let is_gauge = PORT_GAUGES.contains(&what);
     Some(Metric {
         name: written(&format!("port_{what}"), is_gauge),
         help: help.to_owned(),
