@@ -61,6 +61,8 @@ pub struct Totals {
     pub sip: SipCounts,
     /// From INVITE to 200, in nanoseconds.
     pub setup: Histogram,
+    /// From INVITE to the first sign of ringing, in nanoseconds.
+    pub ringing: Histogram,
     /// From REGISTER to 200, in nanoseconds.
     pub registration: Histogram,
     /// The generator's own state.

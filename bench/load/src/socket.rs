@@ -83,6 +83,7 @@ pub fn run(
     let totals = &mut figures.totals;
     totals.sip = run.agent.counts().clone();
     totals.setup = run.agent.setup().clone();
+    totals.ringing = run.agent.ringing().clone();
     totals.registration = run.agent.registration().clone();
     totals.generator = run.own;
     Ok(figures)

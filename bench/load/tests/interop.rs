@@ -7,10 +7,13 @@
 )]
 
 use std::net::{SocketAddr, UdpSocket};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use tandem_load::figures::Figures;
 use tandem_load::generator::Agent as _;
 use tandem_load::sip::{Agent, CallSettings, Rate, RegisterSettings, Side, Spread, Users};
@@ -18,12 +21,14 @@ use tandem_load::socket;
 
 const LOCAL: std::net::Ipv4Addr = std::net::Ipv4Addr::LOCALHOST;
 
-/// A process that ends with the test.
+/// A process that ends with the test, its children too.
 struct Peer(Child);
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        let _ = self.0.kill();
+        if let Ok(group) = i32::try_from(self.0.id()) {
+            let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+        }
         let _ = self.0.wait();
     }
 }
@@ -34,6 +39,7 @@ fn start(folder: &Path, program: &str, arguments: &[&str]) -> Peer {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(folder);
     command.stdin(Stdio::null()).stdout(log).stderr(errors);
+    command.process_group(0);
     Peer(command.spawn().unwrap_or_else(|e| panic!("{program}: {e}")))
 }
 

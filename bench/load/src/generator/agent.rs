@@ -41,6 +41,9 @@ pub trait Agent: Send {
     /// From INVITE to 200 in nanoseconds, of all calls so far.
     fn setup(&self) -> &Histogram;
 
+    /// From INVITE to the first sign of ringing in nanoseconds, of all calls so far that rang.
+    fn ringing(&self) -> &Histogram;
+
     /// From REGISTER to 200 in nanoseconds, of all so far.
     fn registration(&self) -> &Histogram;
 }

@@ -229,6 +229,7 @@ impl Generator {
         }
         if let Some(agent) = &self.agent {
             self.totals.setup = agent.setup().clone();
+            self.totals.ringing = agent.ringing().clone();
             self.totals.registration = agent.registration().clone();
         }
         self.totals.rtp = self.streams.counts.clone();

@@ -360,7 +360,8 @@ fn tables(out: &mut String, report: &Report) {
     let kinds = [
         ("latency", &totals.latency),
         ("jitter", &totals.jitter),
-        ("call setup", &totals.setup),
+        ("INVITE to ringing", &totals.ringing),
+        ("INVITE to 200", &totals.setup),
         ("registration", &totals.registration),
         ("behind schedule", &totals.lateness),
     ];

@@ -38,7 +38,7 @@ pub(super) fn summary(report: &Report) -> String {
         let _ = write!(
             out,
             "  calls         {} begun, {} answered, {} completed, {} failed{}, {} cut off\n  \
-               setup         median {}, p99 {}, p99.9 {}; {} messages sent again\n",
+               setup         median {}, p99 {}, p99.9 {}; ringing p99 {}; {} messages sent again\n",
             count(sip.calls_attempted),
             count(sip.calls_answered),
             count(sip.calls_completed),
@@ -48,6 +48,7 @@ pub(super) fn summary(report: &Report) -> String {
             time(setup.p50),
             time(setup.p99),
             time(setup.p999),
+            time(totals.ringing.percentiles().p99),
             count(sip.retransmissions_sent)
         );
     }

@@ -105,12 +105,6 @@ impl Agent {
         }
     }
 
-    /// From INVITE to the first sign of ringing, in nanoseconds.
-    #[must_use]
-    pub fn ringing(&self) -> &Histogram {
-        &self.shared.ringing
-    }
-
     fn request(&mut self, now: Nanos, datagram: Datagram<'_>, view: &View<'_>, out: &mut Outbox) {
         let Self {
             shared,
@@ -320,6 +314,10 @@ impl generator::Agent for Agent {
 
     fn setup(&self) -> &Histogram {
         &self.shared.setup
+    }
+
+    fn ringing(&self) -> &Histogram {
+        &self.shared.ringing
     }
 
     fn registration(&self) -> &Histogram {

@@ -461,6 +461,43 @@ fn probes_are_answered_and_strangers_are_counted() {
     assert_eq!(world.counts().strange, 2);
 }
 
+/// Both ends of calls with all their messages, without a wire: what one costs the generator. For people:
+/// `cargo test --release -p tandem-load --lib -- --ignored --nocapture a_call_costs`.
+#[test]
+#[ignore = "it measures"]
+fn a_call_costs_some_microseconds() {
+    let mut settings = settings(20_000.0);
+    settings.hold = Some(SECOND / 2);
+    let mut agent = Agent::new(1).with_calls(settings).unwrap();
+    let mut out = Outbox::default();
+    let (mut now, begin) = (SECOND, std::time::Instant::now());
+    while now < 6 * SECOND {
+        now += MILLISECOND / 4;
+        agent.poll(now, &mut out);
+        while let Some(order) = out.pop() {
+            if let Order::Send {
+                port,
+                local,
+                remote,
+                payload,
+            } = order
+            {
+                let datagram = Datagram {
+                    port: 1 - port,
+                    local: remote,
+                    remote: local,
+                    payload: &payload,
+                };
+                agent.datagram(now, datagram, &mut out);
+            }
+        }
+    }
+    let calls = agent.counts().calls_answered;
+    let each = begin.elapsed().as_nanos() / u128::from(calls.max(1));
+    println!("{calls} calls, {each} ns each");
+    assert_eq!(agent.counts().failed(), 0);
+}
+
 proptest! {
     #[test]
     fn any_bytes_and_any_damage_are_survived(
