@@ -21,6 +21,18 @@ impl Generator {
     /// # Errors
     /// When it cannot be started.
     pub fn start(lab: &Lab, name: &str, seconds: u32, sections: &str) -> Result<Self> {
+        Self::launch(lab, "run", name, seconds, sections)
+    }
+
+    /// The same for a search, which one of the sections has to describe.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn search(lab: &Lab, name: &str, sections: &str) -> Result<Self> {
+        Self::launch(lab, "search", name, 1, sections)
+    }
+
+    fn launch(lab: &Lab, command: &str, name: &str, seconds: u32, sections: &str) -> Result<Self> {
         let socket = lab.dir().join("run/memif.sock");
         let socket = socket.display();
         let port = |number: u32, side: &str, addresses: &[std::net::IpAddr]| {
@@ -43,7 +55,7 @@ impl Generator {
         );
         lab.write(&profile, &text)?;
         let arguments = [
-            "run".into(),
+            command.into(),
             profile.display().to_string(),
             "--json".into(),
             figures.display().to_string(),
