@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help setup build demo lab lab-stop test nightly fuzz bench bench-peers load fmt
+.PHONY: help setup build demo lab lab-stop test nightly fuzz bench bench-peers bench-media load fmt
 
 help:
 	@echo "make demo      calls through both planes, shown as they happen; takes everything down"
@@ -12,6 +12,7 @@ help:
 	@echo "make bench     what a relayed packet, a call and a registration cost in our own code"
 	@echo "make bench-peers  CPU time a call, beside Debian's Kamailio; ARGS=--help shows more"
 	@echo "make load      the load generator, built to measure: target/release/tandem-load (docs/guide/load.md)"
+	@echo "make bench-media  what a relayed packet costs, beside testpmd and Debian's RTPEngine; ARGS=--help shows more"
 	@echo "make setup     installs what is missing (Debian 12)"
 	@echo "make fmt       formats the sources"
 
@@ -49,11 +50,17 @@ load: setup
 	@echo "target/release/tandem-load run PROFILE.toml; profiles:"
 	@target/release/tandem-load list bench/load/profiles
 
+bench-media: setup
+	@.ci/setup peers
+	$(CARGO) build --release --package tandem-dataplane --package tandem-bench-peers
+	.ci/as-root target/release/tandem-bench-media $(ARGS)
+
 bench: setup
 	$(CARGO) run --release --package tandem-bench-micro
 	$(CARGO) run --release --package tandem-bench-micro --bin tandem-bench-calls
 	$(CARGO) run --release --package tandem-bench-micro --bin tandem-bench-registers
 	$(CARGO) run --release --package tandem-bench-micro --bin tandem-bench-routes
+	$(CARGO) run --release --package tandem-bench-micro --bin tandem-bench-rss
 	$(CARGO) run --release --package tandem-bench-micro --bin tandem-bench-ports
 
 fmt:

@@ -6,6 +6,8 @@ mod core_config;
 #[cfg(feature = "core")]
 pub use core_config::{INSIDE, OUTSIDE, config};
 
+pub mod rss;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 

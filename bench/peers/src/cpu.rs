@@ -6,7 +6,7 @@ use std::fs;
 use tandem_e2e::{Failure, Namespace, Result};
 
 /// The processes of a namespace whose program has this name.
-pub(crate) fn processes(namespace: &Namespace, program: &str) -> Result<Vec<u32>> {
+pub fn processes(namespace: &Namespace, program: &str) -> Result<Vec<u32>> {
     let all = namespace.run(&format!("ip netns pids {}", namespace.name()))?;
     Ok(all
         .split_whitespace()
@@ -20,11 +20,11 @@ pub(crate) fn processes(namespace: &Namespace, program: &str) -> Result<Vec<u32>
 }
 
 /// Nanoseconds that each thread had a core so far, by process and thread.
-pub(crate) struct Times(BTreeMap<(u32, String), (String, u64)>);
+pub struct Times(BTreeMap<(u32, String), (String, u64)>);
 
 impl Times {
     /// Those of all threads of these processes.
-    pub(crate) fn of(processes: &[u32]) -> Result<Self> {
+    pub fn of(processes: &[u32]) -> Result<Self> {
         let mut all = BTreeMap::new();
         for pid in processes {
             let tasks = fs::read_dir(format!("/proc/{pid}/task")).map_err(Failure::while_(
@@ -43,7 +43,7 @@ impl Times {
     }
 
     /// What they had since `before`, by name; threads of one name are summed.
-    pub(crate) fn since(&self, before: &Self) -> BTreeMap<String, u64> {
+    pub fn since(&self, before: &Self) -> BTreeMap<String, u64> {
         let mut sums = BTreeMap::new();
         for (id, (name, now)) in &self.0 {
             let then = before.0.get(id).map_or(0, |(_, ns)| *ns);
@@ -54,14 +54,14 @@ impl Times {
 }
 
 /// Nanoseconds that this thread had a core so far.
-pub(crate) fn this_thread() -> u64 {
+pub fn this_thread() -> u64 {
     let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let first = text.split_whitespace().next();
     first.and_then(|n| n.parse().ok()).unwrap_or(0)
 }
 
 /// Resident bytes of these processes, shared pages counted once each (proportional set size).
-pub(crate) fn resident(processes: &[u32]) -> u64 {
+pub fn resident(processes: &[u32]) -> u64 {
     let pss = |pid: &u32| {
         let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
         let line = text.lines().find(|l| l.starts_with("Pss:"))?.to_owned();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tandem_e2e::kamailio::{DOMAIN, PASSWORD};
 use tandem_e2e::{Failure, Lab, Process, Result, wait};
 
-use crate::wires::{INSIDE, OUTSIDE, SERVER};
+use tandem_bench_peers::wires::{INSIDE, OUTSIDE, SERVER};
 
 /// The socket that `kamcmd` asks.
 const CONTROL: &str = "ctl";

@@ -9,7 +9,6 @@
 //! A worker's time is the lesser of two, both of which are too much: that between the begin and the end of turns with
 //! work, which holds what others took from it on its core, and its thread's CPU time, which holds its idle polling.
 
-mod cpu;
 mod kamailio;
 mod load;
 mod meter;
@@ -17,13 +16,13 @@ mod phones;
 mod registers;
 mod report;
 mod system;
-mod wires;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use tandem_bench_peers::cpu;
 use tandem_e2e::{Failure, Result, wait};
 
 use load::{Caller, Load};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use tandem_e2e::{Lab, Result};
 
-use crate::cpu::Times;
 use crate::system::{Running, System};
+use tandem_bench_peers::cpu::Times;
 
 /// Begun at a moment.
 pub(crate) struct Meter<'a> {

@@ -16,8 +16,8 @@ use nix::unistd::Pid;
 use tandem_e2e::sip::Message;
 use tandem_e2e::{Failure, Lab, Result, wait};
 
-use crate::cpu;
 pub(crate) use latency::Latency;
+use tandem_bench_peers::cpu;
 use user_agent::{Next, UserAgent};
 
 /// Until a request is sent again (RFC 3261's T1). It does not double: a round with repetitions is not counted anyway.

@@ -6,7 +6,9 @@ use serde::Serialize;
 use tandem_e2e::kamailio::{DOMAIN, PASSWORD};
 use tandem_e2e::{Lab, Options, Process, Result, topology};
 
-use crate::{cpu, kamailio, load, wires};
+use tandem_bench_peers::{cpu, wires};
+
+use crate::{kamailio, load};
 
 /// A system under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]

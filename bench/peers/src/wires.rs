@@ -5,14 +5,17 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use tandem_e2e::{Lab, Result};
 
-/// A caller on the plain wire, the appliance there, the appliance towards the servers, a server.
-pub(crate) const CALLER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 0, 100));
-pub(crate) const OUTSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 0, 10));
-pub(crate) const INSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 1, 10));
-pub(crate) const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 1, 21));
+/// A caller on the plain wire.
+pub const CALLER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 0, 100));
+/// The appliance there.
+pub const OUTSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 0, 10));
+/// The appliance towards the servers.
+pub const INSIDE: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 1, 10));
+/// A server.
+pub const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 1, 21));
 
 /// Lays them.
-pub(crate) fn lay(lab: &Lab) -> Result<()> {
+pub fn lay(lab: &Lab) -> Result<()> {
     for (peers, link, ours, far, own) in [
         (&lab.carrier, "plain0", "k-carrier", CALLER, OUTSIDE),
         (&lab.core, "plain1", "k-core", SERVER, INSIDE),

@@ -7,7 +7,9 @@ use serde::Serialize;
 use tandem_e2e::{Failure, Result, wait};
 
 use crate::system::{Running, System, pin};
-use crate::{KAMAILIO_LINGERS, cpu, kamailio};
+use tandem_bench_peers::cpu;
+
+use crate::{KAMAILIO_LINGERS, kamailio};
 
 /// Our transactions end 32 s after the last answer.
 const QUIET: Duration = Duration::from_secs(60);
