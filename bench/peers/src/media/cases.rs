@@ -21,6 +21,9 @@ const WARM: f64 = 0.5;
 const MARGIN: f64 = 0.1;
 /// The share of its maximum at which a subject's loss and latency are looked at.
 const LOADED: f64 = 0.8;
+/// RTPEngine's rates, one above the other: what overloads it leaves it deaf, so that no search may come back from there.
+const CLIMB: f64 = 10_000.0;
+const CLIMB_MOST: u32 = 60;
 /// Steps of the search for the highest rate with hardly any loss, seconds of each, and what of all packets may be lost.
 const STEPS: u32 = 7;
 const HARDLY: f64 = 0.001;
@@ -140,8 +143,37 @@ fn alone(bench: &Bench, subject: Subject, plan: Plan) -> Result<Round> {
     })
 }
 
+/// RTPEngine: higher and higher until it loses packets, and then one that was started anew.
+fn climbed(bench: &Bench, plan: Plan) -> Result<Round> {
+    let mut pair = Pair::start(bench, Subject::RtpEngine, plan)?;
+    let mut most = Load::default();
+    for step in 1..=CLIMB_MOST {
+        let load = pair.load(Some(CLIMB * f64::from(step)), STEP_SECONDS)?;
+        if load.lost as f64 > load.sent as f64 * HARDLY {
+            break;
+        }
+        most = load;
+    }
+    pair.stop()?;
+    let mut pair = Pair::start(bench, Subject::RtpEngine, plan)?;
+    let loaded = pair.load(Some(most.pps.max(CLIMB) * LOADED), plan.seconds)?;
+    pair.stop()?;
+    Ok(Round {
+        wire: plan.wire,
+        subject: Subject::RtpEngine,
+        flows: plan.flows,
+        most,
+        clean_pps: Some(most.pps),
+        loaded: Some(loaded),
+        beside: None,
+    })
+}
+
 /// A subject between the generator's ports.
 fn driven(bench: &Bench, subject: Subject, plan: Plan) -> Result<Round> {
+    if subject == Subject::RtpEngine {
+        return climbed(bench, plan);
+    }
     let mut pair = Pair::start(bench, subject, plan)?;
     let most = pair.load(None, plan.seconds)?;
     let clean_pps = match plan.wire {
@@ -313,13 +345,17 @@ pub(crate) fn stall(bench: &Bench, subject: Subject, sessions: u32) -> Result<St
     let resumed = begin.elapsed().as_secs_f64();
     let seen = pair.generator.finish()?;
     pair.stop()?;
+    let after = seen.pps_between(resumed + AFTER - 1.2, resumed + AFTER - 0.2);
+    // What waited in the sockets comes through at once, and is no recovery.
+    let lasts = after >= STALL_RATE * 0.9;
+    let back = seen.first_above(resumed, STALL_RATE * 0.9);
     Ok(Stall {
         subject,
         rate: STALL_RATE,
         before: seen.pps_between(0.5, before - 0.2),
-        after: seen.pps_between(resumed + AFTER - 1.2, resumed + AFTER - 0.2),
-        recovered_ms: seen
-            .first_above(resumed, STALL_RATE * 0.9)
+        after,
+        recovered_ms: back
+            .filter(|_| lasts)
             .map(|at| (at - resumed).max(0.0) * 1e3),
     })
 }

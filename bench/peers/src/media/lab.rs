@@ -46,7 +46,7 @@ const MEMIF_DEEP: u8 = 12;
 pub(crate) enum Wire {
     /// `net_memif`: shared memory between two processes.
     Memif,
-    /// The same; the frames have no UDP checksums, so there is none to verify or to mend: what a NIC takes over.
+    /// The same; the frames have no UDP checksums (RFC 768 lets IPv4 do that): none to verify, none to mend.
     MemifBare,
     /// The same with frames as in `memif` and deep rings: what it takes to live through pauses without loss.
     MemifDeep,

@@ -195,7 +195,7 @@ fn rounds(wants: &Wants, wire: Wire, all: &mut Vec<Round>) -> Result<()> {
 
 fn has(wire: Wire, subject: Subject) -> bool {
     match (wire, subject) {
-        (Wire::Veth, Subject::Io) | (Wire::Null, Subject::Tandem) => false,
+        (Wire::Veth, Subject::Io | Subject::FiveTupleSwap) | (Wire::Null, Subject::Tandem) => false,
         (_, Subject::RtpEngine) => wire == Wire::Veth,
         _ => true,
     }
