@@ -208,7 +208,8 @@ impl Port {
             steering,
             promiscuous,
             all_multicast,
-            node,
+            // Drivers of virtual devices say that of the thread that made them.
+            node: node.filter(|_| device.is_pci()),
         };
         let opened = Arc::new(opened);
         Ok(Started {
