@@ -57,6 +57,7 @@ bench-media: setup
 
 bench: setup
 	$(CARGO) run --release --package tandem-bench-micro
+	$(CARGO) run --release --package tandem-bench-micro -- check
 	$(CARGO) run --release --package tandem-bench-micro --bin tandem-bench-calls
 	$(CARGO) run --release --package tandem-bench-micro --bin tandem-bench-registers
 	$(CARGO) run --release --package tandem-bench-micro --bin tandem-bench-routes

@@ -7,13 +7,22 @@ use std::process::Command;
 
 use serde::Deserialize;
 
-use crate::relaying::CASES;
+use crate::relaying::{CASES, bytes_a_pair};
 
 const FILE: &str = include_str!("../budgets.toml");
 /// Packets of each case.
 const PACKETS: u64 = 64_000;
 /// A budget that is so many times what is used hides what a change costs.
 const SLACK: f64 = 1.2;
+
+/// The file.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Budgets {
+    /// The most bytes that a flow pair may take.
+    flow_pair_bytes: f64,
+    cases: BTreeMap<String, Budget>,
+}
 
 /// The most that a packet may take.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -25,7 +34,8 @@ struct Budget {
 
 /// Counts each case and compares it with its budget.
 pub(crate) fn check() -> Result<(), Box<dyn Error>> {
-    let budgets: BTreeMap<String, Budget> = toml::from_str(FILE)?;
+    let file: Budgets = toml::from_str(FILE)?;
+    let budgets = file.cases;
     let unknown = budgets
         .keys()
         .find(|name| CASES.iter().all(|case| case.name != **name));
@@ -52,6 +62,12 @@ pub(crate) fn check() -> Result<(), Box<dyn Error>> {
         if instructions * SLACK < budget.instructions {
             println!("{:14} uses far less than its budget: lower it", "");
         }
+    }
+    let bytes = bytes_a_pair()?;
+    let most = file.flow_pair_bytes;
+    println!("{bytes:.0} bytes for each of 100,000 flow pairs, all included ({most:.0})");
+    if bytes > most {
+        above.push("flow-pair-bytes");
     }
     if above.is_empty() {
         return Ok(());

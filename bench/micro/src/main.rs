@@ -83,6 +83,8 @@ fn time_all(packets: u64) -> Result<(), Box<dyn Error>> {
             case.about,
         );
     }
+    let bytes = relaying::bytes_a_pair()?;
+    println!("{bytes:.0} bytes for each of 100,000 flow pairs, all included");
     Ok(())
 }
 

@@ -1,11 +1,13 @@
 //! Cases: packets that are looked at and decided on in bursts, as a worker does.
 
 mod commands;
+mod memory;
 mod packets;
 mod stage;
 
 use std::error::Error;
 
+pub(crate) use memory::bytes_a_pair;
 use packets::{Family, Way};
 use stage::{Outcome, Stage};
 

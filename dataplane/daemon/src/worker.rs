@@ -139,6 +139,7 @@ impl Worker {
         }
         let _registration = Registration::register(self.eal)
             .inspect_err(|error| warn!("a worker without buffer cache: {error}"));
+        self.relay.settle();
         self.privileges.confine(Kind::Worker);
         self.beat.begin();
         let mut burst = Burst::new();
@@ -227,6 +228,7 @@ impl Worker {
     }
 
     /// A packet from the wire, that the relay has looked at.
+    #[inline(always)]
     fn received(&mut self, mut packet: Mbuf, look: Look, port: u16, now: u64) {
         if let Some(capture) = &mut self.capture {
             capture.offer(
@@ -271,14 +273,23 @@ impl Worker {
     }
 
     /// Does with a packet what the relay says; the relay has counted it.
+    #[inline(always)]
     fn obey(&mut self, verdict: Option<Verdict>, mut packet: Mbuf, now: u64) {
-        match verdict.unwrap_or(Verdict::Drop) {
-            Verdict::Transmit {
+        match verdict {
+            Some(Verdict::Transmit {
                 port, checksums, ..
-            } => {
+            }) => {
                 packet.set_tx_checksums(tx_checksums(checksums));
                 self.send(port, packet, now);
             }
+            Some(Verdict::Drop) | None => drop(packet),
+            Some(other) => self.obey_other(other, packet, now),
+        }
+    }
+
+    #[inline(never)]
+    fn obey_other(&mut self, verdict: Verdict, packet: Mbuf, now: u64) {
+        match verdict {
             Verdict::Exception { realm } => self.exception.frame(realm, packet, now),
             Verdict::Sip(meta) => self.sip_received(&meta, &packet, now),
             Verdict::HandOff {
@@ -286,10 +297,11 @@ impl Worker {
                 port,
                 passes,
             } => self.sender.hand_off(worker, port, passes, packet),
-            Verdict::Drop => drop(packet),
+            Verdict::Transmit { .. } | Verdict::Drop => drop(packet),
         }
     }
 
+    #[inline(always)]
     fn send(&mut self, port: u16, packet: Mbuf, now: u64) {
         self.sender
             .send(port, packet, now, self.capture.as_deref_mut());
@@ -298,7 +310,7 @@ impl Worker {
 
 /// Shows a packet to the relay, and takes over the window that it leaves. None if the packet's
 /// window is not inside of its buffer, which DPDK does not do.
-#[inline]
+#[inline(always)]
 fn with_frame<T>(packet: &mut Mbuf, relay: impl FnOnce(&mut Frame<'_>) -> T) -> Option<T> {
     let (start, length) = (packet.start(), packet.len());
     let device = packet.rx_checksums();
@@ -313,6 +325,7 @@ fn with_frame<T>(packet: &mut Mbuf, relay: impl FnOnce(&mut Frame<'_>) -> T) -> 
     Some(answer)
 }
 
+#[inline]
 fn checksum(device: Checksum) -> tandem_relay::Checksum {
     match device {
         Checksum::Unknown => tandem_relay::Checksum::Unknown,
@@ -322,6 +335,7 @@ fn checksum(device: Checksum) -> tandem_relay::Checksum {
     }
 }
 
+#[inline]
 fn tx_checksums(wanted: TxChecksums) -> tandem_dpdk::TxChecksums {
     tandem_dpdk::TxChecksums {
         ipv4: wanted.ipv4,

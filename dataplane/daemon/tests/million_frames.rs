@@ -12,6 +12,8 @@
 #[path = "../../relay/tests/frames/mod.rs"]
 mod frames;
 mod lab;
+#[path = "lab/wires.rs"]
+mod wires;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -20,9 +22,9 @@ use std::time::Instant;
 use frames::{Frames, Random, Target};
 use lab::controller::Controller;
 use lab::{Lab, Options, PATIENCE};
-use tandem_dpdk::{Burst, Device, Eal, EalSettings, Mbuf, Mempool, Port, PortConfig, Started};
 use tandem_link::{Command, Cookie, FlowId, FlowKind, FlowSpec, LegSpec, MediaKind};
 use tandem_relay::Counters;
+use wires::Wires;
 
 const FRAMES: u64 = 20_000_000;
 /// Of the flows between the two sides.
@@ -40,16 +42,7 @@ fn every_frame_is_in_one_named_counter() {
         ..Options::default()
     });
     lab.start();
-    // Nobody answers there but us; and no damaged frame may teach the kernel otherwise.
-    for (side, net) in [("x", 1), ("y", 2)] {
-        lab.execute(
-            "a",
-            &format!("sysctl -qw net.ipv6.conf.t{side}.accept_ra=0"),
-        );
-        let peer = format!("lladdr 04:00:00:00:00:0{net} dev t{side} nud permanent");
-        lab.ip("a", &format!("neigh replace 10.{net}.0.2 {peer}"));
-        lab.ip("a", &format!("neigh replace fd0{net}::2 {peer}"));
-    }
+    wires::quiet(&lab);
     let mut controller = Controller::connect(&lab.link_socket());
     let mut wires = Wires::new(&lab);
     let call = flow(1, PORTS[0], [true, true], FlowKind::Rtp);
@@ -140,95 +133,16 @@ fn every_frame_is_in_one_named_counter() {
 /// What the daemon counted, when it has taken all that was sent.
 fn settled(controller: &mut Controller, wires: &mut Wires, sent: [u64; 2]) -> HashMap<String, u64> {
     let since = Instant::now();
+    let mut done = false;
     loop {
         wires.drain();
         let all = controller.ok(Command::Counters).counters;
         let all: HashMap<_, _> = all.into_iter().map(|c| (c.name, c.value)).collect();
-        let done = ["port_x_rx_packets", "port_y_rx_packets"].map(|name| all[name]) == sent;
+        // The ports are asked after the workers: what they say of the last frames, these say the next time.
         if done || since.elapsed() > PATIENCE {
             return all;
         }
-    }
-}
-
-/// The other ends of the daemon's ports.
-struct Wires {
-    pool: Mempool,
-    ends: Vec<Started>,
-    sending: [Burst; 2],
-    received: Burst,
-}
-
-impl Wires {
-    fn new(lab: &Lab) -> Self {
-        let settings = EalSettings {
-            main_core: 0,
-            memory_mb: Some(128),
-            devices: Vec::new(),
-            further: vec!["--file-prefix=tnd-frames".to_owned()],
-        };
-        let eal = Eal::init(&settings.arguments()).unwrap();
-        let pool = Mempool::create(eal, "wires", 8191, 0, 4096).unwrap();
-        let end = |side: &str| {
-            let socket = lab.memif_socket(side);
-            let device = format!(
-                "net_memif_{side},role=client,socket={},socket-abstract=no,rsize=11,bsize=4096",
-                socket.display()
-            );
-            let device: Device = device.parse().unwrap();
-            let config = PortConfig {
-                checksums: false,
-                ..PortConfig::default()
-            };
-            let started = Port::start(eal, &device, &config, &pool).unwrap();
-            let since = Instant::now();
-            while !started.port.link().unwrap().up {
-                assert!(since.elapsed() < PATIENCE, "{side} was not connected");
-                std::thread::yield_now();
-            }
-            started
-        };
-        let ends = vec![end("x"), end("y")];
-        Self {
-            pool,
-            ends,
-            sending: [Burst::new(), Burst::new()],
-            received: Burst::new(),
-        }
-    }
-
-    /// Fills a burst with frames that `write` makes, and sends what the wire takes; answers how many.
-    fn send(&mut self, side: usize, mut write: impl FnMut(&mut Mbuf)) -> u64 {
-        let burst = &mut self.sending[side];
-        if burst.is_empty() {
-            self.pool.fill(burst);
-            burst.iter_mut().for_each(&mut write);
-        }
-        self.ends[side].tx[0].send(burst) as u64
-    }
-
-    /// Takes what the daemon sent.
-    fn drain(&mut self) {
-        for end in &mut self.ends {
-            end.rx[0].receive(&mut self.received);
-            self.received.clear();
-        }
-    }
-
-    /// Waits for media to the peer's UDP port of side y.
-    fn await_media(&mut self, peer: [u8; 6], port: u16) {
-        let since = Instant::now();
-        loop {
-            self.ends[1].rx[0].receive(&mut self.received);
-            let hit = self.received.drain().any(|packet| {
-                packet.data().starts_with(&peer)
-                    && packet.data().get(36..38) == Some(&port.to_be_bytes())
-            });
-            if hit {
-                return;
-            }
-            assert!(since.elapsed() < PATIENCE, "no media came");
-        }
+        done = ["port_x_rx_packets", "port_y_rx_packets"].map(|name| all[name]) == sent;
     }
 }
 

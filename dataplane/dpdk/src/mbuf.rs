@@ -233,6 +233,12 @@ impl Mbuf {
             l2_len,
             l3_len,
         } = checksums;
+        if !ipv4 && !udp {
+            // The lengths are in a cache line that nobody else needs; without a flag they mean nothing.
+            // SAFETY: as below.
+            unsafe { field::set_ol_flags(raw, field::ol_flags(raw) & sys::TND_BUFFER_FLAGS) };
+            return;
+        }
         let mut flags = 0;
         if ipv4 || udp {
             flags |= if ipv6 {

@@ -235,7 +235,7 @@ impl Flow {
     }
 
     /// An RTP packet came in on a leg from its source; answers whether it is inside of the rate.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn heard_rtp(&mut self, now: u64, leg: Leg, rtp: &Rtp<'_>, bytes: usize) -> bool {
         let (stats, side) = (
             of_mut(&mut self.rtp_stats, leg),

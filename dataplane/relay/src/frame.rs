@@ -94,7 +94,7 @@ impl<'a> Frame<'a> {
 
     /// The window from `len` bytes in front of frame offset `at` to frame offset `end`; none if the
     /// buffer has no room. The frame is as it was until [`Frame::set`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn room(&mut self, at: usize, len: usize, end: usize) -> Option<&mut [u8]> {
         let start = self.start.checked_add(at)?.checked_sub(len)?;
         let end = self.start.checked_add(end)?;
@@ -102,7 +102,7 @@ impl<'a> Frame<'a> {
     }
 
     /// Makes the frame what [`Frame::room`] showed.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn set(&mut self, at: usize, len: usize, end: usize) {
         let Some(start) = (self.start + at).checked_sub(len) else {
             return;

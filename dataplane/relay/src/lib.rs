@@ -16,6 +16,7 @@ mod flow;
 mod forwarding;
 mod frame;
 mod hops;
+mod ids;
 mod learn;
 mod network;
 mod quality;

@@ -180,7 +180,7 @@ impl Port {
 
 impl Realm {
     /// The index of the media address that an IPv4 datagram to this address and port is for.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn media_v4(&self, address: [u8; 4], port: u16) -> Option<u16> {
         if !self.media_ports.contains(&port) {
             return None;

@@ -83,6 +83,12 @@ impl Relay {
         })
     }
 
+    /// Writes to all memory that it will ever use: to be called by the worker's own thread before the first packet, so that the
+    /// memory is on its node and no command on a flow has to wait for the kernel to find some.
+    pub fn settle(&mut self) {
+        self.table.settle();
+    }
+
     /// A frame came in on a port.
     pub fn receive(&mut self, now: u64, port: u16, frame: &mut Frame<'_>) -> Verdict {
         let look = self.look(port, frame.bytes());
@@ -118,7 +124,7 @@ impl Relay {
     #[inline]
     pub fn decide(&mut self, now: u64, frame: &mut Frame<'_>, look: Look) -> Verdict {
         match self.relay_plain(now, frame, look) {
-            Some(verdict) => verdict,
+            Some(done) => done.verdict(),
             None => self.classified(now, look.port, 0, false, frame),
         }
     }
@@ -132,9 +138,9 @@ impl Relay {
         frame: &mut Frame<'_>,
     ) -> Verdict {
         let look = self.look(port, frame.bytes());
-        if let Some(verdict) = self.relay_plain(now, frame, look) {
+        if let Some(done) = self.relay_plain(now, frame, look) {
             self.counters.taken_over += 1;
-            return verdict;
+            return done.verdict();
         }
         self.classified(now, port, passes, true, frame)
     }

@@ -141,7 +141,7 @@ impl Default for RtpStats {
 
 impl RtpStats {
     /// A packet from an accepted source. Answers how long ago the one before came, in nanoseconds; none if it is above the rate.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn heard(&mut self, now: u64, bytes: usize, limit: RateLimit) -> Option<u64> {
         let elapsed = now.saturating_sub(self.last_seen);
         self.last_seen = now.max(1);
@@ -153,7 +153,7 @@ impl RtpStats {
     }
 
     /// An RTP packet inside of the rate.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn heard_rtp(
         &mut self,
         elapsed: u64,
@@ -202,7 +202,7 @@ impl RtpStats {
     }
 
     /// Takes a sequence number of the stream. None if it jumps.
-    #[inline]
+    #[inline(always)]
     fn follows(&mut self, sequence: u16) -> Option<Order> {
         let ahead = sequence.wrapping_sub(self.highest as u16);
         if ahead < MAX_DROPOUT {
@@ -284,7 +284,7 @@ impl RtpStats {
         u32::try_from(self.highest.wrapping_sub(self.unbroken) as i32).unwrap_or(0)
     }
 
-    #[inline]
+    #[inline(always)]
     fn jitter(&mut self, elapsed: u64, rtp: &Rtp<'_>, carried: Carried) {
         let rate = u64::from(clock_rate(rtp.payload_type(), carried));
         let arrived = elapsed.saturating_mul(rate) / 1_000_000_000;

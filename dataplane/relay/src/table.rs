@@ -1,10 +1,9 @@
 //! The flow table: by port for packets, by name for commands.
 
-use std::collections::HashMap;
-
 use tandem_link::{FlowId, Leg};
 
 use crate::flow::{Flow, LINES};
+use crate::ids::Ids;
 
 /// Pairs of an even and an odd port in the port space.
 const PAIRS: usize = 1 << 15;
@@ -13,8 +12,10 @@ const PAIRS: usize = 1 << 15;
 #[derive(Debug)]
 pub(crate) struct FlowTable {
     flows: Vec<Option<Flow>>,
+    /// Places that are or were used.
+    used: usize,
     free: Vec<u32>,
-    by_id: HashMap<FlowId, u32>,
+    by_id: Ids,
     /// By local address and port pair ([`index`]): 0 for none, else twice (the flow's place plus 1), plus 1
     /// for leg B. A port number is an index: no hash, no comparison of keys.
     ports: Vec<u32>,
@@ -35,8 +36,9 @@ impl FlowTable {
         Self {
             // All of it now: a table that grows would stop the packets while it is copied.
             flows: Vec::with_capacity(limit),
+            used: 0,
             free: Vec::with_capacity(limit),
-            by_id: HashMap::with_capacity(limit),
+            by_id: Ids::new(limit),
             ports: vec![0; addresses * PAIRS],
             limit,
         }
@@ -50,8 +52,22 @@ impl FlowTable {
         Some((Place((entry >> 1).checked_sub(1)?), leg))
     }
 
+    /// Writes to all of its memory, so that the kernel has to find it now and not when a flow pair is installed. For
+    /// a table that is empty.
+    pub(crate) fn settle(&mut self) {
+        if self.used == 0 {
+            self.flows.resize_with(self.limit, || None);
+            self.free.resize(self.limit, 0);
+            self.free.clear();
+            self.by_id.clear();
+            self.ports.fill(0);
+        }
+    }
+
     pub(crate) fn find(&self, id: FlowId) -> Option<Place> {
-        self.by_id.get(&id).copied().map(Place)
+        self.by_id
+            .find(id, |place| name(&self.flows, place))
+            .map(Place)
     }
 
     #[inline]
@@ -76,9 +92,12 @@ impl FlowTable {
         let (id, keys) = (flow.id, keys(&flow));
         let place = match self.free.pop() {
             Some(place) => place,
-            None if self.flows.len() < self.limit => {
-                self.flows.push(None);
-                u32::try_from(self.flows.len() - 1).ok()?
+            None if self.used < self.limit => {
+                if self.flows.len() == self.used {
+                    self.flows.push(None);
+                }
+                self.used += 1;
+                u32::try_from(self.used - 1).ok()?
             }
             None => return None,
         };
@@ -90,7 +109,7 @@ impl FlowTable {
 
     /// Takes a flow pair and its ports away.
     pub(crate) fn remove(&mut self, id: FlowId) -> Option<Flow> {
-        let place = self.by_id.remove(&id)?;
+        let place = self.by_id.remove(id, |place| name(&self.flows, place))?;
         let flow = self.flows.get_mut(place as usize)?.take()?;
         self.free.push(place);
         self.clear_ports(keys(&flow));
@@ -115,12 +134,12 @@ impl FlowTable {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.by_id.len()
+        self.used - self.free.len()
     }
 
-    /// Places ever used: the end of the range for [`FlowTable::at`].
+    /// Places ever used.
     pub(crate) fn slots(&self) -> usize {
-        self.flows.len()
+        self.used
     }
 
     /// The flow pair at a slot.
@@ -130,7 +149,7 @@ impl FlowTable {
 
     /// Every flow pair from a slot on, with its slot.
     pub(crate) fn iter_at(&self, slot: usize) -> impl Iterator<Item = (usize, &Flow)> {
-        let slots = self.flows.iter().enumerate().skip(slot);
+        let slots = self.flows.iter().enumerate().take(self.used).skip(slot);
         slots.filter_map(|(slot, flow)| Some((slot, flow.as_ref()?)))
     }
 
@@ -150,6 +169,11 @@ impl FlowTable {
             *slot = entry;
         }
     }
+}
+
+/// Whose a place is.
+fn name(flows: &[Option<Flow>], place: u32) -> Option<FlowId> {
+    flows.get(place as usize)?.as_ref().map(|flow| flow.id)
 }
 
 /// Where a port pair is in the table of ports.

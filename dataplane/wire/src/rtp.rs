@@ -28,8 +28,22 @@ impl<'a> Rtp<'a> {
     ///
     /// # Errors
     /// Says what is wrong with it.
-    #[inline]
+    #[inline(always)]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, RtpError> {
+        match bytes.split_first_chunk::<HEADER>() {
+            // Nearly every packet: no padding, no extension, no contributing source.
+            Some((header, payload)) if header[0] == 0x80 => Ok(Self {
+                header,
+                csrc: &[],
+                extension: None,
+                payload,
+            }),
+            _ => Self::parse_any(bytes),
+        }
+    }
+
+    #[inline(never)]
+    fn parse_any(bytes: &'a [u8]) -> Result<Self, RtpError> {
         // The version first: what is not RTP at all may be short.
         match bytes.first() {
             None => return Err(RtpError::Truncated),
@@ -39,15 +53,6 @@ impl<'a> Rtp<'a> {
         let (header, rest) = bytes
             .split_first_chunk::<HEADER>()
             .ok_or(RtpError::Truncated)?;
-        // Nearly every packet: no padding, no extension, no contributing source.
-        if header[0] == 0x80 {
-            return Ok(Self {
-                header,
-                csrc: &[],
-                extension: None,
-                payload: rest,
-            });
-        }
         let csrc = usize::from(header[0] & 0x0f) * 4;
         let (csrc, rest) = rest.split_at_checked(csrc).ok_or(RtpError::Truncated)?;
         let (extension, rest) = if header[0] & 0x10 == 0 {

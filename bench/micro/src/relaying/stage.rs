@@ -212,11 +212,21 @@ impl Rings {
 
 /// A relay with two realms and their routes, for so many flow pairs.
 pub(crate) fn relay(way: Way, max_flows: u32) -> Result<Relay, Box<dyn Error>> {
-    let realm = |port: u16, local: IpAddr| RealmConfig {
+    let locals = [0, 1].map(|leg| vec![way.ends(leg).0]);
+    relay_on(way, max_flows, &locals)
+}
+
+/// The same with these media addresses.
+pub(crate) fn relay_on(
+    way: Way,
+    max_flows: u32,
+    locals: &[Vec<IpAddr>; 2],
+) -> Result<Relay, Box<dyn Error>> {
+    let realm = |port: u16, locals: &[IpAddr]| RealmConfig {
         port,
         vlan: (way.vlan && port == 1).then_some(VLAN),
-        sip: vec![(local, packets::SIP).into()],
-        media: vec![local],
+        sip: locals.iter().map(|ip| (*ip, packets::SIP).into()).collect(),
+        media: locals.to_vec(),
         media_ports: 10_000..=59_999,
     };
     let port = |mac| PortConfig {
@@ -224,7 +234,7 @@ pub(crate) fn relay(way: Way, max_flows: u32) -> Result<Relay, Box<dyn Error>> {
         mtu: 1500,
         offloads: TxOffloads::default(),
     };
-    let [outer, inner] = [0, 1].map(|leg| way.ends(leg).0);
+    let [outer, inner] = locals;
     let mut relay = Relay::new(RelayConfig {
         worker: 0,
         slots: SlotTable::deal(&[0]),
@@ -249,8 +259,13 @@ pub(crate) fn relay(way: Way, max_flows: u32) -> Result<Relay, Box<dyn Error>> {
 
 /// The flow pair on the ports of a number, with this name.
 pub(crate) fn spec(way: Way, flow: u16, id: u64) -> FlowSpec {
-    let [a, b] = [0u16, 1].map(|leg| {
-        let (local, peer) = way.ends(leg);
+    spec_on(way, flow, id, [0, 1].map(|leg| way.ends(leg).0))
+}
+
+/// The same on these addresses of ours.
+pub(crate) fn spec_on(way: Way, flow: u16, id: u64, [a, b]: [IpAddr; 2]) -> FlowSpec {
+    let [a, b] = [(0, a), (1, b)].map(|(leg, local)| {
+        let (_, peer) = way.ends(leg);
         let port = packets::port(flow);
         LegSpec {
             realm: leg,
