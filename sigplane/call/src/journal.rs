@@ -7,7 +7,7 @@ mod before;
 use tandem_policy::CdrQuality;
 
 use crate::core::Binding;
-use crate::media::More;
+use crate::media::{More, Session};
 use crate::record::Record;
 
 /// The version of what follows it in a journal record: a call's state, and [`Behind`] it.
@@ -17,12 +17,12 @@ const VERSION: u8 = 6;
 const BEFORE: u8 = 5;
 const LONG_BEFORE: u8 = 4;
 
-/// What came to a call's state with version 6.
+/// What came to a call's state with version 6: each part is there if there is something in it.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Behind {
-    media: Option<More>,
-    caller: CdrQuality,
-    callee: CdrQuality,
+struct Behind<M> {
+    media: Option<M>,
+    caller: Option<CdrQuality>,
+    callee: Option<CdrQuality>,
 }
 
 /// The same of a flow: no call's version will ever be this.
@@ -83,9 +83,9 @@ pub(crate) fn encode(record: &Record) -> Vec<u8> {
     let mut body = Vec::with_capacity(ROOM);
     body.push(VERSION);
     let behind = Behind {
-        media: record.media.as_ref().map(|session| session.more().clone()),
-        caller: record.caller_quality,
-        callee: record.callee_quality,
+        media: record.media.as_ref().and_then(Session::more),
+        caller: record.caller_quality.said(),
+        callee: record.callee_quality.said(),
     };
     // postcard fails only on types without a known length, which a record does not have.
     postcard::to_extend(&(record, behind), body).unwrap_or_default()
@@ -95,14 +95,16 @@ pub(crate) fn encode(record: &Record) -> Vec<u8> {
 pub(crate) fn decode(body: &[u8]) -> Result<Record, String> {
     match body.split_first() {
         None => Err("it is empty".into()),
-        Some((&VERSION, rest)) => whole::<(Record, Behind)>(rest).map(|(mut record, behind)| {
-            if let (Some(session), Some(more)) = (&mut record.media, behind.media) {
-                session.set_more(more);
-            }
-            record.caller_quality = behind.caller;
-            record.callee_quality = behind.callee;
-            record
-        }),
+        Some((&VERSION, rest)) => {
+            whole::<(Record, Behind<More>)>(rest).map(|(mut record, behind)| {
+                if let (Some(session), Some(more)) = (&mut record.media, behind.media) {
+                    session.set_more(more);
+                }
+                record.caller_quality = behind.caller.unwrap_or_default();
+                record.callee_quality = behind.callee.unwrap_or_default();
+                record
+            })
+        }
         Some((&BEFORE, rest)) => whole(rest),
         Some((&LONG_BEFORE, rest)) => whole::<before::Record>(rest).map(Record::from),
         Some((version, _)) => Err(format!(

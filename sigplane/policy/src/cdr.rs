@@ -194,6 +194,14 @@ pub struct CdrQuality {
     pub wrong_source: u64,
 }
 
+impl CdrQuality {
+    /// Itself, if there is something in it.
+    #[must_use]
+    pub fn said(self) -> Option<Self> {
+        (self != Self::default()).then_some(self)
+    }
+}
+
 /// A row of `cdr` (version 3).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cdr {

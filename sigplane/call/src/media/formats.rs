@@ -77,7 +77,8 @@ impl Formats {
 pub(super) fn event_type(sdp: &Sdp<'_>, media: &Media<'_>) -> Option<u8> {
     let payload_types = media.formats.split(|b| *b == b' ').filter_map(payload_type);
     let mut speech = None;
-    let mut events = Vec::new();
+    let mut events = [None; 4];
+    let mut room = events.iter_mut();
     for payload_type in payload_types.take(256) {
         let mapped = sdp.rtpmap(media, payload_type).map(String::from_utf8_lossy);
         let name = mapped.as_deref().or_else(|| static_encoding(payload_type));
@@ -87,15 +88,17 @@ pub(super) fn event_type(sdp: &Sdp<'_>, media: &Media<'_>) -> Option<u8> {
             .next()
             .is_some_and(|n| n.eq_ignore_ascii_case("telephone-event"))
         {
-            events.push((payload_type, clock_of(name)));
+            if let Some(place) = room.next() {
+                *place = Some((payload_type, clock_of(name)));
+            }
         } else if speech.is_none() && !is_beside_speech(name) {
             speech = clock_of(name);
         }
     }
-    let fitting = events.iter().find(|(_, clock)| *clock == speech);
-    fitting
-        .or(events.first())
-        .map(|(payload_type, _)| *payload_type)
+    let events = || events.iter().flatten();
+    let fitting = events().find(|(_, clock)| *clock == speech);
+    let chosen = fitting.or_else(|| events().next());
+    chosen.map(|(payload_type, _)| *payload_type)
 }
 
 fn payload_type(word: &[u8]) -> Option<u8> {

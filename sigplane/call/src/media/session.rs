@@ -129,11 +129,11 @@ pub struct MediaGuard {
 }
 
 /// What the journal's records have of a session since version 6.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct More {
     guard: MediaGuard,
-    /// By media line: the payload type of telephone-event in the SDP of the caller and of the callee.
-    events: Vec<[Option<u8>; 2]>,
+    /// Of the first media lines, among which the audio is: the payload type of telephone-event in the SDP of the caller and of the callee.
+    events: [[Option<u8>; 2]; 4],
 }
 
 /// What was let through but not as it was wished, not yet counted.
@@ -180,8 +180,9 @@ impl Session {
         self
     }
 
-    pub(crate) fn more(&self) -> &More {
-        &self.more
+    /// What stands behind the record in the journal, if there is something in it.
+    pub(crate) fn more(&self) -> Option<&More> {
+        (self.more != More::default()).then_some(&self.more)
     }
 
     pub(crate) fn set_more(&mut self, more: More) {
@@ -529,9 +530,6 @@ impl Session {
             let is_agreed = self.lines.get(i).is_some_and(Option::is_some);
             if media.port != 0 && (is_answer || !is_agreed) {
                 *place = Formats::read(view, media);
-            }
-            if media.port != 0 && self.more.events.len() <= i {
-                self.more.events.resize(i + 1, [None; 2]);
             }
             if let Some(events) = self.more.events.get_mut(i).filter(|_| media.port != 0) {
                 *from.of_mut(events) = event_type(view, media);

@@ -87,10 +87,10 @@ impl Record<'_> {
         let read = |bytes| match self.version {
             LONG_BEFORE => postcard::from_bytes::<before::Cdr>(bytes).map(Cdr::from),
             BEFORE => postcard::from_bytes(bytes),
-            _ => postcard::from_bytes::<(Cdr, CdrQuality, CdrQuality)>(bytes).map(
+            _ => postcard::from_bytes::<(Cdr, Option<CdrQuality>, Option<CdrQuality>)>(bytes).map(
                 |(mut cdr, caller, callee)| {
-                    cdr.caller_quality = caller;
-                    cdr.callee_quality = callee;
+                    cdr.caller_quality = caller.unwrap_or_default();
+                    cdr.callee_quality = callee.unwrap_or_default();
                     cdr
                 },
             ),
@@ -192,7 +192,8 @@ pub(super) fn encode(
     }
     if let Some(cdr) = cdr {
         // Plain values into memory: postcard cannot fail here.
-        let whole = (cdr, cdr.caller_quality, cdr.callee_quality);
+        let (caller, callee) = (cdr.caller_quality.said(), cdr.callee_quality.said());
+        let whole = (cdr, caller, callee);
         out.extend_from_slice(&postcard::to_allocvec(&whole).unwrap_or_default());
     }
     if let Some(cdr) = fs_cdr {
