@@ -81,6 +81,7 @@ const KEYS: &[(&str, Needs)] = &[
     ("rule", Live),
     ("site", Live),
     ("nat", Live),
+    ("stateless", Live),
     ("hiding.enabled", Live),
     // Calls whose key is not in the new file would be lost.
     ("hiding.keys", Sigplane),

@@ -33,7 +33,7 @@ pub use model::{
     Admin, Algorithm, Certificate, ClientCertificate, Config, Database, Dataplane, Defence,
     Dispatcher, DispatcherSet, Dns, Hiding, Idle, KernelListen, Listen, Media, MediaSource, Nat,
     Network, Node, Overload, PathRule, Port, Realm, Registrar, Routing, Seccomp, Side, Sip,
-    StreamTransport, Streams, Tls, TlsTrunk,
+    Stateless, StreamTransport, Streams, Tls, TlsTrunk,
 };
 pub use parse::parse;
 pub use place::{place, without_secrets};

@@ -33,6 +33,8 @@ pub struct Config {
     pub tls: Tls,
     /// `[streams]`
     pub streams: Streams,
+    /// `[stateless]`
+    pub stateless: Stateless,
     /// `[hiding]`
     pub hiding: Hiding,
     /// `[defence]`
@@ -401,6 +403,18 @@ pub struct Streams {
     pub trusted: Vec<Network>,
     /// `origins`: the web origins whose pages may open a WebSocket; none (default) for any.
     pub origins: Vec<String>,
+}
+
+/// `[stateless]`: SIP that the dataplane shares among the targets of a set, without the signaling plane.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stateless {
+    /// `realms`: indices into [`Config::realms`] (names in the file) whose requests are relayed so; all of them external. Default
+    /// none.
+    pub realms: Vec<u16>,
+    /// `set`: the dispatcher set; none (default) for the pool.
+    pub set: Option<u32>,
+    /// `record_route`: whether dialogs stay on our way. Default true.
+    pub record_route: bool,
 }
 
 /// `[hiding]`: what the carrier side does not see of the inside.

@@ -10,6 +10,7 @@ mod hiding;
 pub(crate) mod http;
 mod registrar;
 mod routing;
+mod stateless;
 mod streams;
 
 use std::ops::RangeInclusive;
@@ -24,7 +25,7 @@ use crate::mistake::{Mistake, Report};
 use crate::model::{
     Admin, Config, Database, Dataplane, Defence, Dispatcher, Dns, Hiding, Idle, KernelListen,
     Listen, Media, MediaSource, Nat, Node, Overload, PathRule, Port, Realm, Registrar, Routing,
-    Seccomp, Side, Sip, Streams, Tls,
+    Seccomp, Side, Sip, Stateless, Streams, Tls,
 };
 use crate::routing::{Rule, Site, Tenant, Trunk};
 use crate::section::{Section, integer, string, wrong_type};
@@ -82,6 +83,7 @@ pub(crate) struct Draft<'d> {
     pub(crate) listen: Vec<Read<'d, Listen>>,
     pub(crate) tls: Read<'d, Tls>,
     pub(crate) streams: Read<'d, Streams>,
+    pub(crate) stateless: Stateless,
     pub(crate) hiding: Hiding,
     pub(crate) defence: Read<'d, Defence>,
     pub(crate) overload: Read<'d, Overload>,
@@ -132,6 +134,7 @@ impl<'d> Draft<'d> {
         let (sip, kernel, listen) = sip(report, section, &sides);
         let tls = streams::tls(report, &mut root);
         let streams = streams::limits(report, &mut root);
+        let stateless = stateless::stateless(report, &mut root, &sides);
         let hiding = hiding::hiding(report, &mut root, &node);
         let defence = defence::defence(report, &mut root);
         let overload = defence::overload(report, &mut root);
@@ -168,6 +171,7 @@ impl<'d> Draft<'d> {
             listen,
             tls,
             streams,
+            stateless,
             hiding,
             defence,
             overload,
@@ -201,6 +205,7 @@ impl<'d> Draft<'d> {
             },
             tls: self.tls.value,
             streams: self.streams.value,
+            stateless: self.stateless,
             hiding: self.hiding,
             defence: self.defence.value,
             overload: self.overload.value,

@@ -13,7 +13,7 @@ use tandem_link::{
     CaptureSpec, Command, CommandError, ControllerHello, CounterValue, DataplaneHello, Event,
     FromDataplane, RealmInfo, RefusedReason, SlotTable, ToDataplane, VERSION,
 };
-use tandem_relay::Forwarding;
+use tandem_relay::{Forwarding, Stateless};
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{debug, info, warn};
 
@@ -99,6 +99,8 @@ pub(crate) struct State {
     generation: u64,
     /// Snapshots that a worker may still have.
     snapshots: Vec<Arc<Forwarding>>,
+    /// Ways to relay SIP that a worker may still have.
+    stateless: Vec<Arc<Stateless>>,
     receive: Vec<u8>,
     gaps: GapWatch,
     /// The next flood may be told of.
@@ -115,6 +117,7 @@ impl State {
             blocked: Blocked::default(),
             generation: 0,
             snapshots: Vec::new(),
+            stateless: Vec::new(),
             receive: Vec::new(),
             gaps: GapWatch::default(),
             tell_flood_at: 0,
@@ -432,6 +435,20 @@ impl Control {
             Command::ListBlocked => {
                 self.list_blocked(seq, now)?;
                 return self.done(seq, Ok(()), now);
+            }
+            Command::SetStateless(spec) => {
+                let sip: Vec<_> = self.config.realms.iter().map(|r| r.sip.clone()).collect();
+                let by = match Stateless::new(spec, &sip) {
+                    Ok(stateless) => Arc::new(stateless),
+                    Err(error) => return self.done(seq, Err(error), now),
+                };
+                let held = &mut self.state.stateless;
+                held.retain(|s| Arc::strong_count(s) > 1);
+                held.push(Arc::clone(&by));
+                self.every_worker(|| ToWorker::Stateless {
+                    tag,
+                    by: Arc::clone(&by),
+                })
             }
         };
         if let Some(session) = &mut self.state.session {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use tandem_link::{CommandError, Event, FlowReport};
-use tandem_relay::Forwarding;
+use tandem_relay::{Forwarding, Stateless};
 use tandem_wire::sip::ShardTable;
 
 use crate::capture::Capture;
@@ -45,6 +45,8 @@ pub(crate) enum ToWorker {
     Unblock { tag: Option<Tag>, source: IpAddr },
     /// Begin, replace or end a capture.
     Capture(Option<Box<Capture>>),
+    /// Relay SIP like this without the controller. The control thread frees it, when nobody else has it.
+    Stateless { tag: Tag, by: Arc<Stateless> },
 }
 
 /// From a worker.

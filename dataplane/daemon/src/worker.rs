@@ -292,6 +292,12 @@ impl Worker {
         match verdict {
             Verdict::Exception { realm } => self.exception.frame(realm, packet, now),
             Verdict::Sip(meta) => self.sip_received(&meta, &packet, now),
+            Verdict::SipRelayed {
+                send,
+                realm,
+                source,
+                destination,
+            } => self.sip_relayed(send, (realm, source, destination), packet, now),
             Verdict::HandOff {
                 worker,
                 port,

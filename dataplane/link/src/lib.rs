@@ -20,6 +20,7 @@ mod codec;
 mod flow;
 mod message;
 mod slot;
+mod stateless;
 
 pub use codec::{DecodeError, FLOW_MESSAGE, MAX_MESSAGE, decode, encode, encode_into};
 pub use flow::{
@@ -32,3 +33,4 @@ pub use message::{
     RefusedReason, ToDataplane, VERSION,
 };
 pub use slot::{SLOTS, SlotTable, slot};
+pub use stateless::{MOST_SENDERS, MOST_TARGETS, StatelessSpec, StatelessTarget};

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Cookie, FlowId, FlowReport, FlowSpec, Leg, SlotTable};
+use crate::{Cookie, FlowId, FlowReport, FlowSpec, Leg, SlotTable, StatelessSpec};
 
 /// The link's version. Both ends refuse any other: they are updated together, in one image.
 pub const VERSION: u16 = 6;
@@ -80,6 +80,8 @@ pub enum Command {
     Unblock(IpAddr),
     /// Report every blocked source.
     ListBlocked,
+    /// Relay SIP like this from now on without the signaling plane. It outlives the session.
+    SetStateless(StatelessSpec),
 }
 
 impl Command {

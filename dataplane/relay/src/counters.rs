@@ -40,7 +40,7 @@ counters! {
     handed_over,
     /// Media packets that another worker received and this one owns.
     taken_over,
-    /// SIP datagrams for the signaling plane.
+    /// SIP datagrams for the signaling plane, and those that were relayed without it (`stateless_*`).
     sip,
     /// Frames for the kernel: ARP, ND, ICMP, TCP and all else that is not ours.
     exception,
@@ -150,6 +150,25 @@ counters! {
     sip_send_too_long,
     /// SIP datagrams of the signaling plane with addresses that make no sense.
     sip_send_refused,
+    /// SIP requests that were relayed without the signaling plane.
+    stateless_requests,
+    /// SIP responses that were relayed without the signaling plane.
+    stateless_responses,
+    /// SIP responses that pretend to answer what was relayed so, or come back another way: dropped.
+    stateless_forged,
+    /// SIP that is to be relayed so but cannot be sent: no address of ours for where it goes. Dropped.
+    stateless_not_sent,
+    /// Requests to be relayed so that went to the signaling plane: not readable in every part that matters, too long, or by a
+    /// name or another transport than UDP.
+    stateless_up_odd,
+    /// The same: the sender is not trusted.
+    stateless_up_source,
+    /// The same: no target takes calls, or the one that the dialog is with is gone.
+    stateless_up_no_target,
+    /// The same: Max-Forwards is 0.
+    stateless_up_hops,
+    /// The same: an extension of proxies is asked for.
+    stateless_up_extension,
 }
 
 impl Counters {

@@ -1,6 +1,7 @@
 //! A frame in its buffer.
 
 use std::fmt;
+use std::ops::Range;
 
 use tandem_wire::ethernet;
 
@@ -90,6 +91,21 @@ impl<'a> Frame<'a> {
     #[must_use]
     pub fn received(&self) -> RxChecksums {
         self.received
+    }
+
+    /// A part of the whole buffer.
+    pub(crate) fn payload(&self, place: &Range<usize>) -> &[u8] {
+        self.buffer.get(place.clone()).unwrap_or_default()
+    }
+
+    /// Makes these bytes the frame, from where it starts. Whether there is room.
+    pub(crate) fn put(&mut self, bytes: &[u8]) -> bool {
+        let Some(place) = self.room(0, 0, bytes.len()) else {
+            return false;
+        };
+        place.copy_from_slice(bytes);
+        self.set(0, 0, bytes.len());
+        true
     }
 
     /// The window from `len` bytes in front of frame offset `at` to frame offset `end`; none if the

@@ -4,6 +4,7 @@ mod command;
 mod media;
 mod plain;
 mod sip;
+mod stateless;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -45,6 +46,7 @@ pub struct Relay {
     blocked: Blocked,
     learning_ns: u64,
     sip_dscp: u8,
+    stateless: stateless::Relaying,
     /// The last IPv4 identification.
     ids: u16,
     scan: command::Scan,
@@ -78,6 +80,7 @@ impl Relay {
             blocked: Blocked::new(config.seed),
             learning_ns: config.learning_ns,
             sip_dscp: config.sip_dscp & 0x3f,
+            stateless: stateless::Relaying::new(),
             ids: 0,
             scan: command::Scan::default(),
         })
@@ -176,7 +179,10 @@ impl Relay {
                     Err(counter) => Err(counter),
                 }
             }
-            Ok(Class::Sip(datagram)) => self.sip(now, frame, datagram),
+            Ok(Class::Sip(datagram)) => match self.sip(now, frame, datagram) {
+                Ok(Verdict::Sip(meta)) => Ok(self.without_signaling(now, frame, meta)),
+                other => other,
+            },
             Ok(Class::Exception { realm, counter }) => {
                 counter.count(&mut self.counters);
                 if is_tagged(frame) {

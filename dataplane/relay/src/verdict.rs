@@ -24,6 +24,18 @@ pub enum Verdict {
     },
     /// Give its payload to the signaling plane.
     Sip(SipMeta),
+    /// It was SIP, and was relayed without the signaling plane: do with it what `send` says. If the kernel is to send it, the
+    /// frame is the datagram's payload alone.
+    SipRelayed {
+        /// Whether the frame is ready.
+        send: SipSend,
+        /// Index of the realm that it leaves by.
+        realm: u16,
+        /// Our address.
+        source: SocketAddr,
+        /// Who gets it.
+        destination: SocketAddr,
+    },
     /// Give it to the worker that owns its flow, who calls
     /// [`crate::Relay::received_by_hand_off`].
     HandOff {

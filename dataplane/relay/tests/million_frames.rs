@@ -16,10 +16,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use frames::{Frames, LONGEST, Random, Target};
-use tandem_link::{Cookie, FlowId, FlowKind, FlowSpec, LegSpec, MediaKind, SlotTable};
+use tandem_link::{
+    Cookie, FlowId, FlowKind, FlowSpec, LegSpec, MediaKind, SlotTable, StatelessSpec,
+    StatelessTarget,
+};
 use tandem_relay::{
-    Checksum, Forwarding, Frame, PortConfig, RealmConfig, Relay, RelayConfig, RxChecksums,
-    TxChecksums, TxOffloads, Verdict,
+    Checksum, Forwarding, Frame, PortConfig, RealmConfig, Relay, RelayConfig, RxChecksums, SipSend,
+    Stateless, TxChecksums, TxOffloads, Verdict,
 };
 
 const FRAMES: u64 = 20_000_000;
@@ -90,6 +93,23 @@ fn relay() -> Relay {
         }
     }
     relay.set_forwarding(Arc::new(builder.build()));
+    // What SIP is good enough is relayed from realm 0 to a target in realm 1.
+    let spec = StatelessSpec {
+        realms: vec![0],
+        record_route: true,
+        senders: vec![(target(0).peer_v4.into(), 32)],
+        targets: vec![StatelessTarget {
+            address: SocketAddr::new(target(1).peer_v4.into(), 5060),
+            realm: 1,
+            weight: 1,
+            up: true,
+            place: Vec::new(),
+        }],
+        ..StatelessSpec::default()
+    };
+    let sip = [0, 1].map(|index| realm(index).sip);
+    let stateless = Stateless::new(&spec, &sip).unwrap();
+    relay.set_stateless(0, Some(Arc::new(stateless)));
     relay
 }
 
@@ -181,6 +201,19 @@ fn give(
             return 1;
         }
         Verdict::Sip(meta) => assert!(meta.payload.start > HEADROOM && meta.payload.end <= end),
+        Verdict::SipRelayed {
+            send,
+            source,
+            destination,
+            ..
+        } => {
+            let SipSend::Transmit { port, checksums } = send else {
+                return 0;
+            };
+            let seen = independent::see(checksums, frame.bytes()).unwrap();
+            assert_eq!((seen.source, seen.destination), (source, destination));
+            assert_eq!(seen.macs[0], target(port as u8).mac);
+        }
         Verdict::Exception { realm } => {
             assert!(realm < 2);
             let out = frame.bytes();
@@ -261,4 +294,6 @@ fn every_frame_is_in_one_named_counter() {
         assert!(seen, "no frame came to {name}");
     }
     assert!(relayed > frames / 40);
+    let counters = relay.counters();
+    assert!(counters.stateless_requests > 0 && counters.stateless_up_odd > 0);
 }

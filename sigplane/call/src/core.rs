@@ -4,7 +4,7 @@
 //! what comes in, `source` knows who may, `edge` hides one side from the other, `guard` defends us; `invite`, `branch` and `answer` set a call up; `in_dialog` and `ack` serve
 //! it; `cancel`, `bye` and `end` end it; `change` takes another configuration; `routes` says which way a request goes, `carriers` whose turn it is among several, `explain` the same to people, `choice` which targets it tries; `dataplane` keeps the other plane in step; `passage` has what is no call, `standing` dialogs of such,
 //! `register` what goes to registrars inside, `registrar` and `authenticate` our own, `flow` what comes from it to user agents, `bindings` who they are; `probe` watches the
-//! targets and `names` knows where they are; `own` makes requests of our own; `share` is what passes between cores.
+//! targets and `names` knows where they are; `own` makes requests of our own; `share` is what passes between cores, `stateless` what the dataplane needs to do without them.
 
 mod account;
 mod ack;
@@ -47,6 +47,7 @@ mod session_timer;
 mod share;
 mod source;
 mod standing;
+mod stateless;
 mod timer;
 mod view;
 
@@ -90,6 +91,7 @@ use timer::Timer;
 pub(crate) use bindings::Binding;
 pub use restore::RestoreError;
 pub use share::{News, Share, shard_of_key};
+pub use stateless::StatelessPlan;
 
 /// Refused requests that are remembered in each of two generations.
 const TURNED_AWAY: usize = 500_000;

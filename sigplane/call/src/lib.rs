@@ -30,7 +30,7 @@ pub use config::{
     Conference, CoreConfig, DispatcherConfig, GuardConfig, KernelConfig, MediaConfig,
     MessageLimits, NatConfig, RealmConfig, RegistrarConfig, RoutingConfig, Side, StreamConfig,
 };
-pub use core::{Core, News, RestoreError, Share, shard_of_key};
+pub use core::{Core, News, RestoreError, Share, StatelessPlan, shard_of_key};
 pub use hiding::{Flow, HidingConfig, KeyFault, KeyId, KeyRing, Opened, OpenedFlow};
 pub use io::{Input, Now, Output, Path, Registered, SendError, Tables};
 pub use media::MediaGuard;

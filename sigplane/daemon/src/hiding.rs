@@ -77,7 +77,9 @@ pub(crate) fn without_keys(config: &Config) -> HidingConfig {
 pub(crate) fn keys(config: &Config) -> Result<Option<KeyRing>, KeysError> {
     keys_in(
         &config.hiding.keys,
-        config.hiding.enabled || config.routing.registrar_set.is_some(),
+        config.hiding.enabled
+            || config.routing.registrar_set.is_some()
+            || !config.stateless.realms.is_empty(),
     )
 }
 

@@ -334,6 +334,7 @@ impl Worker {
                 self.core.input(self.clock.now(), Input::Timer);
             }
             self.carry_out();
+            self.tell_stateless();
             self.keep_journal();
         }
         self.carry_out();

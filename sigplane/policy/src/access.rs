@@ -69,6 +69,26 @@ impl Access {
         (access, bad)
     }
 
+    /// The networks of group `grp` of which nothing is asked that a datagram cannot show, with their leading bits.
+    #[must_use]
+    pub fn networks(&self, grp: u32) -> Vec<(IpAddr, u8)> {
+        let Some(group) = self.groups.get(&grp) else {
+            return Vec::new();
+        };
+        let plain = |terms: &Terms| {
+            terms.port == 0
+                && terms.tls_name.is_none()
+                && matches!(terms.transport, None | Some(Transport::Udp))
+        };
+        let hosts = group.hosts.iter().filter(|(_, all)| all.iter().any(plain));
+        let hosts = hosts.map(|(ip, _)| (*ip, if ip.is_ipv4() { 32 } else { 128 }));
+        let networks = group.networks.iter().filter(|n| plain(&n.terms));
+        let mut all: Vec<_> = hosts.chain(networks.map(|n| (n.address, n.mask))).collect();
+        // The same rows say the same, in whatever order they lie.
+        all.sort_unstable();
+        all
+    }
+
     /// Whether `origin` is a member of group `grp`.
     #[must_use]
     pub fn is_member(&self, grp: u32, origin: &Origin<'_>) -> bool {

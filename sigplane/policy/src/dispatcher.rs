@@ -25,8 +25,8 @@ use crate::target::{StateChange, Target, TargetState};
 /// Sets that are asked one after the other, each the fallback of the one before.
 const FALLBACKS: usize = 8;
 
-/// The fixed key of the weights.
-const KEY: (u64, u64) = (0x7461_6e64_656d_2d31, 0x6469_7370_6174_6368);
+/// The fixed key of the weights: of SipHash-1-3 over a request's key and the target's [`place`].
+pub const WEIGHT_KEY: (u64, u64) = (0x7461_6e64_656d_2d31, 0x6469_7370_6174_6368);
 
 /// When results change a target's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +75,8 @@ pub struct Dispatcher {
     sets: HashMap<u32, Members>,
     /// What the administrator decided of targets, by set and destination.
     held: BTreeMap<(u32, String), TargetState>,
+    /// Goes up with whatever changes where calls go.
+    changes: u64,
 }
 
 /// The targets of a set.
@@ -96,7 +98,14 @@ impl Dispatcher {
             targets: BTreeMap::new(),
             sets: HashMap::new(),
             held: BTreeMap::new(),
+            changes: 0,
         }
+    }
+
+    /// A number that is another one whenever targets, where they are, or whether they take calls may have changed.
+    #[must_use]
+    pub const fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Other thresholds and another plan, from now on. What was learned of targets stays; without probes nothing would ever bring back
@@ -110,11 +119,13 @@ impl Dispatcher {
         }
         self.thresholds = thresholds;
         self.plan = plan;
+        self.changes += 1;
     }
 
     /// Replaces the table. Targets that stay keep what was learned about them; rows that cannot be
     /// used are skipped and named, and so are attributes.
     pub fn load(&mut self, rows: &[DispatcherRow]) -> Vec<BadRow> {
+        self.changes += 1;
         let mut earlier = std::mem::take(&mut self.targets);
         let turns = std::mem::take(&mut self.sets);
         let mut bad = Vec::new();
@@ -303,6 +314,7 @@ impl Dispatcher {
     pub fn locate(&mut self, id: i64, outcome: Result<Located, NotLocated>) {
         if let Some(target) = self.targets.get_mut(&id) {
             target.locate(outcome);
+            self.changes += 1;
         }
     }
 
@@ -333,6 +345,7 @@ impl Dispatcher {
             return false;
         };
         target.set_state(state);
+        self.changes += 1;
         let place = (target.row.setid, target.row.destination.clone());
         self.hold(place, state);
         true
@@ -340,6 +353,7 @@ impl Dispatcher {
 
     /// The same by set and destination, also before there is such a target.
     pub fn hold(&mut self, place: (u32, String), state: TargetState) {
+        self.changes += 1;
         for target in self.targets.values_mut() {
             if (target.row.setid, &target.row.destination) == (place.0, &place.1) {
                 target.set_state(state);
@@ -373,14 +387,18 @@ impl Dispatcher {
 
     /// The target answered a probe after so long.
     pub fn succeeded(&mut self, id: i64, latency: Duration) -> Option<StateChange> {
-        self.targets
-            .get_mut(&id)?
-            .succeeded(self.thresholds, latency)
+        let target = self.targets.get_mut(&id)?;
+        let change = target.succeeded(self.thresholds, latency);
+        self.changes += u64::from(change.is_some());
+        change
     }
 
     /// The target failed: `silent` when it did not answer at all.
     pub fn failed(&mut self, id: i64, silent: bool) -> Option<StateChange> {
-        self.targets.get_mut(&id)?.failed(self.thresholds, silent)
+        let target = self.targets.get_mut(&id)?;
+        let change = target.failed(self.thresholds, silent);
+        self.changes += u64::from(change.is_some());
+        change
     }
 }
 
@@ -405,16 +423,28 @@ fn heaviest(candidates: &[&Target], key: &[u8]) -> Option<i64> {
 /// A target's weight for a key. Over its host and port, not its row id: the same pool written down
 /// anew decides the same, and so it does whatever DNS says.
 fn weight(key: &[u8], target: &Wanted) -> u64 {
-    let mut hasher = SipHasher13::new_with_keys(KEY.0, KEY.1);
+    let mut hasher = SipHasher13::new_with_keys(WEIGHT_KEY.0, WEIGHT_KEY.1);
     hasher.write(key);
+    with_place(target, |part| hasher.write(part));
+    hasher.finish()
+}
+
+/// What stands for a target where its weight is reckoned.
+#[must_use]
+pub fn place(target: &Wanted) -> Vec<u8> {
+    let mut place = Vec::new();
+    with_place(target, |part| place.extend_from_slice(part));
+    place
+}
+
+fn with_place(target: &Wanted, mut write: impl FnMut(&[u8])) {
     match target.host() {
-        Host::Address(IpAddr::V4(ip)) => hasher.write(&ip.octets()),
-        Host::Address(IpAddr::V6(ip)) => hasher.write(&ip.octets()),
-        Host::Name(name) => hasher.write(name.as_str().as_bytes()),
+        Host::Address(IpAddr::V4(ip)) => write(&ip.octets()),
+        Host::Address(IpAddr::V6(ip)) => write(&ip.octets()),
+        Host::Name(name) => write(name.as_str().as_bytes()),
     }
     let default = target.default_transport().default_port();
-    hasher.write(&target.port().unwrap_or(default).to_be_bytes());
-    hasher.finish()
+    write(&target.port().unwrap_or(default).to_be_bytes());
 }
 
 #[cfg(test)]

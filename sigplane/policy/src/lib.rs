@@ -21,6 +21,7 @@ pub use access::{Access, Origin};
 pub use cdr::{Cdr, CdrMedia, CdrQuality, EndCause, EndedBy, Q850, Tried};
 pub use dispatcher::{
     Algorithm, Attributes, Dispatcher, Draw, Expression, Field, Plan, SetPlan, Thresholds,
+    WEIGHT_KEY, place,
 };
 pub use fs_cdr::FsCdr;
 pub use rows::{

@@ -87,6 +87,7 @@ fn frame(relay: &mut Relay, port: u16, bytes: &[u8]) {
         Verdict::Transmit { checksums, .. } => sent(frame.bytes(), checksums),
         Verdict::Sip(meta) => assert!(meta.payload.end <= HEADROOM + bytes.len()),
         Verdict::Exception { .. } | Verdict::Drop => {}
+        Verdict::SipRelayed { .. } => panic!("nobody asked for that"),
         Verdict::HandOff { .. } => panic!("there is one worker"),
     }
     while relay.event().is_some() || relay.needed_next_hop().is_some() {}

@@ -66,6 +66,12 @@ impl Worker {
                 }
             }
             ToWorker::Capture(capture) => self.set_capture(capture, now),
+            ToWorker::Stateless { tag, by } => {
+                // The control thread has the last hold on what was before.
+                drop(self.relay.set_stateless(now, Some(by)));
+                let result = Ok(());
+                self.control.report(FromWorker::Done { tag, result });
+            }
         }
     }
 

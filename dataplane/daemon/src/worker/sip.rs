@@ -1,5 +1,7 @@
 //! SIP between the wire and the controller's rings, and the commands between it.
 
+use std::net::SocketAddr;
+
 use tandem_dpdk::Mbuf;
 use tandem_link::FLOW_MESSAGE;
 use tandem_relay::{SipMeta, SipSend};
@@ -44,6 +46,33 @@ impl Worker {
             Ok(()) => self.counters.sip_received.add(1),
             Err(PushError::Full | PushError::TooLong) => self.counters.sip_ring_full.add(1),
             Err(PushError::Fenced) => self.counters.sip_no_controller.add(1),
+        }
+    }
+
+    /// A SIP datagram that was relayed without the controller.
+    pub(super) fn sip_relayed(
+        &mut self,
+        send: SipSend,
+        (realm, source, destination): (u16, SocketAddr, SocketAddr),
+        mut packet: Mbuf,
+        now: u64,
+    ) {
+        match send {
+            SipSend::Transmit { port, checksums } => {
+                packet.set_tx_checksums(tx_checksums(checksums));
+                self.send(port, packet, now);
+            }
+            SipSend::Unresolved | SipSend::TooLong => {
+                let meta = DatagramMeta {
+                    realm,
+                    source,
+                    destination,
+                    dscp: 0,
+                    timestamp_ns: now,
+                };
+                self.exception.sip(&meta, packet.data());
+            }
+            SipSend::Refused => self.counters.sip_not_sent.add(1),
         }
     }
 

@@ -64,7 +64,7 @@ impl Relay {
         sent
     }
 
-    fn frame_sip(
+    pub(super) fn frame_sip(
         &mut self,
         now: u64,
         realm_index: u16,

@@ -29,6 +29,7 @@ fn check(
         }
         Verdict::Sip(meta) => prop_assert!(meta.payload.end <= HEADROOM + bytes.len()),
         Verdict::HandOff { .. } => prop_assert!(false, "there is one worker"),
+        Verdict::SipRelayed { .. } => prop_assert!(false, "nobody asked for that"),
         Verdict::Drop => prop_assert_eq!(bytes, &out[..]),
     }
     Ok(())

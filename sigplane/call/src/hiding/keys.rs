@@ -6,11 +6,13 @@
 //! `tandem_wire::sip`.
 
 use std::fmt;
+use std::hash::Hasher as _;
 
 use aes_siv::siv::Aes128Siv;
 use aes_siv::{Key, KeyInit};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use siphasher::sip128::{Hasher128 as _, SipHasher24};
 use tandem_sip::{TOKEN_PREFIX, shard, shard_text, token_shard};
 
 /// A key's name: 24 bits, drawn with the key, in clear in its tokens. Six hexadecimal digits for
@@ -132,6 +134,19 @@ impl KeyRing {
     #[must_use]
     pub const fn current(&self) -> KeyId {
         self.current
+    }
+
+    /// A key for something else, made of the current one: the same on every node with the same file.
+    #[must_use]
+    pub fn derived(&self, purpose: &[u8]) -> [u8; 16] {
+        let key = self.keys.first().map_or([0; KEY], |(_, key)| *key);
+        let (first, second) = key.split_at(KEY / 2);
+        let mut half = [0; 16];
+        half.copy_from_slice(first);
+        let mut hasher = SipHasher24::new_with_key(&half);
+        hasher.write(second);
+        hasher.write(purpose);
+        hasher.finish128().as_bytes()
     }
 
     /// Whether there is a key of this name.

@@ -32,6 +32,7 @@ impl Worker {
         self.pace.set(config.sip.coalesce);
         if let Some(head) = &mut self.head {
             head.guard.set(&config);
+            head.forget_told();
         }
         self.config = config;
         self.carry_out();

@@ -68,6 +68,8 @@ counters! {
     /// Blocks that the dataplane, or the thread of the connections, did not take: what such sources send is dropped
     /// after it was read.
     BlocksNotInstalled = "blocks_not_installed",
+    /// Times that the dataplane did not take how it is to relay SIP by itself.
+    StatelessNotTaken = "stateless_not_taken",
     /// Calls in the journal that could not be taken up.
     CallsUnrestorable = "journal_calls_unrestorable",
     /// Failed attempts to write the journal.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
-use tandem_call::ShardTable;
+use tandem_call::{ShardTable, StatelessPlan};
 use tandem_config::Config;
-use tandem_link::{Command, FromDataplane};
+use tandem_link::{Command, FromDataplane, StatelessSpec};
 use tandem_net::LinkError;
 
 use super::counters::Count;
@@ -32,6 +32,15 @@ pub(super) struct Head {
     pub(super) http: http::Handle,
     pub(super) freeswitch: Arc<freeswitch::Counters>,
     lists: Lists,
+    told: Told,
+}
+
+/// What the dataplane was last told of relaying SIP by itself, in this session.
+#[derive(Default)]
+struct Told {
+    /// When the targets had changed so often.
+    changes: Option<u64>,
+    spec: Option<StatelessSpec>,
 }
 
 impl Head {
@@ -45,7 +54,13 @@ impl Head {
             http: parts.http,
             freeswitch: parts.freeswitch,
             lists: Lists::default(),
+            told: Told::default(),
         }
+    }
+
+    /// What the configuration says of relaying SIP without us may have changed.
+    pub(super) fn forget_told(&mut self) {
+        self.told.changes = None;
     }
 }
 
@@ -84,9 +99,32 @@ impl Worker {
             head.requests.session_ended();
             head.guard.session_ended();
             head.lists.session_ended();
+            head.told = Told::default();
         }
         self.others.send_all(|| ToWorker::SessionEnded);
         self.session_ended();
+    }
+
+    /// Tells the dataplane how it relays SIP without us, if that is another way than before. To be asked often.
+    pub(super) fn tell_stateless(&mut self) {
+        let changes = self.core.target_changes();
+        let Some(head) = &mut self.head else { return };
+        if head.told.changes == Some(changes) || head.link.hello().is_none() {
+            return;
+        }
+        head.told.changes = Some(changes);
+        let plan = StatelessPlan {
+            realms: self.config.stateless.realms.clone(),
+            set: self.config.stateless.set,
+            record_route: self.config.stateless.record_route,
+        };
+        let spec = self.core.stateless(&plan);
+        // A dataplane that has lived longer may have another one from before.
+        if head.told.spec.as_ref() != Some(&spec) {
+            head.told.spec = Some(spec.clone());
+            head.requests.stateless(spec);
+            self.send_requests();
+        }
     }
 
     /// What is read from this session's rings makes no sense, or another controller has them.

@@ -9,7 +9,7 @@ use tandem_admin::{
 use tandem_config::Config;
 use tandem_link::{
     Alarm, BlockedSource, CaptureFilter, CaptureSpec, Command, CommandError, Direction, Event,
-    FlowId, FromDataplane,
+    FlowId, FromDataplane, StatelessSpec,
 };
 use tokio::sync::mpsc;
 
@@ -60,6 +60,8 @@ enum Open {
     Blocked(Vec<BlockedSource>),
     /// A source is to be blocked, or not any more.
     Told,
+    /// How SIP is relayed without us.
+    Stateless,
     /// Nobody waits for this one.
     Stop,
 }
@@ -168,6 +170,11 @@ impl Requests {
         self.ask(command, Open::Told);
     }
 
+    /// Says how SIP is relayed without us.
+    pub(super) fn stateless(&mut self, spec: StatelessSpec) {
+        self.ask(Command::SetStateless(spec), Open::Stateless);
+    }
+
     /// The session ended, and with it all that was asked in it.
     pub(super) fn session_ended(&mut self) {
         for (_, open) in self.open.drain() {
@@ -175,7 +182,7 @@ impl Requests {
                 Open::Flows { answer, .. } => drop(answer.send(Err(Refusal::dataplane_down()))),
                 Open::Counters { answer, counters } => drop(answer.send(counters)),
                 Open::Capture { answer, .. } => drop(answer.send(Err(Refusal::dataplane_down()))),
-                Open::Blocked(_) | Open::Told | Open::Stop => {}
+                Open::Blocked(_) | Open::Told | Open::Stateless | Open::Stop => {}
             }
         }
         self.blocked = None;
@@ -302,6 +309,12 @@ impl Requests {
             }
             Some(Open::Blocked(sources)) => self.blocked = Some(sources),
             Some(Open::Told) if result.is_err() => counters.add(Count::BlocksNotInstalled),
+            Some(Open::Stateless) => {
+                if let Err(error) = result {
+                    counters.add(Count::StatelessNotTaken);
+                    tracing::error!("the dataplane does not relay SIP by itself: {error}");
+                }
+            }
             Some(Open::Told | Open::Stop) | None => {}
         }
     }
