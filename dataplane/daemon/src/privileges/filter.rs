@@ -123,6 +123,9 @@ const CONTROL: &[c_long] = &[
     libc::SYS_access,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_dup2,
+    // EAL's thread of interrupts makes another one whenever a device has other descriptors, as shared memory does.
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_epoll_create,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_epoll_wait,
     #[cfg(target_arch = "x86_64")]
