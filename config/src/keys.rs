@@ -72,6 +72,9 @@ const KEYS: &[(&str, Needs)] = &[
     ("tls", Live),
     ("streams", Live),
     ("defence", Live),
+    ("police", Live),
+    ("police.max_registered", Dataplane),
+    ("police.max_unknown", Dataplane),
     ("overload", Live),
     ("routing", Live),
     // Its file is read by a thread that has its name.

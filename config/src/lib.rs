@@ -32,7 +32,7 @@ pub use mistake::Mistake;
 pub use model::{
     Admin, Algorithm, Certificate, ClientCertificate, Config, Database, Dataplane, Defence,
     Dispatcher, DispatcherSet, Dns, Hiding, Idle, KernelListen, Listen, Media, MediaSource, Nat,
-    Network, Node, Overload, PathRule, Port, Realm, Registrar, Routing, Seccomp, Side, Sip,
+    Network, Node, Overload, PathRule, Police, Port, Realm, Registrar, Routing, Seccomp, Side, Sip,
     Stateless, StreamTransport, Streams, Tls, TlsTrunk,
 };
 pub use parse::parse;

@@ -39,6 +39,8 @@ pub struct Config {
     pub hiding: Hiding,
     /// `[defence]`
     pub defence: Defence,
+    /// `[police]`
+    pub police: Police,
     /// `[overload]`
     pub overload: Overload,
     /// `[routing]`
@@ -455,6 +457,45 @@ pub struct Defence {
     pub trusted: Vec<Network>,
     /// `scanners`: parts of a User-Agent that block at once, whatever their case.
     pub scanners: Vec<String>,
+}
+
+/// `[police]`: how much SIP over UDP each of the dataplane's workers lets through before anybody reads it, in datagrams a
+/// second and at once. A rate of 0 is no limit. Trusted are those that `[defence]` trusts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Police {
+    /// `trusted_rate` of each trusted address or network. Default 20,000.
+    pub trusted_rate: u32,
+    /// `trusted_burst`. Default 10,000.
+    pub trusted_burst: u32,
+    /// `registered_rate` of each address (an IPv6 /64) that users are registered at. Default 500.
+    pub registered_rate: u32,
+    /// `registered_burst`. Default 1,000.
+    pub registered_burst: u32,
+    /// `unknown_rate` of each other address. Default 50.
+    pub unknown_rate: u32,
+    /// `unknown_burst`. Default 100.
+    pub unknown_burst: u32,
+    /// `all_registered_rate` of all of them together. Default 50,000.
+    pub all_registered_rate: u32,
+    /// `all_registered_burst`. Default 25,000.
+    pub all_registered_burst: u32,
+    /// `all_unknown_rate` of all of them together. Default 5,000.
+    pub all_unknown_rate: u32,
+    /// `all_unknown_burst`. Default 2,500.
+    pub all_unknown_burst: u32,
+    /// `all_rate` of everybody: the last half of its burst is not for unknown sources, the last quarter for trusted ones
+    /// alone. Default 200,000.
+    pub all_rate: u32,
+    /// `all_burst`. Default 50,000.
+    pub all_burst: u32,
+    /// `fragments_rate` of IP fragments. Default 2,000.
+    pub fragments_rate: u32,
+    /// `fragments_burst`. Default 500.
+    pub fragments_burst: u32,
+    /// `max_registered` addresses, at 66 to 132 bytes of each worker's memory. Default 100,000.
+    pub max_registered: u32,
+    /// `max_unknown` addresses that are remembered, at 16 to 32 bytes. Default 65,536.
+    pub max_unknown: u32,
 }
 
 /// `[overload]`: when new calls are refused.

@@ -24,8 +24,8 @@ use crate::http::HttpListen;
 use crate::mistake::{Mistake, Report};
 use crate::model::{
     Admin, Config, Database, Dataplane, Defence, Dispatcher, Dns, Hiding, Idle, KernelListen,
-    Listen, Media, MediaSource, Nat, Node, Overload, PathRule, Port, Realm, Registrar, Routing,
-    Seccomp, Side, Sip, Stateless, Streams, Tls,
+    Listen, Media, MediaSource, Nat, Node, Overload, PathRule, Police, Port, Realm, Registrar,
+    Routing, Seccomp, Side, Sip, Stateless, Streams, Tls,
 };
 use crate::routing::{Rule, Site, Tenant, Trunk};
 use crate::section::{Section, integer, string, wrong_type};
@@ -86,6 +86,7 @@ pub(crate) struct Draft<'d> {
     pub(crate) stateless: Stateless,
     pub(crate) hiding: Hiding,
     pub(crate) defence: Read<'d, Defence>,
+    pub(crate) police: Read<'d, Police>,
     pub(crate) overload: Read<'d, Overload>,
     pub(crate) routing: Read<'d, Routing>,
     pub(crate) trunks: Vec<Read<'d, Trunk>>,
@@ -137,6 +138,7 @@ impl<'d> Draft<'d> {
         let stateless = stateless::stateless(report, &mut root, &sides);
         let hiding = hiding::hiding(report, &mut root, &node);
         let defence = defence::defence(report, &mut root);
+        let police = defence::police(report, &mut root);
         let overload = defence::overload(report, &mut root);
         let section = table(report, &mut root, "routing", "routing");
         let routing = routing::routing(report, section);
@@ -174,6 +176,7 @@ impl<'d> Draft<'d> {
             stateless,
             hiding,
             defence,
+            police,
             overload,
             routing,
             trunks,
@@ -208,6 +211,7 @@ impl<'d> Draft<'d> {
             stateless: self.stateless,
             hiding: self.hiding,
             defence: self.defence.value,
+            police: self.police.value,
             overload: self.overload.value,
             routing: self.routing.value,
             trunks: self.trunks.into_iter().map(|t| t.value).collect(),

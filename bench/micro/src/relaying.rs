@@ -108,6 +108,20 @@ pub(crate) const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "flood",
+        about: "SIP of 20,000 unknown sources, above what all of them may send; 100,000 are registered",
+        make: || {
+            stage(
+                Way {
+                    software: true,
+                    ..Way::default()
+                },
+                packets::flood,
+                Outcome::Policed,
+            )
+        },
+    },
+    Case {
         name: "sip",
         about: "INVITEs of 700 bytes into the ring of one of three SIP workers, by Call-ID, checksums verified by us",
         make: || {

@@ -1,9 +1,9 @@
-//! `[defence]` and `[overload]`: what is kept from us, and what we keep from ourselves.
+//! `[defence]`, `[police]` and `[overload]`: what is kept from us, and what we keep from ourselves.
 
 use super::streams::{boolean, network};
 use super::{DAY, Read, millis, seconds, table};
 use crate::mistake::Report;
-use crate::model::{Defence, Overload};
+use crate::model::{Defence, Overload, Police};
 use crate::section::{Section, Value, string};
 
 /// What well-known scanners call themselves.
@@ -38,6 +38,34 @@ pub(super) fn defence<'d>(report: &mut Report<'_>, root: &mut Section<'d>) -> Re
         block: seconds(report, &mut s, "block", 1..=30 * DAY, 300),
         trusted: s.list(report, "trusted", network).unwrap_or_default(),
         scanners: texts(report, &mut s, "scanners", &SCANNERS),
+    };
+    Read {
+        value,
+        section: s.finish(report),
+    }
+}
+
+/// `[police]`
+pub(super) fn police<'d>(report: &mut Report<'_>, root: &mut Section<'d>) -> Read<'d, Police> {
+    let mut s = table(report, root, "police", "police");
+    let mut rate = |key, default| s.integer(report, key, 0..=1_000_000_000, default);
+    let value = Police {
+        trusted_rate: rate("trusted_rate", 20_000),
+        trusted_burst: rate("trusted_burst", 10_000),
+        registered_rate: rate("registered_rate", 500),
+        registered_burst: rate("registered_burst", 1_000),
+        unknown_rate: rate("unknown_rate", 50),
+        unknown_burst: rate("unknown_burst", 100),
+        all_registered_rate: rate("all_registered_rate", 50_000),
+        all_registered_burst: rate("all_registered_burst", 25_000),
+        all_unknown_rate: rate("all_unknown_rate", 5_000),
+        all_unknown_burst: rate("all_unknown_burst", 2_500),
+        all_rate: rate("all_rate", 200_000),
+        all_burst: rate("all_burst", 50_000),
+        fragments_rate: rate("fragments_rate", 2_000),
+        fragments_burst: rate("fragments_burst", 500),
+        max_registered: s.integer(report, "max_registered", 0..=10_000_000, 100_000),
+        max_unknown: s.integer(report, "max_unknown", 4..=16_777_216, 65_536),
     };
     Read {
         value,

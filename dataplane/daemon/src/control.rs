@@ -19,6 +19,7 @@ use tracing::{debug, info, warn};
 
 use crate::blocked::Blocked;
 use crate::capture::Capture;
+use crate::classes::Classes;
 use crate::clock;
 use crate::counters::{ControlCounters, WorkerCounters};
 use crate::forwarding;
@@ -95,6 +96,7 @@ pub(crate) struct State {
     candidates: Vec<(Connection, u64)>,
     last_epoch: u32,
     blocked: Blocked,
+    classes: Classes,
     /// Snapshots given out.
     generation: u64,
     /// Snapshots that a worker may still have.
@@ -115,6 +117,7 @@ impl State {
             candidates: Vec::new(),
             last_epoch: 0,
             blocked: Blocked::default(),
+            classes: Classes::default(),
             generation: 0,
             snapshots: Vec::new(),
             stateless: Vec::new(),
@@ -231,6 +234,14 @@ impl Control {
                 }
             }
             FromWorker::Discard(garbage) => drop(garbage),
+            FromWorker::Police { tag, report } => {
+                if let Some(session) = self.session_of(tag) {
+                    let seq = tag.seq;
+                    let message = FromDataplane::Police { seq, report };
+                    session.connection.send(&message, now)?;
+                    return session.answer(seq, Ok(()), now);
+                }
+            }
         }
         Ok(())
     }
@@ -450,6 +461,21 @@ impl Control {
                     by: Arc::clone(&by),
                 })
             }
+            Command::Police(limits) => {
+                let limits = *limits;
+                self.every_worker(|| ToWorker::Police { tag, limits })
+            }
+            Command::PoliceReport(source) => {
+                let source = *source;
+                self.every_worker(|| ToWorker::PoliceReport { tag, source })
+            }
+            Command::ClassifyAll
+            | Command::Classify(_)
+            | Command::Unclassify(_)
+            | Command::ClassifyDone => match self.classify(tag, &command, now) {
+                Ok(orders) => orders,
+                Err(error) => return self.done(seq, Err(error), now),
+            },
         };
         if let Some(session) = &mut self.state.session {
             session.expect(seq, orders.len());
@@ -462,6 +488,37 @@ impl Control {
             }
         }
         Ok(())
+    }
+
+    /// What the workers are told of sources.
+    fn classify(
+        &mut self,
+        tag: Tag,
+        command: &Command,
+        now: u64,
+    ) -> Result<Vec<(usize, ToWorker)>, CommandError> {
+        let classes = &mut self.state.classes;
+        let batch = match command {
+            Command::Classify(sources) => classes.add(now, sources)?,
+            Command::Unclassify(sources) => classes.take_away(sources)?,
+            Command::ClassifyDone => {
+                let (generation, networks) = classes.done(self.workers.len())?;
+                let order = |networks| ToWorker::ClassifyDone {
+                    tag,
+                    generation,
+                    networks: Box::new(networks),
+                };
+                return Ok(networks.into_iter().map(order).enumerate().collect());
+            }
+            _ => {
+                classes.begin();
+                classes.take_away(&[])?
+            }
+        };
+        Ok(self.every_worker(|| ToWorker::Classify {
+            tag,
+            batch: Arc::clone(&batch),
+        }))
     }
 
     /// The same order for each.

@@ -67,6 +67,8 @@ counters! {
         exception_given,
         /// Frames for the kernel above their class's rate: dropped.
         exception_policed,
+        /// IP fragments for the kernel above their rate: dropped.
+        exception_fragment_policed,
         /// Frames for the kernel without room on the way: dropped.
         exception_ring_full,
         /// SIP datagrams given to the controller.
@@ -76,9 +78,13 @@ counters! {
         sip_without_call_id,
         /// SIP datagrams without a controller: dropped.
         sip_no_controller,
-        /// Requests outside of dialogs that were dropped, since the controller was too slow and half of its
-        /// ring was full: the other half is for responses and for calls that are there.
+        /// Requests outside of dialogs that were dropped, since the controller was too slow and so much of its ring was full that the rest
+        /// is for responses, for calls that are there, and for sources that are trusted more: from a quarter of it on for unknown
+        /// sources, a half for registered and three quarters for trusted ones.
         sip_ring_crowded,
+        /// Other SIP of unknown sources that was dropped since half of the controller's ring was full, and of registered ones
+        /// since three quarters were.
+        sip_ring_reserved,
         /// SIP datagrams that the controller was too slow for: dropped.
         sip_ring_full,
         /// SIP datagrams of the controller that were sent to the wire.

@@ -11,6 +11,7 @@
 
 mod blocked;
 mod capture;
+mod classes;
 mod clock;
 mod control;
 mod counters;

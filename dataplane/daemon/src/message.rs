@@ -4,11 +4,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use tandem_link::{CommandError, Event, FlowReport};
-use tandem_relay::{Forwarding, Stateless};
+use tandem_link::{CommandError, Event, FlowReport, PoliceLimits, PoliceReport};
+use tandem_relay::{Forwarding, Stateless, TrustedNetworks};
 use tandem_wire::sip::ShardTable;
 
 use crate::capture::Capture;
+use crate::classes::Batch;
 use crate::report::RelayCounts;
 
 /// A command of the controller: its session and number.
@@ -47,6 +48,18 @@ pub(crate) enum ToWorker {
     Capture(Option<Box<Capture>>),
     /// Relay SIP like this without the controller. The control thread frees it, when nobody else has it.
     Stateless { tag: Tag, by: Arc<Stateless> },
+    /// Let so much SIP through.
+    Police { tag: Tag, limits: PoliceLimits },
+    /// These sources have these classes.
+    Classify { tag: Tag, batch: Arc<Batch> },
+    /// The full set with this number is complete, and these networks are trusted.
+    ClassifyDone {
+        tag: Tag,
+        generation: u16,
+        networks: Box<TrustedNetworks>,
+    },
+    /// Report how SIP is policed, and what is known of a source.
+    PoliceReport { tag: Tag, source: Option<IpAddr> },
 }
 
 /// From a worker.
@@ -71,6 +84,8 @@ pub(crate) enum FromWorker {
     Wanted { realm: u16, ip: IpAddr },
     /// To be freed.
     Discard(Garbage),
+    /// The worker's policing; also its end of the command.
+    Police { tag: Tag, report: PoliceReport },
 }
 
 /// What a worker is done with.
@@ -79,6 +94,8 @@ pub(crate) enum FromWorker {
 pub(crate) enum Garbage {
     Session(Box<Readers>),
     Capture(Box<Capture>),
+    Batch(Arc<Batch>),
+    Networks(Box<TrustedNetworks>),
 }
 
 /// A worker's rings to and from the controller's readers.

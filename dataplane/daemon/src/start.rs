@@ -10,7 +10,7 @@ use std::thread::{Builder, JoinHandle};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use tandem_config::Config;
 use tandem_link::{AlarmKind, SlotTable};
-use tandem_relay::{PortConfig, RealmConfig, Relay, RelayConfig, TxOffloads};
+use tandem_relay::{PoliceConfig, PortConfig, RealmConfig, Relay, RelayConfig, TxOffloads};
 use tandem_shm::{Reader, payload_buffer};
 use thiserror::Error;
 use tracing::{error, info};
@@ -327,7 +327,9 @@ fn make_worker(
         hold_expiry: 0,
         session: None,
         capture: None,
+        later: Vec::with_capacity(tandem_dpdk::BURST),
         listing: None,
+        classifying: None,
         buffer: payload_buffer(),
         beat,
         privileges,
@@ -373,7 +375,18 @@ fn relay_config(
         learning_ns: u64::try_from(config.media.learning.as_nanos()).unwrap_or(u64::MAX),
         max_flows: config.dataplane.max_flows,
         seed: seed(),
+        police: PoliceConfig {
+            most_registered: config.police.max_registered,
+            most_unknown: config.police.max_unknown,
+            trusted_realms: config.realms.iter().map(is_inside).collect(),
+            ..PoliceConfig::default()
+        },
     }
+}
+
+/// Nobody on the internal side is policed: those are our own.
+fn is_inside(realm: &tandem_config::Realm) -> bool {
+    realm.side == tandem_config::Side::Internal
 }
 
 /// Numbers that nobody can guess: what std keys its hash maps with.

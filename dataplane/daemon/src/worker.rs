@@ -33,7 +33,7 @@ use crate::passed::Passed;
 use crate::privileges::{Kind, Privileges};
 use crate::system;
 use crate::waker::Waker;
-use orders::Listing;
+use orders::{Classifying, Listing};
 use pace::Pacer;
 
 /// Packets taken from one ring of another thread before the others have their turn.
@@ -78,7 +78,10 @@ pub(crate) struct Worker {
     pub(crate) hold_expiry: u64,
     pub(crate) session: Option<Box<Readers>>,
     pub(crate) capture: Option<Box<Capture>>,
+    /// What of a burst comes last: never more than that, so it allocates nothing.
+    pub(crate) later: Vec<(Mbuf, Look)>,
     pub(crate) listing: Option<Listing>,
+    pub(crate) classifying: Option<Classifying>,
     pub(crate) buffer: PayloadBuffer,
     pub(crate) beat: Beat,
     pub(crate) privileges: Privileges,
@@ -219,12 +222,29 @@ impl Worker {
             }
             for (packet, look) in burst.drain().zip(looks) {
                 match look {
-                    Some(look) => self.received(packet, look, port, now),
+                    Some(look) if look.is_media() => self.received(packet, look, port, now),
+                    Some(look) => self.later.push((packet, look)),
                     None => self.counters.rx_segmented.add(1),
                 }
             }
+            self.received_later(port, now);
         }
         done
+    }
+
+    /// SIP and what is for the kernel, once the media of the same burst is on its way: however much of it comes, media waits
+    /// for one burst of it at most.
+    fn received_later(&mut self, port: u16, now: u64) {
+        if self.later.is_empty() {
+            return;
+        }
+        self.sender.flush(now);
+        let mut later = std::mem::take(&mut self.later);
+        for (packet, look) in later.drain(..) {
+            self.received(packet, look, port, now);
+        }
+        // With its room for a burst.
+        self.later = later;
     }
 
     /// A packet from the wire, that the relay has looked at.

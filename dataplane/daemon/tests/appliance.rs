@@ -437,7 +437,7 @@ fn sip_goes_to_the_reader_that_has_its_call() {
     assert!(expected.iter().all(|of| of.len() >= 10), "{expected:?}");
     // What belongs to no call goes to the first.
     expected[0].push(b"\r\n\r\n".to_vec());
-    expected[0].push(b"nonsense".to_vec());
+    expected[0].push(b"nonsense of nobody".to_vec());
     for message in expected.iter().flatten() {
         phone.send_to(message, ours).unwrap();
     }

@@ -102,12 +102,19 @@ fn every_frame_is_in_one_named_counter() {
         "exception_ip6_extension",
     ];
     let exceptions: u64 = exceptions.into_iter().map(of).sum();
-    let given = of("exception_given") + of("exception_policed") + of("exception_ring_full");
+    let given = [
+        "exception_given",
+        "exception_policed",
+        "exception_fragment_policed",
+        "exception_ring_full",
+    ];
+    let given: u64 = given.into_iter().map(of).sum();
     assert_eq!(given, exceptions);
     let sip = [
         "sip_received",
         "sip_ring_full",
         "sip_ring_crowded",
+        "sip_ring_reserved",
         "sip_no_controller",
     ];
     assert_eq!(sip.into_iter().map(of).sum::<u64>(), of("sip"));

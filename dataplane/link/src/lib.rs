@@ -19,6 +19,7 @@
 mod codec;
 mod flow;
 mod message;
+mod police;
 mod slot;
 mod stateless;
 
@@ -31,6 +32,10 @@ pub use message::{
     Alarm, AlarmKind, BlockedSource, CaptureFilter, CaptureSpec, Command, CommandError,
     ControllerHello, CounterValue, DataplaneHello, Direction, Event, FromDataplane, RealmInfo,
     RefusedReason, ToDataplane, VERSION,
+};
+pub use police::{
+    ClassifiedSource, PoliceLimit, PoliceLimits, PoliceReport, SOURCES_A_COMMAND, SourceClass,
+    SourceReport,
 };
 pub use slot::{SLOTS, SlotTable, slot};
 pub use stateless::{MOST_SENDERS, MOST_TARGETS, StatelessSpec, StatelessTarget};

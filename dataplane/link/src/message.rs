@@ -5,7 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Cookie, FlowId, FlowReport, FlowSpec, Leg, SlotTable, StatelessSpec};
+use crate::{
+    ClassifiedSource, Cookie, FlowId, FlowReport, FlowSpec, Leg, PoliceLimits, PoliceReport,
+    SlotTable, StatelessSpec,
+};
 
 /// The link's version. Both ends refuse any other: they are updated together, in one image.
 pub const VERSION: u16 = 6;
@@ -82,6 +85,20 @@ pub enum Command {
     ListBlocked,
     /// Relay SIP like this from now on without the signaling plane. It outlives the session.
     SetStateless(StatelessSpec),
+    /// Let so much SIP through from now on.
+    Police(PoliceLimits),
+    /// A full set of classified sources begins: [`Self::Classify`], and at the end [`Self::ClassifyDone`]. What is
+    /// known stays so until then. It outlives the session.
+    ClassifyAll,
+    /// These sources have these classes, besides what was said before. A trusted one stays so until a full set leaves it
+    /// out; a registered one until its time is over. At most [`crate::SOURCES_A_COMMAND`].
+    Classify(Vec<ClassifiedSource>),
+    /// Nobody is registered at these addresses any more. At most [`crate::SOURCES_A_COMMAND`].
+    Unclassify(Vec<IpAddr>),
+    /// The full set is complete: trusted are those in it, and no others.
+    ClassifyDone,
+    /// Report how SIP is policed, and what is known of a source.
+    PoliceReport(Option<IpAddr>),
 }
 
 impl Command {
@@ -186,6 +203,13 @@ pub enum FromDataplane {
         /// Who, and for how long yet.
         sources: Vec<BlockedSource>,
     },
+    /// One worker's policing, that belongs to the command `seq`: a message for each.
+    Police {
+        /// The command's.
+        seq: u64,
+        /// What it said.
+        report: PoliceReport,
+    },
 }
 
 /// A source that is not heard.
@@ -283,6 +307,15 @@ pub enum CommandError {
     /// As many sources are blocked as can be.
     #[error("the table of blocked sources is full")]
     BlockedFull,
+    /// As many sources are classified as can be; those that were left out are unknown.
+    #[error(
+        "the table of sources is full: `police.max_registered` is too small, or there are more than 16,384 trusted \
+         addresses or 4,096 trusted networks"
+    )]
+    SourcesFull,
+    /// More sources in one command than there may be, or a network outside of a full set.
+    #[error("the list of sources makes no sense")]
+    BadSources,
 }
 
 /// One named counter or gauge.

@@ -4,16 +4,14 @@
 
 use std::net::IpAddr;
 
-use siphasher::sip::SipHasher13;
-
-use crate::endpoint::{Address, mapped};
+use crate::endpoint::Address;
+use crate::police::source::{Seed, Source};
 
 /// The most sources that are blocked at a time.
 pub const BLOCKED: usize = 65_536;
 
-/// An IPv4 address in its IPv6-mapped form, or the upper half of an IPv6 address with zeros behind it: a
-/// host has a whole /64 of addresses (RFC 7421).
-type Key = [u8; 16];
+/// A source's prefix.
+type Key = Address;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Entry {
@@ -29,16 +27,16 @@ pub(crate) struct Blocked {
     /// Twice as many as may be blocked, so that a probe ends soon.
     entries: Vec<Entry>,
     count: usize,
-    seed: [u8; 16],
+    seed: Seed,
 }
 
 impl Blocked {
     /// Nobody is blocked. With an unpredictable seed nobody can choose addresses that share a place.
-    pub(crate) fn new(seed: [u8; 16]) -> Self {
+    pub(crate) fn new(seed: Seed) -> Self {
         Self::with_capacity(BLOCKED, seed)
     }
 
-    fn with_capacity(sources: usize, seed: [u8; 16]) -> Self {
+    fn with_capacity(sources: usize, seed: Seed) -> Self {
         Self {
             entries: vec![Entry::default(); 2 * sources.next_power_of_two()],
             count: 0,
@@ -46,26 +44,27 @@ impl Blocked {
         }
     }
 
-    /// Whether an address is blocked.
+    /// Whether a source is blocked.
     #[inline]
-    pub(crate) fn contains(&self, now: u64, address: &Address) -> bool {
-        self.count != 0 && self.until(key(address)).is_some_and(|until| until > now)
+    pub(crate) fn contains(&self, now: u64, source: &Source) -> bool {
+        self.count != 0 && self.until(source).is_some_and(|until| until > now)
     }
 
     /// Blocks a source until then. Whether there was room.
     pub(crate) fn insert(&mut self, now: u64, source: IpAddr, until: u64) -> bool {
-        let key = key(&mapped(source));
+        let source = Source::of(self.seed, source);
+        let key = source.prefix;
         if key == Key::default() {
             return true;
         }
         let is_full = |table: &Self| table.count >= table.entries.len() / 2;
-        if is_full(self) && self.until(key).is_none() {
+        if is_full(self) && self.until(&source).is_none() {
             self.clear_ended(now);
             if is_full(self) {
                 return false;
             }
         }
-        let place = self.place(key);
+        let place = self.place(&source);
         if let Some(entry) = self.entries.get_mut(place) {
             self.count += usize::from(entry.key != key);
             *entry = Entry { key, until };
@@ -75,23 +74,23 @@ impl Blocked {
 
     /// Lets a source be heard again.
     pub(crate) fn remove(&mut self, source: IpAddr) {
-        let key = key(&mapped(source));
-        let place = self.place(key);
+        let source = Source::of(self.seed, source);
+        let (key, place) = (source.prefix, self.place(&source));
         if key != Key::default() && self.entries.get(place).is_some_and(|e| e.key == key) {
             self.free(place);
         }
     }
 
-    fn until(&self, key: Key) -> Option<u64> {
-        let entry = self.entries.get(self.place(key))?;
-        (entry.key == key).then_some(entry.until)
+    fn until(&self, source: &Source) -> Option<u64> {
+        let entry = self.entries.get(self.place(source))?;
+        (entry.key == source.prefix).then_some(entry.until)
     }
 
     /// Where a source is, or would be. There is always a free place, so this ends.
-    fn place(&self, key: Key) -> usize {
-        let mut place = self.home(key);
+    fn place(&self, source: &Source) -> usize {
+        let mut place = self.home(source);
         while let Some(entry) = self.entries.get(place)
-            && entry.key != key
+            && entry.key != source.prefix
             && entry.key != Key::default()
         {
             place = self.next(place);
@@ -99,8 +98,8 @@ impl Blocked {
         place
     }
 
-    fn home(&self, key: Key) -> usize {
-        SipHasher13::new_with_key(&self.seed).hash(&key) as usize & self.mask()
+    fn home(&self, source: &Source) -> usize {
+        source.hash as usize & self.mask()
     }
 
     fn next(&self, place: usize) -> usize {
@@ -119,7 +118,8 @@ impl Blocked {
         while let Some(entry) = self.entries.get(at).copied()
             && entry.key != Key::default()
         {
-            let from_home = at.wrapping_sub(self.home(entry.key)) & self.mask();
+            let source = Source::new(self.seed, entry.key);
+            let from_home = at.wrapping_sub(self.home(&source)) & self.mask();
             if from_home >= at.wrapping_sub(hole) & self.mask() {
                 if let Some(empty) = self.entries.get_mut(hole) {
                     *empty = entry;
@@ -147,16 +147,6 @@ impl Blocked {
     }
 }
 
-fn key(address: &Address) -> Key {
-    let mut key = *address;
-    if !crate::endpoint::is_mapped(address)
-        && let Some((_, host)) = key.split_first_chunk_mut::<8>()
-    {
-        host.fill(0);
-    }
-    key
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,12 +159,12 @@ mod tests {
     }
 
     fn blocks(table: &Blocked, now: u64, address: IpAddr) -> bool {
-        table.contains(now, &mapped(address))
+        table.contains(now, &Source::of(table.seed, address))
     }
 
     #[test]
     fn a_source_is_an_ipv4_address_or_an_ipv6_prefix() {
-        let mut table = Blocked::new([7; 16]);
+        let mut table = Blocked::new(Seed::new([7; 16]));
         assert!(table.insert(0, ip("192.0.2.1"), 10));
         assert!(table.insert(0, ip("2001:db8:0:1::5"), 10));
         for (address, blocked) in [
@@ -196,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_full_table_takes_no_more_but_what_it_has_until_some_have_ended() {
-        let mut table = Blocked::new([1; 16]);
+        let mut table = Blocked::new(Seed::new([1; 16]));
         let address = |n: usize| IpAddr::from(Ipv4Addr::from(0x0a00_0000 + n as u32));
         for n in 0..BLOCKED {
             let until = if n % 2 == 0 { 10 } else { 20 };
@@ -231,7 +221,7 @@ mod tests {
         fn it_blocks_what_a_map_would(steps in steps(), seed: [u8; 16], now in 0..100u64) {
             let address = |n: u16| IpAddr::from(Ipv6Addr::new(0x2001, 0xdb8, 0, n, 1, 2, 3, n));
             // Nearly as many as it holds: they run into each other.
-            let mut table = Blocked::with_capacity(400, seed);
+            let mut table = Blocked::with_capacity(400, Seed::new(seed));
             let mut expected = HashMap::new();
             for step in steps {
                 match step {

@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 
 use tandem_link::SlotTable;
 
+use crate::PoliceConfig;
+
 /// One worker's relay.
 #[derive(Clone, Debug)]
 pub struct RelayConfig {
@@ -24,6 +26,8 @@ pub struct RelayConfig {
     pub max_flows: u32,
     /// Unpredictable: nobody shall choose addresses that meet in a hash table.
     pub seed: [u8; 16],
+    /// How SIP is policed.
+    pub police: PoliceConfig,
 }
 
 /// A port, as a relay sees it.

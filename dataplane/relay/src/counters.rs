@@ -42,6 +42,12 @@ counters! {
     taken_over,
     /// SIP datagrams for the signaling plane, and those that were relayed without it (`stateless_*`).
     sip,
+    /// Those of them that came from a trusted source: a trunk, a carrier of the address table, the inside.
+    sip_trusted,
+    /// Those of them that came from where a user is registered.
+    sip_registered,
+    /// Those of them that came from any other source.
+    sip_unknown,
     /// Frames for the kernel: ARP, ND, ICMP, TCP and all else that is not ours.
     exception,
     /// IP fragments for the kernel, which reassembles.
@@ -93,6 +99,16 @@ counters! {
     drop_bad_source,
     /// SIP from a source that the signaling plane has blocked.
     drop_blocked,
+    /// Datagrams to a SIP port that do not begin as SIP, STUN or a keepalive do.
+    drop_sip_garbage,
+    /// SIP of a source above its own rate.
+    drop_sip_rate_source,
+    /// SIP of unknown sources above the rate of all of them together.
+    drop_sip_rate_unknown,
+    /// SIP of registered sources above the rate of all of them together.
+    drop_sip_rate_registered,
+    /// SIP above the rate of all SIP together, or of what of it is not kept for those who are trusted more.
+    drop_sip_rate_all,
     /// Packets to a media port without a flow.
     drop_no_flow,
     /// Media from a source other than the one that was latched to.
@@ -142,6 +158,8 @@ counters! {
     rtcp_unread,
     /// Events that nobody fetched in time: the oldest is dropped.
     event_dropped,
+    /// Classified sources without room in the table: they stay unknown.
+    police_full,
     /// SIP datagrams of the signaling plane that were framed.
     sip_send_transmit,
     /// SIP datagrams of the signaling plane left to the kernel: no next hop yet, or behind one that was left to it.

@@ -3,6 +3,7 @@
 mod command;
 mod media;
 mod plain;
+mod police;
 mod sip;
 mod stateless;
 
@@ -10,16 +11,18 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use tandem_link::{CommandError, Event, FlowId, Leg, SLOTS, SlotTable, slot};
+use tandem_link::{Event, FlowId, Leg, SLOTS, SlotTable, slot};
 
 use crate::blocked::Blocked;
-use crate::classify::{Class, Datagram, classify, glance};
+use crate::classify::{Class, classify, glance};
 use crate::counters::Counter;
 use crate::flow::LINES;
 use crate::hops::Hops;
 use crate::network::Networks;
+use crate::police::Police;
+use crate::police::source::Seed;
 use crate::table::{FlowTable, Place};
-use crate::{ConfigError, Counters, Forwarding, Frame, RelayConfig, SipMeta, Verdict};
+use crate::{ConfigError, Counters, Forwarding, Frame, RelayConfig, Verdict};
 use media::Relayed;
 
 /// Events kept for a worker that does not fetch them.
@@ -43,7 +46,9 @@ pub struct Relay {
     by_kernel: sip::ByKernel,
     events: VecDeque<Event>,
     counters: Counters,
+    seed: Seed,
     blocked: Blocked,
+    police: Police,
     learning_ns: u64,
     sip_dscp: u8,
     stateless: stateless::Relaying,
@@ -60,6 +65,7 @@ impl Relay {
     pub fn new(config: RelayConfig) -> Result<Self, ConfigError> {
         let networks = Networks::new(config.ports, config.realms)?;
         let limit = usize::try_from(config.max_flows).map_err(|_| ConfigError::TooMany("flows"))?;
+        let seed = Seed::new(config.seed);
         let mut owners = [0; SLOTS];
         for port in 0..2 * SLOTS as u16 {
             if let Some(owner) = owners.get_mut(slot(port)) {
@@ -77,7 +83,9 @@ impl Relay {
             by_kernel: sip::ByKernel::new(),
             events: VecDeque::with_capacity(EVENTS),
             counters: Counters::default(),
-            blocked: Blocked::new(config.seed),
+            seed,
+            blocked: Blocked::new(seed),
+            police: Police::new(config.police, seed),
             learning_ns: config.learning_ns,
             sip_dscp: config.sip_dscp & 0x3f,
             stateless: stateless::Relaying::new(),
@@ -222,32 +230,6 @@ impl Relay {
         self.owners.get(slot(port)).copied().unwrap_or(0)
     }
 
-    fn sip(
-        &mut self,
-        now: u64,
-        frame: &Frame<'_>,
-        datagram: &Datagram,
-    ) -> Result<Verdict, Counter> {
-        // Before its checksum: a flood should cost as little as can be.
-        if self.blocked.contains(now, &datagram.source.address) {
-            return Err(Counter::of(|c| &mut c.drop_blocked));
-        }
-        datagram.verify(frame.received(), frame.bytes())?;
-        datagram.check_source()?;
-        let bad_source = Counter::of(|c| &mut c.drop_bad_source);
-        let source = datagram.source.socket().ok_or(bad_source)?;
-        let local = datagram.local.socket().ok_or(bad_source)?;
-        self.counters.sip += 1;
-        let payload = datagram.payload();
-        let payload = frame.start() + payload.start..frame.start() + payload.end;
-        Ok(Verdict::Sip(SipMeta {
-            realm: datagram.realm,
-            source,
-            local,
-            payload,
-        }))
-    }
-
     /// The flow pair that a received frame belongs to, if this worker owns it: for a capture, before
     /// [`Relay::receive`].
     #[must_use]
@@ -258,23 +240,6 @@ impl Relay {
         };
         let (place, _) = self.table.at_port((local, datagram.local.port))?;
         Some(self.table.get(place)?.id)
-    }
-
-    /// Drops SIP from a source until then: an address, or of an IPv6 address the /64 that it is in.
-    ///
-    /// # Errors
-    /// As many are blocked as can be ([`crate::BLOCKED`]).
-    pub fn block(&mut self, now: u64, source: IpAddr, until: u64) -> Result<(), CommandError> {
-        if self.blocked.insert(now, source, until) {
-            Ok(())
-        } else {
-            Err(CommandError::BlockedFull)
-        }
-    }
-
-    /// Hears a source again.
-    pub fn unblock(&mut self, source: IpAddr) {
-        self.blocked.remove(source);
     }
 
     /// Uses another snapshot from now on.

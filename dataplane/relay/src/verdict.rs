@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use tandem_link::FlowId;
+use tandem_link::{FlowId, SourceClass};
 
 /// What the worker has to do with a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +57,8 @@ pub struct SipMeta {
     pub realm: u16,
     /// Who sent it.
     pub source: SocketAddr,
+    /// What is known of the sender.
+    pub class: SourceClass,
     /// Our SIP address that it was sent to.
     pub local: SocketAddr,
     /// The datagram's place in the whole buffer that the frame is a window of.

@@ -77,6 +77,7 @@ fn relay() -> Relay {
         learning_ns: SECOND,
         max_flows: 16,
         seed: [7; 16],
+        police: tandem_relay::PoliceConfig::default(),
     })
     .unwrap();
     let mut builder = Forwarding::builder(1, 2);

@@ -139,10 +139,10 @@ impl Producer {
         Ok(())
     }
 
-    /// Whether less than half of the ring is free: what can wait, or come again, is better left out.
-    pub fn is_crowded(&mut self) -> bool {
-        let half = self.ring.capacity() / 2;
-        !self.room_for(half)
+    /// Whether so many eighths of the ring are free: what may not have all of it is left out otherwise.
+    pub fn has_free(&mut self, eighths: u64) -> bool {
+        let needed = self.ring.capacity() / 8 * eighths;
+        self.room_for(needed)
     }
 
     /// To be called after a burst of pushes, or in every turn of a poll loop: rings the doorbell if

@@ -7,11 +7,13 @@
 //! A line ends with CRLF, or with a lone LF as some senders write. A lone CR is refused: another
 //! element might take it for a line end and see header fields that we did not see.
 
+mod first;
 mod name;
 mod shard;
 
 use std::ops::Range;
 
+pub use first::{First, first};
 pub use name::Name;
 pub use shard::{SHARDS, ShardTable, TOKEN_PREFIX, shard, shard_text, token_shard};
 

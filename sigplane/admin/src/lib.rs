@@ -23,7 +23,7 @@ pub use rpc::{
 pub use types::{
     Address, Alarm, AorParams, BlockParams, Blocked, Call, CallCounts, CallKey, CallNames,
     CaptureEnd, CaptureParams, CaptureStarted, CapturedPacket, Contact, Counter, DirectionFigures,
-    Ended, Flow, FlowLeg, Info, MethodName, Page, PeerFigures, Plane, Registration, Registrations,
-    Reloaded, RouteTest, RouteTested, SetStateParams, SipWorker, Status, StreamFigures, Table,
-    TableName, TableRow, Target, Uptime, Way, method,
+    Ended, Flow, FlowLeg, Info, MethodName, Page, PeerFigures, Plane, Police, PoliceParams,
+    PolicedSource, Registration, Registrations, Reloaded, RouteTest, RouteTested, SetStateParams,
+    SipWorker, Status, StreamFigures, Table, TableName, TableRow, Target, Uptime, Way, method,
 };

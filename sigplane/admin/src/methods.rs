@@ -219,6 +219,11 @@ pub const METHODS: &[Method] = &[
         "What is wrong with the dataplane now: ports without a link, workers that are stuck",
     ),
     looks(
+        m::POLICE,
+        &["address"],
+        "How SIP is policed by its sources, and what is known of one",
+    ),
+    looks(
         m::ROUTES_TEST,
         &["sender", "source", "uri", "from", "method"],
         "What rules, tables and limits would do with a request",

@@ -66,6 +66,8 @@ pub mod method {
     pub const UNBLOCK: &str = "tandem.blocked.remove";
     /// Returns a list of [`super::Alarm`].
     pub const ALARMS: &str = "tandem.alarms.list";
+    /// Takes [`super::PoliceParams`], returns [`super::Police`].
+    pub const POLICE: &str = "tandem.police.show";
     /// Takes [`super::CaptureParams`], returns [`super::CaptureStarted`], then notifies.
     pub const CAPTURE: &str = "tandem.capture";
     /// Notification with a [`super::CapturedPacket`].
@@ -619,6 +621,55 @@ pub struct Alarm {
     pub text: String,
     /// Since when, in milliseconds since the Unix epoch.
     pub since_ms: u64,
+}
+
+/// `tandem.police.show`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PoliceParams {
+    /// Of whom it is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
+}
+
+/// How the dataplane polices SIP by its sources.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Police {
+    /// The dataplane's workers: each has its own buckets, and knows the same sources.
+    pub workers: u32,
+    /// Whether all of them have been told who is trusted.
+    pub complete: bool,
+    /// Trusted addresses.
+    pub trusted: u32,
+    /// Trusted networks.
+    pub networks: u32,
+    /// Addresses with registered users.
+    pub registered: u32,
+    /// The most of them.
+    pub max_registered: u32,
+    /// Unknown addresses that have sent something lately, about, in all workers.
+    pub unknown: u64,
+    /// The most of them.
+    pub max_unknown: u64,
+    /// Who was asked for.
+    pub source: Option<PolicedSource>,
+}
+
+/// What the dataplane knows of a source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicedSource {
+    /// The address that was asked for.
+    pub source: String,
+    /// `trusted`, `registered` or `unknown`.
+    pub class: String,
+    /// Bits of the network that it has its class by: 32 or 128 by its address.
+    pub prefix: u8,
+    /// For how many seconds yet; none without an end.
+    pub left_s: Option<u64>,
+    /// Whether it is blocked.
+    pub blocked: bool,
+    /// Datagrams that it may send at once now, to the worker that lets the fewest pass; none without a limit.
+    pub credit: Option<u32>,
 }
 
 /// `tandem.capture`: what to take, and how much at most. Without a filter, all that crosses the

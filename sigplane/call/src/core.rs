@@ -140,6 +140,8 @@ pub struct Core {
     dispatcher: Dispatcher,
     choice: Choice,
     neighbours: Neighbours,
+    /// Goes up whenever others may be trusted.
+    trust_version: u64,
     /// Who could call, and who was inside, before the configuration was changed.
     former: Vec<Former>,
     bad_rows: Vec<BadRow>,
@@ -235,6 +237,7 @@ impl Core {
             dispatcher,
             choice: Choice::default(),
             neighbours: Neighbours::default(),
+            trust_version: 0,
             former: Vec::new(),
             bad_rows: Vec::new(),
             has_tables: false,

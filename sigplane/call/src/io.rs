@@ -218,6 +218,9 @@ pub enum Output {
     Locate(Errand),
     /// Every other worker has to know: the calls of this user agent come to them as well.
     Registered(Registered),
+    /// A user of our own registrar is there until then: its SIP is to be heard before that of strangers. Nothing else comes
+    /// of it.
+    UserAt(Registered),
     /// A source that is not trusted did something.
     Sight {
         /// Its address.

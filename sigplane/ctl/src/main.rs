@@ -15,6 +15,7 @@ mod dispatcher;
 mod export;
 mod hw;
 mod pcap;
+mod police;
 mod remote;
 mod routes;
 mod show;
@@ -158,6 +159,11 @@ enum Command {
         #[command(subcommand)]
         command: Blocked,
     },
+    /// How SIP is policed by its sources
+    Police {
+        #[command(subcommand)]
+        command: Police,
+    },
     /// The configuration: look at it, change it, go back
     Config {
         #[command(subcommand)]
@@ -253,6 +259,15 @@ enum Blocked {
     Remove {
         /// Any address of it
         address: std::net::IpAddr,
+    },
+}
+
+#[derive(Subcommand)]
+enum Police {
+    /// How many sources are known, and what is known of an address
+    Show {
+        /// The address
+        address: Option<std::net::IpAddr>,
     },
 }
 
@@ -425,6 +440,9 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             }
             Blocked::Remove { address } => show::unblock(&mut client, cli.json, address),
         },
+        Command::Police {
+            command: Police::Show { address },
+        } => police::show(&mut client, cli.json, address),
         Command::Capture(capture) => capture::capture(&mut client, &capture),
         Command::Config { .. }
         | Command::Db { .. }

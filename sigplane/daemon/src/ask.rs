@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 use tandem_admin::{
     Alarm, BlockParams, Blocked, Call, CallCounts, CallNames, CaptureEnd, CaptureParams,
-    CaptureStarted, CapturedPacket, Counter, ErrorCode, Flow, Registration, TableRow, Target,
+    CaptureStarted, CapturedPacket, Counter, ErrorCode, Flow, Police, Registration, TableRow,
+    Target,
 };
 use tandem_call::histogram::Histogram;
 use tandem_call::{CoreConfig, KeyRing, News, Path, Registered, RouteQuestion, RouteView, Tables};
@@ -45,6 +46,8 @@ pub(crate) enum ToWorker {
     News(News),
     /// From any: another core has seen a registration.
     Registered(Registered),
+    /// To the first: a user of our own registrar is there.
+    UserAt(Registered),
     /// To the first: a command for the dataplane, in the session with this epoch.
     Command {
         worker: u16,
@@ -134,6 +137,11 @@ pub(crate) enum Ask {
     Unblock {
         address: IpAddr,
         answer: Answer<bool>,
+    },
+    /// How SIP is policed, and what is known of an address.
+    Police {
+        address: Option<IpAddr>,
+        answer: Answer<Result<Police, Refusal>>,
     },
     /// Nobody listens to this capture any more.
     StopCapture(u64),

@@ -8,6 +8,7 @@
 
 mod arrivals;
 mod change;
+mod classes;
 mod counters;
 mod durable;
 mod guard;
@@ -305,6 +306,7 @@ impl Worker {
                 self.drive_link();
                 self.carry_out();
             }
+            self.drive_classes();
             self.coalesce();
             let ready = self.wait();
             self.pace.woke(self.clock.mono());
@@ -554,7 +556,14 @@ impl Worker {
                     }
                     Output::Command { seq, command } => self.command(seq, command),
                     Output::Locate(errand) => self.locate(errand),
+                    Output::UserAt(registered) if self.head.is_some() => {
+                        self.note_registered(&registered);
+                    }
+                    Output::UserAt(registered) => {
+                        self.others.send(0, ToWorker::UserAt(registered));
+                    }
                     Output::Registered(registered) => {
+                        self.note_registered(&registered);
                         self.others.send_all(|| ToWorker::Registered(registered));
                     }
                     Output::Tell(news) => match news.to() {

@@ -116,6 +116,19 @@ impl Access {
     }
 }
 
+impl Access {
+    /// The hosts and networks of which [`Self::has`] says yes, by an address and the length of the prefix.
+    pub fn members(&self, grp: u32) -> impl Iterator<Item = (IpAddr, u8)> {
+        let open = |terms: &Terms| terms.tls_name.is_none();
+        self.groups.get(&grp).into_iter().flat_map(move |group| {
+            let hosts = group.hosts.iter().filter(move |(_, t)| t.iter().any(open));
+            let hosts = hosts.map(|(ip, _)| (*ip, width(*ip)));
+            let networks = group.networks.iter().filter(move |n| open(&n.terms));
+            hosts.chain(networks.map(|n| (n.address, n.mask)))
+        })
+    }
+}
+
 impl Group {
     fn add(&mut self, network: Network) {
         if network.mask == width(network.address) {

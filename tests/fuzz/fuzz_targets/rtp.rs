@@ -164,6 +164,7 @@ fn relay(kind: FlowKind) -> Relay {
         learning_ns: 3_000_000_000,
         max_flows: 1,
         seed: [0; 16],
+        police: tandem_relay::PoliceConfig::default(),
     })
     .expect("the configuration is right");
     let mut forwarding = Forwarding::builder(1, 2);

@@ -10,6 +10,8 @@ fuzz_target!(|bytes: &[u8]| {
     let quick = tandem_wire::sip::call_id(bytes);
     let is_new = tandem_wire::sip::is_new(bytes);
     let salvaged = Message::salvage(bytes).is_ok();
+    let first = tandem_wire::sip::first(bytes);
+    assert!(!salvaged || first == tandem_wire::sip::First::Sip, "what can be answered is heard");
     let Ok(message) = Message::parse(bytes) else { return };
     assert!(salvaged, "what is whole can be salvaged");
     assert_eq!(quick.is_some(), message.call_id().is_some(), "the short cut and the index");

@@ -507,6 +507,7 @@ impl Proxy {
                 wishes.push(Wish::Command(number, command));
             }
             Output::Journal { key, body, cdr, .. } => self.record(key, body, cdr),
+            Output::UserAt(_) => {}
             Output::Registered(registered) => {
                 let letter = Letter::Registered(registered);
                 wishes.extend(others.map(|to| Wish::Letter(to, life, letter.clone())));

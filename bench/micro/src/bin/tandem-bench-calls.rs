@@ -270,6 +270,7 @@ impl Bench {
                 | Output::PassOn { .. }
                 | Output::Tell(_)
                 | Output::Registered(_)
+                | Output::UserAt(_)
                 | Output::Sight { .. }
                 | Output::Pardon(_)
                 | Output::WhoIs { .. } => {}

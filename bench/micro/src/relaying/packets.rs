@@ -40,6 +40,8 @@ pub(crate) struct Packets {
     pub(crate) tail: Vec<u8>,
     /// Sources that are blocked.
     pub(crate) blocked: Vec<IpAddr>,
+    /// Whether SIP is policed, and all unknown sources together have had enough.
+    pub(crate) policed: bool,
 }
 
 impl Way {
@@ -116,6 +118,24 @@ pub(crate) fn blocked(way: Way) -> Option<Packets> {
     })
 }
 
+/// SIP from 20,000 sources that nobody knows, each of which sends once in a round.
+pub(crate) fn flood(way: Way) -> Option<Packets> {
+    let message = request(0);
+    let frames = (0..20_000u32)
+        .map(|n| {
+            // An odd factor: each number once, spread over 16 million.
+            let source = Ipv4Addr::from(0x3300_0000 | n.wrapping_mul(0x9e37_79b1) >> 8);
+            let (local, _) = way.ends(0);
+            let from = (IpAddr::V4(source), SIP);
+            frame(way, 0, from, (local, SIP), &message).map(|frame| (0, frame))
+        })
+        .collect::<Option<Vec<_>>>()?;
+    Some(Packets {
+        policed: true,
+        ..split(frames, message.len())
+    })
+}
+
 /// INVITEs, each of a call of its own.
 pub(crate) fn invite(way: Way) -> Option<Packets> {
     let (local, peer) = way.ends(0);
@@ -174,6 +194,7 @@ fn split(mut items: Vec<(u16, Vec<u8>)>, tail: usize) -> Packets {
         items,
         tail,
         blocked: Vec::new(),
+        policed: false,
     }
 }
 

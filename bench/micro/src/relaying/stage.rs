@@ -1,15 +1,18 @@
 //! A relay with its flows, and packets that come in.
 
 use std::error::Error;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use tandem_bench_micro::prefetch;
-use tandem_link::{Cookie, FlowId, FlowKind, FlowSpec, LegSpec, MediaKind, RateLimit, SlotTable};
+use tandem_link::{
+    Cookie, FlowId, FlowKind, FlowSpec, LegSpec, MediaKind, PoliceLimit, PoliceLimits, RateLimit,
+    SlotTable, SourceClass,
+};
 use tandem_relay::{
-    Checksum, Forwarding, Frame, PortConfig, RealmConfig, Relay, RelayConfig, RxChecksums,
-    TxOffloads, Verdict,
+    Checksum, Forwarding, Frame, PoliceConfig, PortConfig, RealmConfig, Relay, RelayConfig,
+    RxChecksums, TxOffloads, Verdict,
 };
 use tandem_shm::{DatagramMeta, End, PayloadBuffer, Reader, Session, payload_buffer};
 use tandem_wire::sip::ShardTable;
@@ -17,6 +20,8 @@ use tandem_wire::sip::ShardTable;
 use super::packets::{self, Packets, VLAN, Way};
 use super::{BURST, FLOWS, Load};
 
+/// Sources with registered users.
+const REGISTERED: u32 = 100_000;
 /// As a device's ring: buffers of so many bursts are in use in turn.
 const BUFFERS: usize = 1024 / BURST;
 const BUFFER: usize = 2176;
@@ -31,6 +36,8 @@ const READERS: u16 = 3;
 pub(crate) enum Outcome {
     Relayed,
     Dropped,
+    /// The same, but for one in a second.
+    Policed,
     /// In a ring.
     Sip,
 }
@@ -73,6 +80,9 @@ impl Stage {
         }
         for source in &packets.blocked {
             relay.block(0, *source, u64::MAX)?;
+        }
+        if packets.policed {
+            police(&mut relay)?;
         }
         let checksum = if way.software {
             Checksum::Unknown
@@ -151,7 +161,8 @@ impl Load for Stage {
             let verdict = self.relay.decide(self.now, &mut frame, look);
             let right = match verdict {
                 Verdict::Transmit { .. } => self.outcome == Outcome::Relayed,
-                Verdict::Drop => self.outcome == Outcome::Dropped,
+                Verdict::Drop => matches!(self.outcome, Outcome::Dropped | Outcome::Policed),
+                Verdict::Sip(_) if self.outcome == Outcome::Policed => true,
                 Verdict::Sip(meta) => match &mut self.rings {
                     Some(rings) => rings.push(&meta, buffer),
                     None => false,
@@ -206,8 +217,22 @@ impl Rings {
             dscp: 0,
             timestamp_ns: 1,
         };
-        !end.producer.is_crowded() && end.producer.push(&datagram, payload).is_ok()
+        end.producer.has_free(2) && end.producer.push(&datagram, payload).is_ok()
     }
+}
+
+/// 100,000 sources are registered, and all others together may send one datagram a second.
+fn police(relay: &mut Relay) -> Result<(), Box<dyn Error>> {
+    relay.police(&PoliceLimits {
+        all_unknown: PoliceLimit { rate: 1, burst: 1 },
+        ..PoliceLimits::default()
+    });
+    for n in 0..REGISTERED {
+        let source = IpAddr::from(Ipv4Addr::from(0x0b00_0000 + n));
+        relay.classify(source, SourceClass::Registered, u64::MAX, 1)?;
+    }
+    relay.classify_done(1, Box::default());
+    Ok(())
 }
 
 /// A relay with two realms and their routes, for so many flow pairs.
@@ -244,6 +269,11 @@ pub(crate) fn relay_on(
         learning_ns: 3_000_000_000,
         max_flows,
         seed: [0; 16],
+        police: PoliceConfig {
+            most_registered: REGISTERED,
+            most_unknown: 65_536,
+            ..PoliceConfig::default()
+        },
     })?;
     let mut forwarding = Forwarding::builder(1, 2);
     for index in 0..2u16 {

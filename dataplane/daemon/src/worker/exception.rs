@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tandem_dpdk::Mbuf;
+use tandem_link::PoliceLimits;
 use tandem_shm::{DatagramMeta, Producer};
 
 use crate::counters::WorkerCounters;
@@ -44,19 +45,26 @@ impl ToException {
     /// Gives a frame to the kernel, if its class is not above its rate.
     pub(crate) fn frame(&mut self, realm: u16, frame: Mbuf, now: u64) {
         let class = Class::of(frame.data());
-        // What the network lives by has half of the ring for itself.
-        let crowded =
-            class == Class::Rest && self.frames.slots() < self.frames.buffer().capacity() / 2;
-        if crowded {
+        // What the network lives by has half of the ring for itself, and fragments have a quarter at most.
+        let kept = self.frames.buffer().capacity() / 4 * class.kept_quarters();
+        if self.frames.slots() <= kept {
             self.counters.exception_ring_full.add(1);
         } else if !self.policer.pass(class, now) {
-            self.counters.exception_policed.add(1);
+            match class {
+                Class::Fragment => self.counters.exception_fragment_policed.add(1),
+                _ => self.counters.exception_policed.add(1),
+            }
         } else if self.frames.push(ToKernel { realm, frame }).is_ok() {
             self.counters.exception_given.add(1);
             self.frames_waiting = true;
         } else {
             self.counters.exception_ring_full.add(1);
         }
+    }
+
+    /// Lets so much through from now on.
+    pub(crate) fn police(&mut self, limits: &PoliceLimits) {
+        self.policer.set_fragments(limits.fragments);
     }
 
     /// Gives a SIP datagram to the kernel, to be sent.

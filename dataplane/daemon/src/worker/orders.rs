@@ -1,6 +1,11 @@
 //! The control thread's orders, and what goes back to it.
 
+use std::sync::Arc;
+
+use tandem_link::CommandError;
+
 use crate::capture::Capture;
+use crate::classes::Batch;
 use crate::message::{FromWorker, Garbage, Tag, ToWorker};
 use crate::worker::Worker;
 
@@ -16,6 +21,18 @@ const RESERVE: usize = 256;
 /// Slots of the report ring that one order's answers take at most.
 const ANSWERS: usize = 8;
 
+/// Sources classified in one turn: some microseconds when their places are not in the cache.
+const SOURCES: usize = 32;
+
+/// Sources that are being classified, some in each turn.
+pub(crate) struct Classifying {
+    tag: Tag,
+    batch: Arc<Batch>,
+    /// How many of them are.
+    done: usize,
+    result: Result<(), CommandError>,
+}
+
 /// A list of flows that is being given out, some in each turn.
 #[derive(Clone, Copy)]
 pub(crate) struct Listing {
@@ -27,11 +44,12 @@ pub(crate) struct Listing {
 impl Worker {
     /// Carries out what the control thread wants.
     pub(super) fn take_orders(&mut self, now: u64) -> usize {
-        let mut done = self.go_on_listing(now);
+        let mut done = self.go_on_listing(now) + self.go_on_classifying();
         for _ in 0..ORDERS {
             // One list at a time, in order with the other commands; and no order whose answer
             // would find no room.
-            if self.listing.is_some() || self.control.room() < ANSWERS {
+            let is_busy = self.listing.is_some() || self.classifying.is_some();
+            if is_busy || self.control.room() < ANSWERS {
                 break;
             }
             let Ok(order) = self.orders.pop() else { break };
@@ -72,7 +90,63 @@ impl Worker {
                 let result = Ok(());
                 self.control.report(FromWorker::Done { tag, result });
             }
+            ToWorker::Police { tag, limits } => {
+                self.relay.police(&limits);
+                self.exception.police(&limits);
+                let result = Ok(());
+                self.control.report(FromWorker::Done { tag, result });
+            }
+            ToWorker::Classify { tag, batch } => {
+                self.classifying = Some(Classifying {
+                    tag,
+                    batch,
+                    done: 0,
+                    result: Ok(()),
+                });
+            }
+            ToWorker::ClassifyDone {
+                tag,
+                generation,
+                networks,
+            } => {
+                let before = self.relay.classify_done(generation, networks);
+                self.discard(Garbage::Networks(before));
+                let result = Ok(());
+                self.control.report(FromWorker::Done { tag, result });
+            }
+            ToWorker::PoliceReport { tag, source } => {
+                let report = self.relay.police_report(now, source);
+                self.control.report(FromWorker::Police { tag, report });
+            }
         }
+    }
+
+    /// Classifies some more sources of a list.
+    fn go_on_classifying(&mut self) -> usize {
+        let Some(mut going) = self.classifying.take() else {
+            return 0;
+        };
+        let Batch {
+            generation,
+            sources,
+        } = &*going.batch;
+        let rest = sources.get(going.done..).unwrap_or_default();
+        for (source, class, until) in rest.iter().take(SOURCES) {
+            let result = self.relay.classify(*source, *class, *until, *generation);
+            going.result = going.result.and(result);
+            going.done += 1;
+        }
+        let is_done = going.done >= sources.len();
+        if is_done && self.control.room() >= ANSWERS {
+            let Classifying {
+                tag, result, batch, ..
+            } = going;
+            self.control.report(FromWorker::Done { tag, result });
+            self.discard(Garbage::Batch(batch));
+        } else {
+            self.classifying = Some(going);
+        }
+        1
     }
 
     fn set_capture(&mut self, mut capture: Option<Box<Capture>>, now: u64) {

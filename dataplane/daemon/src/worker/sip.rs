@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use tandem_dpdk::Mbuf;
-use tandem_link::FLOW_MESSAGE;
+use tandem_link::{FLOW_MESSAGE, SourceClass};
 use tandem_relay::{SipMeta, SipSend};
 use tandem_shm::{DatagramMeta, PopError, PushError, Record};
 use tandem_wire::sip::is_new;
@@ -13,6 +13,25 @@ use crate::worker::{TURN, Worker, tx_checksums, with_frame};
 
 /// The reader of datagrams that belong to no call.
 const NO_CALL: u16 = 0;
+
+/// Eighths of a reader's ring that a source leaves free for those who are trusted more.
+struct Kept {
+    /// With a request that begins something.
+    new: u64,
+    /// With anything else: it ends, or is a part of what is there.
+    other: u64,
+}
+
+impl Kept {
+    const fn from(class: SourceClass) -> Self {
+        let (new, other) = match class {
+            SourceClass::Trusted => (2, 0),
+            SourceClass::Registered => (4, 2),
+            SourceClass::Unknown => (6, 4),
+        };
+        Self { new, other }
+    }
+}
 
 impl Worker {
     /// A SIP datagram for the controller.
@@ -30,10 +49,17 @@ impl Worker {
         let Some(end) = session.ends.get_mut(usize::from(reader)) else {
             return;
         };
-        // Who begins something is told so, or tries again; what is there shall not be hurt.
-        if end.producer.is_crowded() && is_new(payload) {
-            self.counters.sip_ring_crowded.add(1);
-            return;
+        // Who begins something is told so, or tries again; what is there shall not be hurt, nor who is trusted more.
+        let kept = Kept::from(meta.class);
+        if !end.producer.has_free(kept.new) {
+            if !end.producer.has_free(kept.other) {
+                self.counters.sip_ring_reserved.add(1);
+                return;
+            }
+            if is_new(payload) {
+                self.counters.sip_ring_crowded.add(1);
+                return;
+            }
         }
         let datagram = DatagramMeta {
             realm: meta.realm,

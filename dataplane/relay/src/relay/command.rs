@@ -147,9 +147,10 @@ impl Relay {
         flow.report(now, self.worker, locals)
     }
 
-    /// Looks at up to `budget` flow pairs for media timeouts; to be called often. Every flow is
+    /// Looks at up to `budget` flow pairs for media timeouts, and at as many sources of SIP whose time may be over; to be called often. Every flow is
     /// looked at about twice a second if the budget allows.
     pub fn expire(&mut self, now: u64, budget: usize) {
+        self.police.sweep(now, budget);
         let slots = self.table.slots();
         if self.scan.slot >= slots {
             if now.saturating_sub(self.scan.began) < ROUND {

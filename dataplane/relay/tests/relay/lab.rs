@@ -160,6 +160,7 @@ pub(crate) fn config() -> RelayConfig {
         learning_ns: LEARNING,
         max_flows: 4,
         seed: [0; 16],
+        police: tandem_relay::PoliceConfig::default(),
     }
 }
 

@@ -19,6 +19,8 @@ mod not_media;
 #[cfg(test)]
 mod plain;
 #[cfg(test)]
+mod policing;
+#[cfg(test)]
 mod quality;
 #[cfg(test)]
 mod relaying;

@@ -185,7 +185,7 @@ fn sip_is_found_with_its_addresses() {
         );
         assert_eq!(&lab.buffer[meta.payload], OPTIONS);
     }
-    lab.moved(&[("sip", 3)]);
+    lab.moved(&[("sip", 3), ("sip_unknown", 3)]);
     let bad = Packet {
         udp_checksum: Some(1),
         ..Packet::new("192.0.2.10:5060", "192.0.2.1:5060", OPTIONS)
@@ -212,7 +212,7 @@ fn sip_of_a_blocked_source_is_dropped_and_nothing_else_of_it() {
     }
     let others = sip("192.0.2.11:5062", "192.0.2.1:5060");
     assert!(matches!(lab.receive(0, &others), Verdict::Sip(_)));
-    lab.moved(&[("sip", 1)]);
+    lab.moved(&[("sip", 1), ("sip_unknown", 1)]);
     let media = lab.receive(0, &Packet::to_a(&rtp(1)).bytes());
     assert!(matches!(media, Verdict::Transmit { .. }), "{media:?}");
     lab.relay.unblock(ip("192.0.2.10"));

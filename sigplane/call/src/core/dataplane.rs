@@ -181,7 +181,8 @@ impl Core {
             FromDataplane::Welcome(_)
             | FromDataplane::Refused(_)
             | FromDataplane::Counters { .. }
-            | FromDataplane::Blocked { .. } => {}
+            | FromDataplane::Blocked { .. }
+            | FromDataplane::Police { .. } => {}
         }
     }
 

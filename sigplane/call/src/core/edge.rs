@@ -47,6 +47,12 @@ impl Default for Neighbours {
 }
 
 impl Neighbours {
+    /// All of them.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        let callers = self.callers.iter().flatten();
+        self.pool.iter().chain(&self.trunk).chain(callers).copied()
+    }
+
     /// Whether this is the address of a target on this side that is routed to now.
     pub(super) fn is_target(&self, side: Side, ip: IpAddr) -> bool {
         let [inside, outside] = &self.callers;
@@ -333,6 +339,7 @@ impl Core {
 
     /// Keeps who is where, as the tables and DNS say.
     pub(super) fn note_neighbours(&mut self) {
+        self.trust_version += 1;
         let addresses = |set: u32| {
             let members = self.dispatcher.members(set);
             let all = members.flat_map(tandem_policy::Target::addresses);

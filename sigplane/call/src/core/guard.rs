@@ -88,6 +88,42 @@ impl Core {
             })
     }
 
+    /// Another number than before whenever [`Self::trusted`] may say something else.
+    #[must_use]
+    pub fn trust_version(&self) -> u64 {
+        self.trust_version
+    }
+
+    /// Whose SIP is to be heard before that of others: everybody of whom [`Self::trusts`] says yes, and the inside's targets. By
+    /// an address and the length of the prefix, sorted. None before the tables were read.
+    #[must_use]
+    pub fn trusted(&self) -> Option<Vec<(IpAddr, u8)>> {
+        if !self.has_tables {
+            return None;
+        }
+        let group = self.config.routing.carrier_group;
+        let former = self.former.iter().flat_map(|f| {
+            let sets = f.outer.iter().flat_map(|set| self.dispatcher.members(*set));
+            let addresses = sets.flat_map(tandem_policy::Target::addresses);
+            let hosts = addresses.map(|a| host(a.ip()));
+            self.access.members(f.carrier_group).chain(hosts)
+        });
+        let trunks = &self.config.routing.plan.trunks;
+        let mut all: Vec<(IpAddr, u8)> = self
+            .config
+            .guard
+            .trusted
+            .iter()
+            .chain(trunks.iter().flat_map(|trunk| trunk.networks.iter()))
+            .chain(self.access.members(group))
+            .chain(self.neighbours.addresses().map(host))
+            .chain(former)
+            .collect();
+        all.sort_unstable();
+        all.dedup();
+        Some(all)
+    }
+
     pub(super) fn block(&mut self, now: Now, source: Source, left: Duration) {
         let block = Block {
             reason: Reason::Earlier,
@@ -213,6 +249,12 @@ impl Core {
         let answer = Answer::unavailable().with("Retry-After", &seconds);
         self.echo_to(hop, request, &answer);
     }
+}
+
+/// One address alone.
+fn host(ip: IpAddr) -> (IpAddr, u8) {
+    let ip = ip.to_canonical();
+    (ip, if ip.is_ipv4() { 32 } else { 128 })
 }
 
 /// OPTIONS to ourselves: answering them costs no more than refusing them, and tells that we live.

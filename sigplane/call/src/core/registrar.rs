@@ -27,7 +27,7 @@ use crate::call::Candidate;
 use crate::config::Side;
 use crate::counters::Counter;
 use crate::hiding::Flow;
-use crate::io::{Now, Output, Path};
+use crate::io::{Now, Output, Path, Registered};
 use crate::journal;
 use crate::message::{self, Message, Name, response_hop};
 use crate::record::Hop;
@@ -278,7 +278,7 @@ impl Core {
         registrar.location_table.then_some(Follower::Location)
     }
 
-    /// A contact behind a NAT gets an OPTIONS every now and then.
+    /// Its source is no stranger any more, and a contact behind a NAT gets an OPTIONS every now and then.
     fn keep_nat_open(
         &mut self,
         now: Now,
@@ -290,6 +290,14 @@ impl Core {
             return;
         }
         let own = |b: &&Binding| b.call_id == registration.call_id && b.cseq == registration.cseq;
+        let until = record.bindings.iter().filter(own).map(|b| b.until_s);
+        if let Some(until_s) = until.max() {
+            self.outputs.push_back(Output::UserAt(Registered {
+                worker: self.config.share.worker,
+                flow: Flow::of(arrival.hop),
+                until_ms: until_s * 1_000,
+            }));
+        }
         let hidden = |b: &&Binding| message::address_of(&b.uri) != Some(arrival.hop.peer);
         let flow = Flow::of(arrival.hop);
         let last = record.bindings.iter().filter(own).filter(hidden);

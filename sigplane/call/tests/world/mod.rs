@@ -320,6 +320,7 @@ impl World {
                 Output::Command { seq, command } => self.command(seq, command),
                 Output::Locate(errand) => self.errands.push(errand),
                 Output::Registered(registered) => self.told.push(registered),
+                Output::UserAt(_) => {}
                 Output::Sight { ip, sight } => self.sights.push((ip, sight)),
                 Output::Pardon(source) => self.pardons.push(source),
                 Output::Tell(news) => self.news.push(news),

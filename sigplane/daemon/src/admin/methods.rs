@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use tandem_admin::methods::{Changes, find};
 use tandem_admin::{
     Address, AorParams, BlockParams, CallKey, CallNames, ErrorCode, Info, METHODS, MethodName,
-    Page, SetStateParams, Table, TableName, Target, Uptime, method as m,
+    Page, PoliceParams, SetStateParams, Table, TableName, Target, Uptime, method as m,
 };
 use tokio::time::timeout;
 
@@ -139,6 +139,11 @@ async fn done(
             let BlockParams { address, .. } = params::read(order, params)?;
             let question = |answer| Ask::Unblock { address, answer };
             value(ask::first(api, question).await?)
+        }
+        m::POLICE => {
+            let PoliceParams { address } = params::read(order, params)?;
+            let question = |answer| Ask::Police { address, answer };
+            value(ask::first(api, question).await??)
         }
         m::CAPTURE => Err(Refusal::new(
             ErrorCode::InvalidRequest,

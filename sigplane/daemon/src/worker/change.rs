@@ -33,8 +33,12 @@ impl Worker {
         if let Some(head) = &mut self.head {
             head.guard.set(&config);
             head.forget_told();
+            if let Some(limits) = head.classes.set(&config) {
+                head.requests.tell(limits);
+            }
         }
         self.config = config;
+        self.send_requests();
         self.carry_out();
     }
 

@@ -70,6 +70,8 @@ counters! {
     BlocksNotInstalled = "blocks_not_installed",
     /// Times that the dataplane did not take how it is to relay SIP by itself.
     StatelessNotTaken = "stateless_not_taken",
+    /// Sources with registered users that the dataplane was not told of: there are more than `police.max_registered`.
+    SourcesNotClassified = "sources_not_classified",
     /// Calls in the journal that could not be taken up.
     CallsUnrestorable = "journal_calls_unrestorable",
     /// Failed attempts to write the journal.

@@ -10,6 +10,7 @@ use tandem_config::Config;
 use tandem_link::{Command, FromDataplane, StatelessSpec};
 use tandem_net::LinkError;
 
+use super::classes::Classes;
 use super::counters::Count;
 use super::guard::Guard;
 use super::link::{Link, Step};
@@ -26,6 +27,7 @@ use crate::http;
 pub(super) struct Head {
     pub(super) link: Link,
     pub(super) guard: Guard,
+    pub(super) classes: Classes,
     pub(super) requests: Requests,
     pub(super) signals: SignalFd,
     pub(super) change: Change,
@@ -48,6 +50,7 @@ impl Head {
         Self {
             link: Link::new(config, shards.workers()),
             guard: Guard::new(config, parts.seed),
+            classes: Classes::new(config),
             requests: Requests::new(config),
             signals: parts.signals,
             change: parts.change,
@@ -83,6 +86,8 @@ impl Worker {
                         }
                     }
                     if let Some(head) = &mut self.head {
+                        let limits = head.classes.session_began();
+                        head.requests.tell(limits);
                         head.guard.session_began(&mut head.requests);
                     }
                     self.send_requests();
@@ -98,6 +103,7 @@ impl Worker {
         if let Some(head) = &mut self.head {
             head.requests.session_ended();
             head.guard.session_ended();
+            head.classes.session_ended();
             head.lists.session_ended();
             head.told = Told::default();
         }

@@ -50,7 +50,11 @@ impl Worker {
                 });
             }
             ToWorker::News(news) => self.input(Input::Told(news)),
-            ToWorker::Registered(registered) => self.input(Input::Registered(registered)),
+            ToWorker::UserAt(registered) => self.note_registered(&registered),
+            ToWorker::Registered(registered) => {
+                self.note_registered(&registered);
+                self.input(Input::Registered(registered));
+            }
             ToWorker::SessionBegan(hello, rings) => self.session_began(&hello, rings),
             ToWorker::SessionEnded => self.session_ended(),
             ToWorker::Dataplane(message) => self.hear(*message),

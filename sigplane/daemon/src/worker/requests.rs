@@ -2,14 +2,16 @@
 //! numbers have the highest bit set; the core's, which count from 1, never come there.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 
 use tandem_admin::{
     CaptureEnd, CaptureParams, CaptureStarted, CapturedPacket, Counter, ErrorCode, Flow, Plane,
+    Police, PolicedSource,
 };
 use tandem_config::Config;
 use tandem_link::{
     Alarm, BlockedSource, CaptureFilter, CaptureSpec, Command, CommandError, Direction, Event,
-    FlowId, FromDataplane, StatelessSpec,
+    FlowId, FromDataplane, PoliceReport, StatelessSpec,
 };
 use tokio::sync::mpsc;
 
@@ -37,6 +39,8 @@ pub(super) struct Requests {
     last_capture: u64,
     /// A list that has come and was not fetched.
     blocked: Option<Vec<BlockedSource>>,
+    /// How the last command on who is who went, until that was fetched.
+    classes: Option<Result<(), CommandError>>,
     /// The ports' names.
     ports: Vec<String>,
     /// What the dataplane says is wrong.
@@ -62,6 +66,14 @@ enum Open {
     Told,
     /// How SIP is relayed without us.
     Stateless,
+    /// Who is who.
+    Classes,
+    /// How SIP is policed, as each of the dataplane's workers says.
+    Police {
+        address: Option<IpAddr>,
+        answer: Answer<Result<Police, Refusal>>,
+        reports: Vec<PoliceReport>,
+    },
     /// Nobody waits for this one.
     Stop,
 }
@@ -81,6 +93,7 @@ impl Requests {
             capture: None,
             last_capture: 0,
             blocked: None,
+            classes: None,
             ports: config.ports.iter().map(|port| port.name.clone()).collect(),
             alarms: Vec::new(),
         }
@@ -175,6 +188,36 @@ impl Requests {
         self.ask(Command::SetStateless(spec), Open::Stateless);
     }
 
+    /// Tells who is who; [`Self::classes_done`] says how it went.
+    pub(super) fn classes(&mut self, command: Command) {
+        self.ask(command, Open::Classes);
+    }
+
+    /// How the last such command went, once.
+    pub(super) fn classes_done(&mut self) -> Option<Result<(), CommandError>> {
+        self.classes.take()
+    }
+
+    /// Asks how SIP is policed, and what is known of an address.
+    pub(super) fn police(
+        &mut self,
+        address: Option<IpAddr>,
+        answer: Answer<Result<Police, Refusal>>,
+    ) {
+        if self.open.len() >= MOST {
+            let _ = answer.send(Err(busy()));
+        } else {
+            self.ask(
+                Command::PoliceReport(address),
+                Open::Police {
+                    address,
+                    answer,
+                    reports: Vec::new(),
+                },
+            );
+        }
+    }
+
     /// The session ended, and with it all that was asked in it.
     pub(super) fn session_ended(&mut self) {
         for (_, open) in self.open.drain() {
@@ -182,12 +225,14 @@ impl Requests {
                 Open::Flows { answer, .. } => drop(answer.send(Err(Refusal::dataplane_down()))),
                 Open::Counters { answer, counters } => drop(answer.send(counters)),
                 Open::Capture { answer, .. } => drop(answer.send(Err(Refusal::dataplane_down()))),
-                Open::Blocked(_) | Open::Told | Open::Stateless | Open::Stop => {}
+                Open::Police { answer, .. } => drop(answer.send(Err(Refusal::dataplane_down()))),
+                Open::Blocked(_) | Open::Told | Open::Stateless | Open::Classes | Open::Stop => {}
             }
         }
         self.blocked = None;
         // The next session begins with all that stand.
         self.alarms.clear();
+        self.classes = None;
         self.outbox.clear();
         self.end_capture("the dataplane went away", 0);
     }
@@ -219,6 +264,11 @@ impl Requests {
             FromDataplane::Blocked { seq, sources } => {
                 if let Some(Open::Blocked(all)) = self.open.get_mut(&seq) {
                     all.extend(sources);
+                }
+            }
+            FromDataplane::Police { seq, report } => {
+                if let Some(Open::Police { reports, .. }) = self.open.get_mut(&seq) {
+                    reports.push(report);
                 }
             }
             FromDataplane::Event(Event::Captured {
@@ -307,6 +357,14 @@ impl Requests {
                     self.stop_capture(id);
                 }
             }
+            Some(Open::Police {
+                address,
+                answer,
+                reports,
+            }) => {
+                let _ = answer.send(result.map(|()| police(address, &reports)).map_err(failed));
+            }
+            Some(Open::Classes) => self.classes = Some(result),
             Some(Open::Blocked(sources)) => self.blocked = Some(sources),
             Some(Open::Told) if result.is_err() => counters.add(Count::BlocksNotInstalled),
             Some(Open::Stateless) => {
@@ -343,6 +401,33 @@ impl Requests {
             // A full channel ends by being closed; its reader knows what that means.
             let _ = capture.packets.try_send(end);
         }
+    }
+}
+
+/// What all workers say together: each of them has its own buckets, and all have the same sources.
+fn police(address: Option<IpAddr>, reports: &[PoliceReport]) -> Police {
+    let most = |of: fn(&PoliceReport) -> u32| reports.iter().map(of).max().unwrap_or(0);
+    let sum = |of: fn(&PoliceReport) -> u32| reports.iter().map(|r| u64::from(of(r))).sum();
+    let sources = || reports.iter().filter_map(|report| report.source);
+    Police {
+        workers: reports.len().try_into().unwrap_or(u32::MAX),
+        complete: !reports.is_empty() && reports.iter().all(|report| report.complete),
+        trusted: most(|r| r.trusted),
+        networks: most(|r| r.networks),
+        registered: most(|r| r.registered),
+        max_registered: most(|r| r.most_registered),
+        unknown: sum(|r| r.unknown),
+        max_unknown: sum(|r| r.most_unknown),
+        source: address
+            .zip(sources().next())
+            .map(|(address, first)| PolicedSource {
+                source: address.to_string(),
+                class: first.class.as_str().to_owned(),
+                prefix: first.length,
+                left_s: first.left_ms.map(|ms| ms.div_ceil(1_000)),
+                blocked: sources().any(|source| source.blocked),
+                credit: sources().filter_map(|source| source.credit).min(),
+            }),
     }
 }
 

@@ -61,6 +61,11 @@ impl Networks {
         )
     }
 
+    /// Each, by an address of it and the length of its prefix.
+    pub fn iter(&self) -> impl Iterator<Item = (IpAddr, u8)> {
+        self.0.iter().copied()
+    }
+
     /// Whether an address is in one of them.
     #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {
