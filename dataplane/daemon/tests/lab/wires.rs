@@ -77,6 +77,13 @@ impl Wires {
         self.ends[side].tx[0].send(burst) as u64
     }
 
+    /// Sends what is left of the last burst.
+    pub(crate) fn finish(&mut self, side: usize) {
+        while !self.sending[side].is_empty() {
+            self.ends[side].tx[0].send(&mut self.sending[side]);
+        }
+    }
+
     /// Takes what the daemon sent.
     pub(crate) fn drain(&mut self) {
         for end in &mut self.ends {
