@@ -38,7 +38,6 @@ fn calls() -> String {
 }
 
 #[test]
-#[ignore = "needs the dataplane to police SIP before anybody reads it"]
 fn a_flood_from_a_hundred_thousand_sources_does_not_touch_a_trunks_calls() {
     let lab = Lab::start(Options {
         wires: Wires::Memif,
