@@ -116,8 +116,8 @@ fn calls_are_shared_without_the_signaling_plane() {
     await_state(&lab, 0, "active");
     first.kill();
     await_state(&lab, 0, "inactive");
-    call(&lab, "one", "one-%u@caller", 20);
-    assert_eq!(seen(&lab, "server-2", "one-").len(), 20);
+    call(&lab, "last", "last-%u@caller", 20);
+    assert_eq!(seen(&lab, "server-2", "last-").len(), 20);
 }
 
 #[test]

@@ -315,7 +315,8 @@ impl<'a> Scan<'a> {
             }
             return Some((name, name_end, self.text.get(start..self.at - 1)));
         }
-        let value = self.run(|byte| is_token(byte) || matches!(byte, b'[' | b']' | b':'));
+        // Some senders have characters in their branches that no token has: what ends a value is clear all the same.
+        let value = self.run(|byte| byte.is_ascii_graphic() && !matches!(byte, b';' | b',' | b'"'));
         (!value.is_empty()).then_some((name, name_end, Some(value)))
     }
 }
@@ -361,6 +362,10 @@ mod tests {
             (
                 "SIP/2.0/UDP h;x=\"a,;b\\\"\";received=192.0.2.9, SIP/2.0/UDP q",
                 Some("192.0.2.9:5060"),
+            ),
+            (
+                "SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK-a@b(c",
+                Some("192.0.2.1:5060"),
             ),
             ("SIP/2.0/UDP host", None),
             ("SIP/2.0/TCP 192.0.2.1", None),
