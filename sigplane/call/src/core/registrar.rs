@@ -292,11 +292,7 @@ impl Core {
         let own = |b: &&Binding| b.call_id == registration.call_id && b.cseq == registration.cseq;
         let until = record.bindings.iter().filter(own).map(|b| b.until_s);
         if let Some(until_s) = until.max() {
-            self.outputs.push_back(Output::UserAt(Registered {
-                worker: self.config.share.worker,
-                flow: Flow::of(arrival.hop),
-                until_ms: until_s * 1_000,
-            }));
+            self.tell_user_at(Flow::of(arrival.hop), until_s);
         }
         let hidden = |b: &&Binding| message::address_of(&b.uri) != Some(arrival.hop.peer);
         let flow = Flow::of(arrival.hop);
@@ -312,6 +308,15 @@ impl Core {
             ),
             None => self.unlearn(now, flow, hash(&record.aor)),
         }
+    }
+
+    /// A user's datagrams come by this flow until then, in Unix seconds.
+    fn tell_user_at(&mut self, flow: Flow, until_s: u64) {
+        self.outputs.push_back(Output::UserAt(Registered {
+            worker: self.config.share.worker,
+            flow,
+            until_ms: until_s.saturating_mul(1_000),
+        }));
     }
 
     /// Looks when the next bindings are over.
@@ -348,6 +353,13 @@ impl Core {
         let record = restored.map_err(|_| "it is no address of record".to_owned())?;
         self.counters
             .add_many(Counter::RegistrationsRestored, record.bindings.len() as u64);
+        for binding in record.bindings.iter().filter(|b| b.is_alive(now.wall_ms)) {
+            if let Some(flow) = Flow::from_bytes(&binding.flow)
+                && !matches!(flow.path, Path::Stream(_))
+            {
+                self.tell_user_at(flow, binding.until_s);
+            }
+        }
         self.watch_location(now);
         Ok(())
     }
