@@ -191,6 +191,12 @@ fn each_thread_gives_up_what_it_does_not_need() {
         ("mirror", NET_ADMIN),
     ] {
         let thread = thread(lab.pid(), name);
+        // Each gives them up itself, as the first thing that it does.
+        let since = Instant::now();
+        while status(thread, "Seccomp_filters") != "2" {
+            assert!(since.elapsed() < PATIENCE, "{name} has no filter");
+            std::thread::yield_now();
+        }
         for set in ["CapEff", "CapPrm"] {
             assert_eq!(status(thread, set), capabilities, "{name} {set}");
         }
