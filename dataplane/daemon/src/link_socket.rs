@@ -32,7 +32,8 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Listens at `path`, for its owner alone. A name that nobody serves any more is taken over.
+    /// Listens at `path`, for its owner and its group: the signaling plane may be another user. A name that nobody serves any
+    /// more is taken over.
     pub(crate) fn bind(path: &Path) -> Result<Self, ListenError> {
         let failed = |what| {
             move |error| ListenError::System {
@@ -63,7 +64,7 @@ impl Listener {
         let socket = sequenced().map_err(failed("socket"))?;
         // Nobody can connect before `listen`, so there is no moment with other permissions.
         socket.bind(&address).map_err(failed("bind"))?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))
             .map_err(failed("setting its permissions"))?;
         socket.listen(8).map_err(failed("listen"))?;
         Ok(Self {
@@ -256,7 +257,7 @@ mod tests {
         ));
         assert_eq!(
             std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
+            0o660
         );
         // A killed process leaves the name behind.
         let stale = folder.path().join("stale.sock");

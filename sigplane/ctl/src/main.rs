@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 the appliance or a file said no, 2 wrong usage, 3 the daemon is not running.
 
 mod about;
+mod appliance;
 mod calls;
 mod capture;
 mod cdr;
@@ -178,6 +179,11 @@ enum Command {
     Export {
         #[command(subcommand)]
         command: Export,
+    },
+    /// What the appliance's units do on the machine
+    Appliance {
+        #[command(subcommand)]
+        command: appliance::Command,
     },
     /// The machine: what it has, and what becomes of it
     Hw {
@@ -390,6 +396,9 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
     if let Command::Hw { command } = cli.command {
         return hw::run(command, cli.json);
     }
+    if let Command::Appliance { command } = cli.command {
+        return appliance::run(command);
+    }
     let command = match offline(cli.command, cli.config.as_deref(), cli.json)? {
         Some(command) => command,
         None => return Ok(ExitCode::SUCCESS),
@@ -448,6 +457,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         | Command::Db { .. }
         | Command::Export { .. }
         | Command::Hw { .. }
+        | Command::Appliance { .. }
         | Command::Cdr { .. }
         | Command::Token { .. }
         | Command::Completion { .. }

@@ -157,7 +157,8 @@ fn listen(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
         _ => {}
     }
     let listener = std::os::unix::net::UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    // Operators are in the daemon's group.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }

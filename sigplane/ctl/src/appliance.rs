@@ -1,0 +1,95 @@
+//! `tandemctl appliance`: what the image's units do on the machine. Each is done again without harm.
+//!
+//! The order of a start: `first-boot` (who the machine is, once), `hardware` (ports and memory, after the plan), `network`
+//! (management, TAPs, packet filter; also whenever its files change).
+
+mod firewall;
+mod first_boot;
+mod hardware;
+mod management;
+mod networkd;
+mod run;
+mod starter;
+mod steps;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use crate::client::Failure;
+use crate::show::write_out;
+
+use management::Management;
+use run::Host;
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Keys, name, password, and what was preloaded; once
+    FirstBoot(Place),
+    /// Make the hardware plan if there is none, carry it out, and say what differs from it
+    Hardware(Place),
+    /// Write what management.toml and tandem.toml say of networks, and load it
+    Network(Place),
+    /// Print the packet filter's rules that follow from management.toml and tandem.toml
+    Firewall(Place),
+    /// Look for mistakes in management.toml
+    Check {
+        /// The file
+        #[arg(default_value = "/etc/tandem/management.toml")]
+        file: PathBuf,
+    },
+}
+
+/// Where the machine is.
+#[derive(Args)]
+pub(crate) struct Place {
+    /// The machine whose file system is here
+    #[arg(long, value_name = "DIRECTORY", default_value = "/")]
+    root: PathBuf,
+    /// Where the EFI system partition is mounted, below --root
+    #[arg(long, value_name = "DIRECTORY", default_value = "/boot/efi")]
+    esp: PathBuf,
+}
+
+pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
+    let step = |place: Place, step: fn(&Host, &str) -> steps::Done| {
+        let host = Host { root: place.root };
+        let done = step(&host, &place.esp.to_string_lossy());
+        for line in &done.said {
+            eprintln!("tandem: {line}");
+        }
+        for line in &done.wrong {
+            eprintln!("tandem: WRONG: {line}");
+        }
+        Ok(ExitCode::from(u8::from(!done.wrong.is_empty())))
+    };
+    match command {
+        Command::FirstBoot(place) => step(place, steps::first_boot),
+        Command::Hardware(place) => step(place, steps::hardware),
+        Command::Network(place) => step(place, steps::network),
+        Command::Firewall(place) => {
+            let host = Host { root: place.root };
+            let rules = steps::rules(&host).map_err(Failure::Config)?;
+            write_out(&rules)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Check { file } => {
+            let text = std::fs::read_to_string(&file).map_err(|error| Failure::File {
+                path: file.clone(),
+                error,
+            })?;
+            match Management::parse(&text) {
+                Ok(_) => write_out(&format!("{}: no mistakes\n", file.display()))?,
+                Err(mistakes) => {
+                    return Err(Failure::Config(format!(
+                        "{}: {}",
+                        file.display(),
+                        mistakes.join("\n")
+                    )));
+                }
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
