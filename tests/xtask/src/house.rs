@@ -82,6 +82,7 @@ pub(crate) const HOUSE: &[Room] = &[
     ),
     room("tandem-admin", Kind::Pure, &[]),
     room("tandem-hwprofiles", Kind::Plain, &[]),
+    room("tandem-flash", Kind::Plain, &["tandem-config"]),
     room(
         "tandem-sigplane",
         Kind::Plain,

@@ -1,0 +1,95 @@
+//! `tandem-flash install`: from the stick to the machine's own disk.
+
+use std::path::Path;
+
+use tandem_flash::disks::{Disk, Use};
+use tandem_flash::install::{Stick, new_data};
+use tandem_flash::preload::Preload;
+use tandem_flash::target::{Access, Device};
+use tandem_flash::{Error, Failure};
+
+use super::commands::{Chosen, What, write_disk};
+use super::report::Reporter;
+use super::{WriteArgs, choose};
+
+pub(super) fn run(
+    root: &Path,
+    from: Option<(&Path, &str)>,
+    disk: Option<&Path>,
+    is_file: bool,
+    args: &WriteArgs,
+    reporter: &mut Reporter,
+) -> Result<(), Failure> {
+    let preload = Preload::read(&args.preload())?;
+    let (device, path, slot) = match from {
+        Some((path, slot)) if path.is_file() => {
+            let device = Device::file(path, Access::Read);
+            (device, path.to_owned(), slot.to_owned())
+        }
+        Some((path, slot)) => {
+            let stick = choose::find(root, path)?;
+            let device = Device::disk(&stick.path, &stick.number, Access::Read);
+            (device, stick.path, slot.to_owned())
+        }
+        None => {
+            let (stick, slot) = running(&choose::disks(root)?)?;
+            // What is written to the stick's file systems has to be on it.
+            nix::unistd::sync();
+            let device = Device::disk(&stick.path, &stick.number, Access::Read);
+            (device, stick.path, slot)
+        }
+    };
+    let device = device.map_err(|e| Error::io(&path, "opening the stick", e))?;
+    let chosen = Chosen::new(root, disk, is_file, Some(&path))?;
+    if chosen.disk.path == path {
+        return Err(Error::Refused {
+            disk: chosen.disk.name,
+            problems: vec!["it is the stick that would be copied".into()],
+            remedy: "choose another one".into(),
+        }
+        .into());
+    }
+    chosen.check(0, None)?;
+    chosen.readable()?;
+    let folder = tempfile::tempdir();
+    let folder = folder.map_err(|e| Error::io(&std::env::temp_dir(), "making a folder", e))?;
+    let data = folder.path().join("data");
+    new_data(&data)?;
+    let mut stick = Stick::read(device, &path, &slot, &data)?;
+    let what = What {
+        image: stick.image,
+        preload,
+        path,
+    };
+    write_disk(&chosen, &what, &mut stick.source, args, reporter)?;
+    if !args.dry_run {
+        reporter.fact(
+            "Now pull the stick and reboot: with both in, which one's partitions are taken is left to chance.",
+        );
+    }
+    Ok(())
+}
+
+/// The disk that the appliance runs from, and the slot.
+fn running(disks: &[Disk]) -> Result<(Disk, String), Error> {
+    for disk in disks {
+        for used in &disk.uses {
+            let Use::Mounted { device, at, .. } = used else {
+                continue;
+            };
+            let slot = disk
+                .partitions
+                .iter()
+                .filter(|p| p.name == *device && at == "/")
+                .find_map(|p| p.label.as_deref()?.strip_prefix("slot-"));
+            if let Some(slot) = slot {
+                return Ok((disk.clone(), slot.to_owned()));
+            }
+        }
+    }
+    Err(Error::Refused {
+        disk: "/".into(),
+        problems: vec!["this machine does not run from an appliance's stick".into()],
+        remedy: "boot from the stick first, or use `tandem-flash write` with an image".into(),
+    })
+}
