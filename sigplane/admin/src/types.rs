@@ -54,6 +54,8 @@ pub mod method {
     pub const DLG_LIST: &str = "dlg.list";
     /// Takes [`super::RouteTest`], returns [`super::RouteTested`].
     pub const ROUTES_TEST: &str = "tandem.routes.test";
+    /// Each of the dataplane's workers relays a packet of its own that leaves no port; returns how many did.
+    pub const RELAY_TEST: &str = "tandem.relay.test";
     /// Returns a list of [`super::Flow`].
     pub const FLOWS: &str = "tandem.flows";
     /// Returns a list of [`super::Counter`].

@@ -23,6 +23,7 @@ mod show;
 mod table;
 mod time;
 mod token;
+mod update;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -189,6 +190,14 @@ enum Command {
     Hw {
         #[command(subcommand)]
         command: hw::Command,
+    },
+    /// Another version of the appliance's system: install, prove, go back
+    Update {
+        /// The machine whose file system is here
+        #[arg(long, value_name = "DIRECTORY", default_value = "/", hide = true)]
+        root: PathBuf,
+        #[command(subcommand)]
+        command: update::Command,
     },
     /// Calls that have ended, from the database of a configuration file, whether the daemon runs or not
     Cdr {
@@ -399,6 +408,9 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
     if let Command::Appliance { command } = cli.command {
         return appliance::run(command);
     }
+    if let Command::Update { root, command } = cli.command {
+        return update::run(command, &root, cli.json);
+    }
     let command = match offline(cli.command, cli.config.as_deref(), cli.json)? {
         Some(command) => command,
         None => return Ok(ExitCode::SUCCESS),
@@ -458,6 +470,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         | Command::Export { .. }
         | Command::Hw { .. }
         | Command::Appliance { .. }
+        | Command::Update { .. }
         | Command::Cdr { .. }
         | Command::Token { .. }
         | Command::Completion { .. }

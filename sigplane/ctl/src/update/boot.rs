@@ -1,0 +1,246 @@
+//! What a boot means: whether something fell back, and who is to be told. Pure.
+
+use serde::{Deserialize, Serialize};
+
+use super::environment::Environment;
+use super::place::{Boot, How};
+use super::slot::Slot;
+
+/// What became of the last attempt to change the system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Event {
+    /// Unix seconds.
+    pub(super) time: u64,
+    /// installed, proven, fell_back, rolled_back
+    pub(super) what: String,
+    /// The version that it was about.
+    pub(super) version: String,
+    /// What there is to say.
+    pub(super) notes: Vec<String>,
+}
+
+/// Something that somebody has to look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Alarm {
+    /// slot_failed, slot_corrupt, hardware_plan, last_resort, environment
+    pub(super) kind: String,
+    /// What is wrong, and what to do.
+    pub(super) text: String,
+}
+
+/// What is kept between boots, besides GRUB's environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Record {
+    /// The version that wrote configuration and state last.
+    pub(super) writer: Option<String>,
+    /// The last event.
+    pub(super) last: Option<Event>,
+    /// Until something else is installed or proven.
+    pub(super) alarms: Vec<Alarm>,
+}
+
+impl Record {
+    /// An alarm, once.
+    pub(super) fn alarm(&mut self, kind: &str, text: String) {
+        self.alarms.retain(|alarm| alarm.kind != kind);
+        self.alarms.push(Alarm {
+            kind: kind.into(),
+            text,
+        });
+    }
+}
+
+/// Looks at a boot. `corrupt` are slots that the initramfs found changed. Returns whether the environment is to be written.
+pub(super) fn arrived(
+    boot: Boot,
+    time: u64,
+    corrupt: &[Slot],
+    environment: &mut Environment,
+    record: &mut Record,
+) -> bool {
+    let before = environment.clone();
+    for slot in corrupt {
+        environment.bad(*slot);
+        record.alarm(
+            "slot_corrupt",
+            format!("what is in slot {slot} is not what was installed there: the disk may be failing (`smartctl -a`); install a bundle to write the slot anew"),
+        );
+    }
+    let other = boot.slot.other();
+    // It was tried, and we are here: it never came so far as to say so itself.
+    let fell = environment.order().first() == Some(&other)
+        && !environment.is_proven(other)
+        && environment.tries(other) > 0
+        && boot.how != How::Manual;
+    if fell {
+        environment.bad(other);
+        let version = match &record.last {
+            Some(event) if event.what == "installed" => event.version.clone(),
+            _ => "unknown".into(),
+        };
+        fell_back(
+            record,
+            time,
+            &version,
+            vec![format!(
+                "the system in slot {other} was started and never got as far as to prove itself: a panic, a hang, or no mains"
+            )],
+        );
+    }
+    match boot.how {
+        How::Plain => record.alarm(
+            "hardware_plan",
+            "two starts with the hardware plan failed, so this one is without it (no huge pages, no isolated cores): look at `tandemctl hw plan`, apply it anew and start the machine".into(),
+        ),
+        How::Last => record.alarm(
+            "last_resort",
+            "no slot is good, so the last good one was started: install a bundle".into(),
+        ),
+        _ => {}
+    }
+    *environment != before
+}
+
+/// The system that was on trial is bad, and the other one is to go on.
+pub(super) fn fell_back(record: &mut Record, time: u64, version: &str, notes: Vec<String>) {
+    let text = format!(
+        "version {version} did not prove itself, and the version before runs again: {}",
+        notes.join("; ")
+    );
+    record.alarm("slot_failed", text);
+    record.last = Some(Event {
+        time,
+        what: "fell_back".into(),
+        version: version.into(),
+        notes,
+    });
+}
+
+/// Whether a boot is to be marked good as soon as the system is up, without a proof.
+pub(super) fn is_good_at_once(boot: Boot) -> bool {
+    match boot.how {
+        How::Normal | How::Again | How::Plain | How::Last => true,
+        How::Trial | How::Manual | How::Emergency => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn boot(slot: Slot, how: How) -> Boot {
+        Boot { slot, how }
+    }
+
+    fn installed(environment: &mut Environment, running: Slot) -> Record {
+        environment.prepare(running);
+        // As RAUC does.
+        let other = running.other();
+        environment.good(other);
+        let last = Event {
+            time: 1,
+            what: "installed".into(),
+            version: "0.2.0".into(),
+            notes: Vec::new(),
+        };
+        Record {
+            last: Some(last),
+            ..Record::default()
+        }
+    }
+
+    fn tried(slot: Slot) -> Environment {
+        let block = format!(
+            "# GRUB Environment Block\nORDER={slot} {other}\n{slot}_OK=1\n{slot}_TRY=1\n{slot}_PROVEN=0\n{other}_OK=1\n{other}_TRY=1\n{other}_PROVEN=1\nLAST_GOOD={other}\n",
+            other = slot.other()
+        );
+        let mut block = block.into_bytes();
+        block.resize(1024, b'#');
+        Environment::parse(&block).unwrap()
+    }
+
+    #[test]
+    fn a_normal_boot_changes_nothing() {
+        let mut environment = Environment::of_a_new_machine(Slot::A);
+        let mut record = Record::default();
+        assert!(!arrived(
+            boot(Slot::A, How::Normal),
+            9,
+            &[],
+            &mut environment,
+            &mut record
+        ));
+        assert_eq!(record, Record::default());
+    }
+
+    #[test]
+    fn who_was_tried_and_is_not_here_fell() {
+        let mut environment = tried(Slot::B);
+        let mut record = installed(&mut Environment::of_a_new_machine(Slot::A), Slot::A);
+        assert!(arrived(
+            boot(Slot::A, How::Normal),
+            9,
+            &[],
+            &mut environment,
+            &mut record
+        ));
+        assert!(!environment.is_ok(Slot::B));
+        assert_eq!(environment.order(), [Slot::A, Slot::B]);
+        let last = record.last.unwrap();
+        assert_eq!(
+            (last.what.as_str(), last.version.as_str()),
+            ("fell_back", "0.2.0")
+        );
+        assert_eq!(record.alarms[0].kind, "slot_failed");
+    }
+
+    #[test]
+    fn the_trial_itself_is_no_fall() {
+        let mut environment = tried(Slot::B);
+        let mut record = Record::default();
+        assert!(!arrived(
+            boot(Slot::B, How::Trial),
+            9,
+            &[],
+            &mut environment,
+            &mut record
+        ));
+        assert!(record.alarms.is_empty());
+    }
+
+    #[test]
+    fn a_corrupt_slot_is_bad_and_told_of() {
+        let mut environment = Environment::of_a_new_machine(Slot::A);
+        environment.good(Slot::B);
+        environment.good(Slot::A);
+        let mut record = Record::default();
+        assert!(arrived(
+            boot(Slot::B, How::Normal),
+            9,
+            &[Slot::A],
+            &mut environment,
+            &mut record
+        ));
+        assert!(!environment.is_ok(Slot::A) && environment.is_ok(Slot::B));
+        assert_eq!(record.alarms[0].kind, "slot_corrupt");
+    }
+
+    #[test]
+    fn the_plan_that_was_left_out_is_told_of() {
+        let mut environment = Environment::of_a_new_machine(Slot::A);
+        let mut record = Record::default();
+        arrived(
+            boot(Slot::A, How::Plain),
+            9,
+            &[],
+            &mut environment,
+            &mut record,
+        );
+        assert_eq!(record.alarms[0].kind, "hardware_plan");
+        assert!(
+            is_good_at_once(boot(Slot::A, How::Plain))
+                && !is_good_at_once(boot(Slot::B, How::Trial))
+        );
+    }
+}
