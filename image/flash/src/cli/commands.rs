@@ -149,7 +149,14 @@ impl Chosen {
             Access::Exclusive => "opening it for writing",
             Access::Read => "opening it",
         };
-        device.map_err(|e| Error::io(path, doing, e))
+        device.map_err(|e| match e.raw_os_error() {
+            Some(libc::EBUSY) => Error::Refused {
+                disk: self.disk.name.clone(),
+                problems: vec!["the kernel says that something uses it".into()],
+                remedy: "look at `tandem-flash list` and at lsblk, and stop what uses it".into(),
+            },
+            _ => Error::io(path, doing, e),
+        })
     }
 
     /// Who may not even read it is told before the image is read.
