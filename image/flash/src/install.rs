@@ -16,7 +16,7 @@ use crate::source::{PIECE, Piece, Source, runs};
 use crate::target::{Device, Target as _};
 
 /// Bytes of the data partition until the first boot lets it grow.
-pub const DATA: u64 = 64 << 20;
+pub const DATA: u64 = 96 << 20;
 
 /// What GRUB knows of the slots of a new machine: A is there and good, B is empty (image/boot/grub.cfg).
 const SLOTS: &[&str] = &[
@@ -31,7 +31,12 @@ const SLOTS: &[&str] = &[
 ];
 
 /// Files of the ESP that belong to the machine that the stick ran on.
-const OF_MACHINE: &[&str] = &["EFI/tandem/hardware.cfg"];
+const OF_MACHINE: &[&str] = &[
+    "EFI/tandem/hardware.cfg",
+    "EFI/tandem/factory-reset",
+    "EFI/tandem/corrupt-A",
+    "EFI/tandem/corrupt-B",
+];
 
 /// A stick, read.
 pub struct Stick {
@@ -70,12 +75,11 @@ impl Stick {
         let boot = whole(&mut device, path, &bios, 16 << 20)?;
         let mut system = whole(&mut device, path, &esp, 512 << 20)?;
         new_esp(&mut system).map_err(|e| Error::image(path, format!("its ESP: {e}")))?;
-        let used = squashfs(&mut device, path, &running)?;
-        if used > slot_a.bytes.end - slot_a.bytes.start {
-            return Err(Error::image(
-                path,
-                "slot A has no room for the running slot",
-            ));
+        check_slot(&mut device, path, &running)?;
+        let len = running.bytes.end - running.bytes.start;
+        if len > slot_a.bytes.end - slot_a.bytes.start {
+            let problem = "slot A has no room for the running slot";
+            return Err(Error::image(path, problem));
         }
 
         let random = SystemRandom::new();
@@ -277,7 +281,11 @@ pub fn new_data(path: &Path) -> Result<(), Error> {
     let file = std::fs::File::create(path).and_then(|f| f.set_len(DATA));
     file.map_err(|e| Error::io(path, "making room for the new data partition", e))?;
     let mut child = std::process::Command::new("mke2fs")
-        .args(["-q", "-F", "-t", "ext4", "-L", "tandem-data", "-m", "1"])
+        .args(["-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256"])
+        .args(["-L", "tandem-data", "-m", "1", "-J", "size=32"])
+        // As the image has it (image/lib/disk): identities that may change, room to grow while it is mounted.
+        .args(["-O", "metadata_csum_seed,64bit", "-E"])
+        .arg("resize=1900000000,lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0")
         .arg(path)
         .stderr(std::process::Stdio::piped())
         .spawn()

@@ -57,12 +57,10 @@ fn guids(disk: &Path) -> Vec<String> {
     let mut guids: Vec<String> = (1..=5)
         .map(|n| {
             let info = run("sgdisk", &[&format!("--info={n}"), &path]);
-            let line = info
-                .lines()
+            info.lines()
                 .find(|l| l.contains("unique GUID"))
                 .unwrap()
-                .to_owned();
-            line
+                .to_owned()
         })
         .collect();
     let print = run("sgdisk", &["--print", &path]);
@@ -103,7 +101,11 @@ fn the_copy_is_a_new_machine_with_the_slot_that_runs() {
     // Boot code, and what runs, as slot A; nothing in B.
     assert_eq!(bytes(&ours, 0, 440), bytes(&stick, 0, 440));
     assert!(bytes(&ours, MIB, MIB) == bytes(&stick, MIB, MIB));
-    assert!(bytes(&ours, 36 * MIB, newer.len() as u64) == newer);
+    // With all that is behind the file system: the seal.
+    file.write_all_at(b"TANDEM-SLOT", 48 * MIB + newer.len() as u64)
+        .unwrap();
+    install(&stick, "b", &ours, &["--hostname", "edge-7"]);
+    assert!(bytes(&ours, 36 * MIB, 12 * MIB) == bytes(&stick, 48 * MIB, 12 * MIB));
     assert!(bytes(&ours, 48 * MIB, MIB).iter().all(|b| *b == 0));
 
     let esp = partition(&ours, "esp", at.path()).display().to_string();
@@ -131,7 +133,7 @@ fn the_copy_is_a_new_machine_with_the_slot_that_runs() {
 
     // A data partition with nothing in it, that can grow.
     let data = at.path().join("data");
-    fs::write(&data, bytes(&ours, 60 * MIB, 64 * MIB)).unwrap();
+    fs::write(&data, bytes(&ours, 60 * MIB, 96 * MIB)).unwrap();
     let data = data.display().to_string();
     run("e2fsck", &["-fn", &data]);
     assert_eq!(

@@ -237,3 +237,15 @@ fn a_partition_and_a_disk_that_is_not_there_are_refused() {
         "{said}"
     );
 }
+
+#[test]
+fn the_stick_that_the_appliance_runs_from_is_found() {
+    let root = machine("appliance");
+    let root = root.path().display().to_string();
+    // It is found, and a recording has no device to be read.
+    let said = refused(1, &["install", "nvme0n1", "--root", &root]);
+    assert!(
+        said.contains("/dev/sda: opening the stick") || said.contains("is device"),
+        "{said}"
+    );
+}

@@ -57,6 +57,11 @@ pub(super) fn find(root: &Path, given: &Path) -> Result<Disk, Error> {
     })
 }
 
+/// The device of a disk. A recorded machine has none: nobody's disk is touched for it.
+pub(super) fn device(root: &Path, disk: &Disk) -> PathBuf {
+    root.join(disk.path.strip_prefix("/").unwrap_or(&disk.path))
+}
+
 /// A file as if it were a disk.
 pub(super) fn file(path: &Path, image: Option<&Path>) -> Result<Disk, Error> {
     let metadata = fs::metadata(path).map_err(|e| Error::io(path, "opening", e))?;

@@ -143,7 +143,10 @@ impl Chosen {
         let path = &self.disk.path;
         let device = match self.is_file {
             true => Device::file(path, access),
-            false => Device::disk(path, &self.disk.number, access),
+            false => {
+                let device = choose::device(&self.root, &self.disk);
+                Device::disk(&device, &self.disk.number, access)
+            }
         };
         let doing = match access {
             Access::Exclusive => "opening it for writing",

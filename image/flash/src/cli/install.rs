@@ -28,14 +28,14 @@ pub(super) fn run(
         }
         Some((path, slot)) => {
             let stick = choose::find(root, path)?;
-            let device = Device::disk(&stick.path, &stick.number, Access::Read);
+            let device = Device::disk(&choose::device(root, &stick), &stick.number, Access::Read);
             (device, stick.path, slot.to_owned())
         }
         None => {
-            let (stick, slot) = running(&choose::disks(root)?)?;
+            let (stick, slot) = running(root, &choose::disks(root)?)?;
             // What is written to the stick's file systems has to be on it.
             nix::unistd::sync();
-            let device = Device::disk(&stick.path, &stick.number, Access::Read);
+            let device = Device::disk(&choose::device(root, &stick), &stick.number, Access::Read);
             (device, stick.path, slot)
         }
     };
@@ -70,21 +70,26 @@ pub(super) fn run(
     Ok(())
 }
 
-/// The disk that the appliance runs from, and the slot.
-fn running(disks: &[Disk]) -> Result<(Disk, String), Error> {
-    for disk in disks {
-        for used in &disk.uses {
-            let Use::Mounted { device, at, .. } = used else {
-                continue;
-            };
-            let slot = disk
+/// The disk that the appliance runs from, and the slot: the kernel's command line names it (image/boot/grub.cfg), and the root is a
+/// mount of a disk that has such a slot, directly or through dm-verity.
+fn running(root: &Path, disks: &[Disk]) -> Result<(Disk, String), Error> {
+    let line = std::fs::read_to_string(root.join("proc/cmdline")).unwrap_or_default();
+    let slot = line
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix("tandem.slot="));
+    if let Some(slot @ ("A" | "B")) = slot {
+        let slot = slot.to_ascii_lowercase();
+        let label = format!("slot-{slot}");
+        let is_root = |u: &Use| matches!(u, Use::Mounted { at, .. } if at == "/");
+        let disk = disks.iter().find(|d| {
+            let has_slot = d
                 .partitions
                 .iter()
-                .filter(|p| p.name == *device && at == "/")
-                .find_map(|p| p.label.as_deref()?.strip_prefix("slot-"));
-            if let Some(slot) = slot {
-                return Ok((disk.clone(), slot.to_owned()));
-            }
+                .any(|p| p.label.as_deref() == Some(&label));
+            has_slot && d.uses.iter().any(is_root)
+        });
+        if let Some(disk) = disk {
+            return Ok((disk.clone(), slot));
         }
     }
     Err(Error::Refused {
