@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: help setup build demo lab lab-stop test nightly fuzz bench bench-peers bench-media load fmt
+.PHONY: help setup build demo lab lab-stop test nightly fuzz bench bench-peers bench-media load image image-test fmt
 
 help:
 	@echo "make demo      calls through both planes, shown as they happen; takes everything down"
@@ -13,6 +13,8 @@ help:
 	@echo "make bench-peers  CPU time a call, beside Debian's Kamailio; ARGS=--help shows more"
 	@echo "make load      the load generator, built to measure: target/release/tandem-load (docs/guide/load.md)"
 	@echo "make bench-media  what a relayed packet costs, beside testpmd and Debian's RTPEngine; ARGS=--help shows more"
+	@echo "make image     the appliance's image, in target/image (docs/guide/image.md)"
+	@echo "make image-test  boots the image in QEMU, and all that goes with it"
 	@echo "make setup     installs what is missing (Debian 12)"
 	@echo "make fmt       formats the sources"
 
@@ -63,6 +65,14 @@ bench: setup
 	$(CARGO) run --release --package tandem-bench-micro --bin tandem-bench-routes
 	$(CARGO) run --release --package tandem-bench-micro --bin tandem-bench-rss
 	$(CARGO) run --release --package tandem-bench-micro --bin tandem-bench-ports
+
+image: setup
+	@.ci/setup image
+	@image/build
+
+# One test alone: cargo test -p tandem-image-tests --test boot -- --ignored --exact bios
+image-test: image
+	$(CARGO) test --package tandem-image-tests --locked --no-fail-fast -- --ignored --test-threads=1
 
 fmt:
 	$(CARGO) fmt --all
