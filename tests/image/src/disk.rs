@@ -199,6 +199,39 @@ WantedBy=multi-user.target
         )
     }
 
+    /// Hurts the data partition's file system in a way that e2fsck can put right: the first block bitmap is wrong, and it is marked as having
+    /// errors (as the kernel does when it meets them).
+    ///
+    /// # Errors
+    /// There is no file system.
+    pub fn damage_data(&self) -> Result<()> {
+        let (start, _) = self.partition("data")?;
+        let device = format!("{}?offset={start}", self.path.display());
+        let said = run(Command::new("dumpe2fs").arg(&device))?;
+        let bitmap: u64 = said
+            .split("Block bitmap at ")
+            .nth(1)
+            .and_then(|rest| rest.split([' ', ',', '\n']).next())
+            .and_then(|number| number.parse().ok())
+            .ok_or_else(|| Failure::new(format!("dumpe2fs shows no bitmap:\n{said}")))?;
+        self.overwrite("data", bitmap * 4096, &[0xff; 4096])?;
+        run(Command::new("debugfs")
+            .args(["-w", "-R", "set_super_value state 2"])
+            .arg(&device))
+        .map(|_| ())
+    }
+
+    /// e2fsck finds nothing wrong with the data partition, which begins at this byte.
+    ///
+    /// # Errors
+    /// It finds something.
+    pub fn check_data(&self, start: u64) -> Result<()> {
+        run(Command::new("e2fsck")
+            .arg("-fn")
+            .arg(format!("{}?offset={start}", self.path.display())))
+        .map(|_| ())
+    }
+
     /// Overwrites bytes of a partition.
     ///
     /// # Errors
