@@ -208,6 +208,9 @@ impl ImageStream {
 
     /// The piece at [`Self::at`], by the block map.
     fn mapped(&mut self, map: &BlockMap) -> Result<Option<Piece>, Error> {
+        if let Some(piece) = self.pending.pop() {
+            return Ok(Some(piece));
+        }
         let range = map.ranges.get(self.next_range).copied();
         let end = range.map_or(map.image_size, |r| r.start);
         if self.at < end {
@@ -229,7 +232,9 @@ impl ImageStream {
             self.check(&range)?;
             self.next_range += 1;
         }
-        Ok(Some(Piece::Data { at, bytes }))
+        self.pending = runs(at, &bytes);
+        self.pending.reverse();
+        Ok(self.pending.pop())
     }
 
     fn check(&mut self, range: &Mapped) -> Result<(), Error> {
