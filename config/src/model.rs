@@ -118,6 +118,8 @@ pub struct Dataplane {
     pub seccomp: Seccomp,
     /// `stuck_report`: milliseconds without progress after which a worker is reported. Default 1,000.
     pub stuck_report: Duration,
+    /// `stall_restart`: seconds after which a port whose queue has stalled is stopped and started; 0 never. Default 3.
+    pub stall_restart: Duration,
     /// `stuck_abort`: seconds without progress of a worker after which the process ends itself, to be started again;
     /// 0 never. Default 10.
     pub stuck_abort: Duration,

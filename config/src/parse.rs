@@ -342,6 +342,7 @@ fn dataplane<'d>(report: &mut Report<'_>, mut s: Section<'d>) -> Read<'d, Datapl
     };
     let stuck_report = s.integer(report, "stuck_report", 200..=60_000, 1_000);
     let stuck_abort = seconds(report, &mut s, "stuck_abort", 0..=600, 10);
+    let stall_restart = seconds(report, &mut s, "stall_restart", 0..=3_600, 3);
     let value = Dataplane {
         workers,
         control_core,
@@ -354,6 +355,7 @@ fn dataplane<'d>(report: &mut Report<'_>, mut s: Section<'d>) -> Read<'d, Datapl
         seccomp,
         stuck_report: Duration::from_millis(stuck_report),
         stuck_abort,
+        stall_restart,
     };
     Read {
         value,

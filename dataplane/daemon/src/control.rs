@@ -1,6 +1,10 @@
 //! The control thread: serves the controller, gives its commands to the workers that own the
 //! flows, and brings their answers and events back. It never waits for any of them.
 
+mod capture;
+mod ports;
+mod sources;
+
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -9,16 +13,16 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tandem_config::Config;
+use tandem_dpdk::LinkEvents;
 use tandem_link::{
-    CaptureSpec, Command, CommandError, ControllerHello, CounterValue, DataplaneHello, Event,
-    FromDataplane, RealmInfo, RefusedReason, SlotTable, ToDataplane, VERSION,
+    Command, CommandError, ControllerHello, CounterValue, DataplaneHello, Event, FromDataplane,
+    RealmInfo, RefusedReason, SlotTable, ToDataplane, VERSION,
 };
 use tandem_relay::{Forwarding, Stateless};
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{debug, info, warn};
 
 use crate::blocked::Blocked;
-use crate::capture::Capture;
 use crate::classes::Classes;
 use crate::clock;
 use crate::counters::{ControlCounters, WorkerCounters};
@@ -41,20 +45,11 @@ const LEAST_RING_BYTES: u32 = 256 << 10;
 /// How often floods are told of at most, in nanoseconds.
 const FLOOD_TOLD: u64 = 1_000_000_000;
 
-/// Bytes of each worker's capture ring.
-const CAPTURE_BYTES: usize = 2 << 20;
-
 /// How long a connection may take to say hello, in nanoseconds.
 const HELLO_WITHIN: u64 = 5_000_000_000;
 
 /// How long the start waits for the kernel's tables.
 const FIRST_TABLES: Duration = Duration::from_secs(5);
-
-/// Blocked sources in one message: some 20 KB.
-const BLOCKED_A_MESSAGE: usize = 1024;
-
-/// Blocks that are ended in one turn.
-const ENDED_BLOCKS: usize = 64;
 
 /// Connections that may be waiting to say hello.
 const CANDIDATES: usize = 8;
@@ -195,13 +190,13 @@ impl Control {
                 let Ok(report) = link.reports.pop() else {
                     break;
                 };
-                let done = self.take_report(report, now);
+                let done = self.take_report(worker, report, now);
                 self.settle(done);
             }
         }
     }
 
-    fn take_report(&mut self, report: FromWorker, now: u64) -> Result<(), Ended> {
+    fn take_report(&mut self, worker: usize, report: FromWorker, now: u64) -> Result<(), Ended> {
         match report {
             FromWorker::Done { tag, result } => {
                 if let Some(session) = self.session_of(tag) {
@@ -234,6 +229,9 @@ impl Control {
                 }
             }
             FromWorker::Discard(garbage) => drop(garbage),
+            FromWorker::Queues { port, queues } => {
+                self.health.recovery.gave(worker, port, queues);
+            }
             FromWorker::Police { tag, report } => {
                 if let Some(session) = self.session_of(tag) {
                     let seq = tag.seq;
@@ -469,6 +467,10 @@ impl Control {
                 let source = *source;
                 self.every_worker(|| ToWorker::PoliceReport { tag, source })
             }
+            Command::Ports => {
+                self.list_ports(seq, now)?;
+                return self.done(seq, Ok(()), now);
+            }
             Command::ClassifyAll
             | Command::Classify(_)
             | Command::Unclassify(_)
@@ -490,99 +492,9 @@ impl Control {
         Ok(())
     }
 
-    /// What the workers are told of sources.
-    fn classify(
-        &mut self,
-        tag: Tag,
-        command: &Command,
-        now: u64,
-    ) -> Result<Vec<(usize, ToWorker)>, CommandError> {
-        let classes = &mut self.state.classes;
-        let batch = match command {
-            Command::Classify(sources) => classes.add(now, sources)?,
-            Command::Unclassify(sources) => classes.take_away(sources)?,
-            Command::ClassifyDone => {
-                let (generation, networks) = classes.done(self.workers.len())?;
-                let order = |networks| ToWorker::ClassifyDone {
-                    tag,
-                    generation,
-                    networks: Box::new(networks),
-                };
-                return Ok(networks.into_iter().map(order).enumerate().collect());
-            }
-            _ => {
-                classes.begin();
-                classes.take_away(&[])?
-            }
-        };
-        Ok(self.every_worker(|| ToWorker::Classify {
-            tag,
-            batch: Arc::clone(&batch),
-        }))
-    }
-
     /// The same order for each.
     fn every_worker(&self, order: impl Fn() -> ToWorker) -> Vec<(usize, ToWorker)> {
         (0..self.workers.len()).map(|w| (w, order())).collect()
-    }
-
-    fn list_blocked(&mut self, seq: u64, now: u64) -> Result<(), Ended> {
-        let Some(session) = &mut self.state.session else {
-            return Ok(());
-        };
-        let all: Vec<_> = self.state.blocked.list(now).collect();
-        for sources in all.chunks(BLOCKED_A_MESSAGE) {
-            let sources = sources.to_vec();
-            let message = FromDataplane::Blocked { seq, sources };
-            session.connection.send(&message, now)?;
-        }
-        Ok(())
-    }
-
-    /// Looks at workers and ports, and tells the controller of what is wrong.
-    fn watch(&mut self, now: u64) {
-        let changes = self
-            .health
-            .look(now, &self.reporter.ports, &self.reporter.control);
-        for (port, is_up) in changes {
-            self.set_carriers(port, is_up);
-        }
-        let Some(session) = &mut self.state.session else {
-            return;
-        };
-        let mut told = Ok(());
-        while told.is_ok()
-            && !session.connection.is_congested()
-            && let Some(event) = self.health.alarms.event()
-        {
-            told = session.connection.send(&FromDataplane::Event(event), now);
-        }
-        self.settle(told);
-    }
-
-    /// The TAPs of a port's realms have a carrier while it has a link.
-    fn set_carriers(&self, port: usize, is_up: bool) {
-        let realms = (0..).zip(&self.config.realms);
-        for (realm, _) in realms.filter(|(_, realm)| usize::from(realm.port) == port) {
-            if let Some(device) = self.realms.device(realm) {
-                // The mirror ends with this thread.
-                let _ = self.requests.send(Request::Carrier { device, is_up });
-            }
-        }
-    }
-
-    /// Takes blocks that are over out of the workers' tables: some in each turn. A worker that has no
-    /// room for the order keeps its entry, which holds no more, until its table is full.
-    fn end_blocks(&mut self, now: u64) {
-        for _ in 0..ENDED_BLOCKS {
-            let Some(source) = self.state.blocked.ended(now) else {
-                return;
-            };
-            self.state.blocked.unblock(source);
-            for worker in 0..self.workers.len() {
-                self.command(worker, ToWorker::Unblock { tag: None, source });
-            }
-        }
     }
 
     /// Answers a command that no worker is needed for.
@@ -593,65 +505,6 @@ impl Control {
                 .send(&FromDataplane::Done { seq, result }, now),
             None => Ok(()),
         }
-    }
-
-    fn start_capture(&mut self, spec: &CaptureSpec, now: u64) -> Result<(), Ended> {
-        self.end_capture(now)?;
-        let mut rings = Vec::new();
-        for worker in 0..self.workers.len() {
-            let (producer, consumer) = rtrb::RingBuffer::new(CAPTURE_BYTES);
-            let capture = Capture::new(spec.filter.clone(), spec.snaplen, producer);
-            self.command(worker, ToWorker::Capture(Some(Box::new(capture))));
-            rings.push(consumer);
-        }
-        let running = Running::new(spec, rings, self.capture_full(), now, clock::wall());
-        if let Some(session) = &mut self.state.session {
-            session.capture = Some(running);
-        }
-        Ok(())
-    }
-
-    /// Ends the capture without a word. Answers what ran.
-    fn stop_capture(&mut self) -> Option<Running> {
-        let running = self.state.session.as_mut()?.capture.take()?;
-        for worker in 0..self.workers.len() {
-            self.command(worker, ToWorker::Capture(None));
-        }
-        Some(running)
-    }
-
-    /// Ends the capture, and tells the controller.
-    fn end_capture(&mut self, now: u64) -> Result<(), Ended> {
-        let Some(running) = self.stop_capture() else {
-            return Ok(());
-        };
-        let event = FromDataplane::Event(running.ended(self.capture_full()));
-        match &mut self.state.session {
-            Some(session) => session.connection.send(&event, now),
-            None => Ok(()),
-        }
-    }
-
-    fn take_captured(&mut self, now: u64) {
-        let Some(session) = &mut self.state.session else {
-            return;
-        };
-        let Some(capture) = &mut session.capture else {
-            return;
-        };
-        let done = match capture.forward(&mut session.connection, now) {
-            Ok(true) => self.end_capture(now),
-            Ok(false) => Ok(()),
-            Err(ended) => Err(ended),
-        };
-        self.settle(done);
-    }
-
-    fn capture_full(&self) -> u64 {
-        self.workers
-            .iter()
-            .map(|w| w.counters.capture_full.value())
-            .sum()
     }
 
     /// Gives a worker an order. Answers whether it had room.
@@ -750,6 +603,9 @@ impl Control {
         let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
         let mut fds = vec![readable(self.stop.as_fd()), readable(self.waker.as_fd())];
         fds.push(readable(self.listener.as_fd()));
+        let events = LinkEvents::of_process();
+        let links = fds.len();
+        fds.extend(events.iter().map(|events| readable(events.as_fd())));
         fds.extend(
             self.state
                 .candidates
@@ -770,6 +626,10 @@ impl Control {
             controller: session.is_some() && any(fds.last()),
         };
         let rang = any(fds.get(1));
+        if let Some(events) = events.filter(|_| any(fds.get(links))) {
+            events.clear();
+            self.health.link_event();
+        }
         self.waker.awake(rang);
         ready
     }

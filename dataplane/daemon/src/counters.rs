@@ -53,6 +53,8 @@ counters! {
         tx_full,
         /// Packets for a port that has no link: dropped.
         tx_link_down,
+        /// Packets for a port that is being restarted: dropped.
+        tx_port_restarts,
         /// Frames longer than the device sends: dropped.
         tx_too_long,
         /// Packets in several buffers, which we ask no device for.
@@ -162,6 +164,10 @@ counters! {
         workers_stuck,
         /// Times that a port's queue took or gave no packets any more although it had a link.
         queues_stalled,
+        /// Times that a port was stopped and started since a queue of it had stalled.
+        ports_restarted,
+        /// Times that this was not possible: a worker did not give its queue back, or the driver failed.
+        port_restarts_failed,
         /// Times that the control thread did not run for a second or longer: the process was stopped, or the machine
         /// has more to do than cores.
         control_gaps,

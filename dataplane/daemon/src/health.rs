@@ -2,24 +2,28 @@
 //! its turns; nothing here is on a packet's way but a worker's store of its stamp.
 
 mod alarms;
+mod backoff;
 pub(crate) mod outlets;
 mod ports;
 pub(crate) mod pulse;
+pub(crate) mod recovery;
 mod watchdog;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_config::Config;
-use tandem_link::AlarmKind;
-use tracing::{error, warn};
+use tandem_link::{AlarmKind, PortState};
+use tracing::{debug, error, info, warn};
 
 use crate::counters::ControlCounters;
 use crate::ports::StartedPort;
+use crate::report::ports::Watched;
 use alarms::Alarms;
 use outlets::{Outlets, Refusals};
 use ports::{PortWatch, Seen};
 use pulse::{Phase, Pulse};
+use recovery::{Outcome, Recovery};
 use watchdog::{Finding, Limits, Watchdog};
 
 /// Between two looks at the workers at least, in nanoseconds.
@@ -27,6 +31,9 @@ const LOOK: u64 = 50_000_000;
 
 /// Between two looks at the ports: some drivers read a register for it.
 const PORT_LOOK: u64 = 200_000_000;
+
+/// A client of shared memory that has had no link for so long connects anew.
+const RECONNECT: u64 = 1_000_000_000;
 
 /// A worker, as its watcher knows it.
 struct WatchedWorker {
@@ -47,6 +54,9 @@ pub(crate) struct Health {
     /// By port.
     watches: Vec<PortWatch>,
     outlets: Outlets,
+    pub(crate) recovery: Recovery,
+    /// A port is restarted after having been stalled for so long, in nanoseconds; none never.
+    restart_after: Option<u64>,
     manager: Manager,
 }
 
@@ -57,6 +67,7 @@ impl Health {
         pulses: Vec<Arc<Pulse>>,
         outlets: Outlets,
         refusals: Vec<Refusals>,
+        recovery: Recovery,
     ) -> Self {
         let cores = config.dataplane.workers.iter().copied();
         let workers: Vec<_> = cores
@@ -69,6 +80,7 @@ impl Health {
             })
             .collect();
         let abort = config.dataplane.stuck_abort;
+        let restart_after = config.dataplane.stall_restart;
         let limits = Limits {
             report: nanoseconds(config.dataplane.stuck_report),
             abort: (!abort.is_zero()).then(|| nanoseconds(abort)),
@@ -82,6 +94,8 @@ impl Health {
             last_port_look: 0,
             watches: config.ports.iter().map(|_| PortWatch::default()).collect(),
             outlets,
+            recovery,
+            restart_after: (!restart_after.is_zero()).then(|| nanoseconds(restart_after)),
             manager: Manager::new(),
         }
     }
@@ -104,11 +118,73 @@ impl Health {
         if self.watchdog.all_move() {
             self.manager.all_is_well(now);
         }
+        self.recover(now, ports, counters);
         if now.saturating_sub(self.last_port_look) < PORT_LOOK {
             return Vec::new();
         }
         self.last_port_look = now;
         self.look_at_ports(now, ports, counters)
+    }
+
+    /// A port says that its link has changed: the next look is at the ports, too.
+    pub(crate) fn link_event(&mut self) {
+        self.last_look = 0;
+        self.last_port_look = 0;
+    }
+
+    /// Goes on with the ports that are being restarted.
+    fn recover(&mut self, now: u64, ports: &[StartedPort], counters: &ControlCounters) {
+        self.recovery.go_on(now);
+        for (index, outcome) in self.recovery.outcomes() {
+            let (Some(port), Some(watch)) = (ports.get(index), self.watches.get_mut(index)) else {
+                continue;
+            };
+            let name = &port.name;
+            let text = match outcome {
+                Outcome::Restarted { took } => {
+                    counters.ports_restarted.add(1);
+                    watch.restarted(now);
+                    let ms = took as f64 / 1e6;
+                    info!("port {name} was stopped and started in {ms:.1} ms");
+                    continue;
+                }
+                Outcome::Failed { again_in, error } => format!(
+                    "port {name} was stopped and could not be started: {error}; it is tried again in {:.0} s",
+                    seconds(again_in)
+                ),
+                Outcome::Kept { worker } => format!(
+                    "port {name} has stalled and cannot be restarted: worker {worker} does not give its queues back"
+                ),
+            };
+            counters.port_restarts_failed.add(1);
+            // A client whose server is not there has the alarm of its link.
+            match watch.is_stalled() {
+                true => self.alarms.raise(AlarmKind::QueueStalled, name, text),
+                false => debug!("{text}"),
+            }
+        }
+        for (index, port) in ports.iter().enumerate() {
+            if let (Some(after), Some(watch)) = (self.restart_after, self.watches.get(index)) {
+                let is_lost = port.port.is_client() && watch.down_for(now) >= Some(RECONNECT);
+                let stalls = watch.stalled_for(now) >= Some(after) && port.port.can_restart();
+                if is_lost || stalls {
+                    self.recovery.wanted(now, index);
+                }
+            }
+            port.is_untouchable.set(self.recovery.is_untouchable(index));
+        }
+    }
+
+    /// What is done about a queue that has stalled, for people.
+    fn remedy(&self, port: &StartedPort) -> String {
+        match self.restart_after {
+            _ if !port.port.can_restart() => format!(
+                "; its driver {} cannot start it again: restart the dataplane if it stays so",
+                port.port.driver()
+            ),
+            Some(after) => format!("; it is restarted in {:.0} s", seconds(after)),
+            None => "; it is not restarted (dataplane.stall_restart)".to_owned(),
+        }
     }
 
     fn look_at_ports(
@@ -119,8 +195,11 @@ impl Health {
     ) -> Vec<(usize, bool)> {
         let mut changes = Vec::new();
         let all_move = self.watchdog.all_move();
-        for (index, (port, watch)) in ports.iter().zip(&mut self.watches).enumerate() {
-            let stats = port.port.stats().unwrap_or_default();
+        for (index, port) in ports.iter().enumerate() {
+            if self.recovery.is_busy(index) {
+                continue;
+            }
+            let stats = port.stats();
             let refused = self
                 .workers
                 .iter()
@@ -130,11 +209,16 @@ impl Health {
                 up: port.link_up(),
                 received: stats.rx_packets,
                 missed: stats.rx_missed,
+                sent: stats.tx_packets,
                 // A worker that is stuck takes nothing and gives nothing; that is said of it already.
                 refused: refused.max().filter(|_| all_move).unwrap_or(0),
             };
             let name = &port.name;
-            for finding in watch.look(now, seen) {
+            let found = self
+                .watches
+                .get_mut(index)
+                .map(|watch| watch.look(now, seen));
+            for finding in found.into_iter().flatten() {
                 let (kind, wrong, text) = match finding {
                     ports::Finding::Link { up } => {
                         self.outlets.set(index, up);
@@ -147,13 +231,18 @@ impl Health {
                     }
                     ports::Finding::RxStalled => {
                         counters.queues_stalled.add(1);
-                        let text =
-                            format!("port {name} loses packets and gives none to the workers");
+                        let text = format!(
+                            "port {name} loses packets and gives none to the workers{}",
+                            self.remedy(port)
+                        );
                         (AlarmKind::QueueStalled, true, text)
                     }
                     ports::Finding::TxStalled => {
                         counters.queues_stalled.add(1);
-                        let text = format!("port {name} has a link but takes no packets");
+                        let text = format!(
+                            "port {name} has a link but takes no packets{}",
+                            self.remedy(port)
+                        );
                         (AlarmKind::QueueStalled, true, text)
                     }
                     ports::Finding::Flows => {
@@ -168,6 +257,23 @@ impl Health {
             }
         }
         changes
+    }
+
+    /// What is known of a port.
+    pub(crate) fn port(&self, index: usize) -> Watched {
+        let watch = self.watches.get(index);
+        let is_stalled = watch.is_some_and(PortWatch::is_stalled);
+        let (restarts, restarts_failed) = self.recovery.counts(index);
+        Watched {
+            link_changes: watch.map_or(0, PortWatch::changes),
+            state: match is_stalled {
+                _ if self.recovery.is_busy(index) => PortState::Restarting,
+                true => PortState::Stalled,
+                false => PortState::Running,
+            },
+            restarts,
+            restarts_failed,
+        }
     }
 
     /// How often each port's link has come and gone.

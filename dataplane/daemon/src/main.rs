@@ -27,6 +27,7 @@ mod police;
 mod ports;
 mod privileges;
 mod report;
+mod restarter;
 mod session;
 mod start;
 mod system;

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use tandem_dpdk::{RxQueue, TxQueue};
 use tandem_link::{CommandError, Event, FlowReport, PoliceLimits, PoliceReport};
 use tandem_relay::{Forwarding, Stateless, TrustedNetworks};
 use tandem_wire::sip::ShardTable;
@@ -58,6 +59,10 @@ pub(crate) enum ToWorker {
         generation: u16,
         networks: Box<TrustedNetworks>,
     },
+    /// Give this port's queues back: it is to be restarted.
+    TakeQueues { port: u16 },
+    /// Use this port's queues again.
+    GiveQueues { port: u16, queues: Queues },
     /// Report how SIP is policed, and what is known of a source.
     PoliceReport { tag: Tag, source: Option<IpAddr> },
 }
@@ -82,10 +87,19 @@ pub(crate) enum FromWorker {
     Event(Event),
     /// A next hop that is wanted and not resolved.
     Wanted { realm: u16, ip: IpAddr },
+    /// The queues of a port, that the control thread wants back.
+    Queues { port: u16, queues: Queues },
     /// To be freed.
     Discard(Garbage),
     /// The worker's policing; also its end of the command.
     Police { tag: Tag, report: PoliceReport },
+}
+
+/// A worker's queues of a port.
+#[derive(Debug, Default)]
+pub(crate) struct Queues {
+    pub(crate) rx: Option<RxQueue>,
+    pub(crate) tx: Option<TxQueue>,
 }
 
 /// What a worker is done with.

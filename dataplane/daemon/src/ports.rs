@@ -1,10 +1,13 @@
 //! DPDK's start: memory, ports, and who polls and sends on which queue.
 
+use std::cell::Cell;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tandem_config::Config;
 use tandem_dpdk::{
-    Device, Eal, EalSettings, Error, Port, PortConfig, PortReport, RxQueue, SlotQueues, TxQueue,
+    Device, Eal, EalSettings, Error, Port, PortConfig, PortReport, PortStats, RxQueue, SlotQueues,
+    TxQueue,
 };
 use tandem_link::SlotTable;
 use tracing::info;
@@ -22,16 +25,44 @@ const CACHE: u32 = 256;
 /// A started port.
 pub(crate) struct StartedPort {
     pub(crate) name: String,
-    pub(crate) port: Port,
+    pub(crate) port: Arc<Port>,
+    /// The driver is at work on it, on another thread: it is not asked.
+    pub(crate) is_untouchable: Cell<bool>,
+    last: Cell<PortStats>,
     pub(crate) report: PortReport,
+    /// Which worker has which queue.
+    pub(crate) rx_workers: Vec<u16>,
+    pub(crate) tx_workers: Vec<u16>,
     /// Where the kernel counts what a virtual device drops silently.
     pub(crate) kernel_statistics: Option<PathBuf>,
 }
 
 impl StartedPort {
+    /// Its counters; the last ones while it cannot be asked.
+    pub(crate) fn stats(&self) -> PortStats {
+        if !self.is_untouchable.get()
+            && let Ok(stats) = self.port.stats()
+        {
+            self.last.set(stats);
+        }
+        self.last.get()
+    }
+
+    /// The workers that have queues of it.
+    pub(crate) fn workers(&self) -> Vec<usize> {
+        let mut workers: Vec<usize> = self.rx_workers.iter().map(|w| (*w).into()).collect();
+        workers.extend(self.tx_workers.iter().map(|w| usize::from(*w)));
+        workers.sort_unstable();
+        workers.dedup();
+        workers
+    }
+
     /// Whether it has a link, as far as that can be told without waiting. `net_af_packet` says that it always has: the
     /// kernel's interface below it knows better.
     pub(crate) fn link_up(&self) -> Option<bool> {
+        if self.is_untouchable.get() {
+            return None;
+        }
         let below = self
             .kernel_statistics
             .as_ref()
@@ -120,10 +151,16 @@ pub(crate) fn start(config: &Config) -> Result<Hardware, Error> {
             started.report.longest_frame,
             &mut queues,
         );
+        let mut tx_workers = send_order(&port.rx_workers, workers);
+        tx_workers.truncate(started.report.tx_queues.into());
         ports.push(StartedPort {
             name: port.name.clone(),
-            port: started.port,
+            port: Arc::new(started.port),
+            is_untouchable: Cell::new(false),
+            last: Cell::default(),
             report: started.report,
+            rx_workers: port.rx_workers.clone(),
+            tx_workers,
             kernel_statistics: present_kernel_statistics(&port.device),
         });
     }
@@ -218,7 +255,7 @@ fn log(name: &str, version: &str, report: &PortReport) {
     info!(
         "port {name}: {} ({version}), MAC {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}, \
          MTU {}, receive queues {} of {} descriptors, send queues {} of {}, NUMA node {}, steering: {}, \
-         checksums by the device: receive IPv4 {} UDP {}, send IPv4 {} UDP {}",
+         link state by {}, checksums by the device: receive IPv4 {} UDP {}, send IPv4 {} UDP {}",
         report.driver,
         report.mtu,
         report.rx_queues,
@@ -229,6 +266,10 @@ fn log(name: &str, version: &str, report: &PortReport) {
             .node
             .map_or("any".to_owned(), |node| node.to_string()),
         report.steering,
+        match report.link_interrupt {
+            true => "interrupt",
+            false => "polling",
+        },
         report.rx_ipv4_checksum,
         report.rx_udp_checksum,
         report.tx_ipv4_checksum,

@@ -65,7 +65,7 @@ impl Privileges {
             }
         };
         prctl::set_no_new_privs().map_err(system("no new privileges"))?;
-        let kept = [Kind::Control, Kind::Mirror, Kind::Exception]
+        let kept = [Kind::Control, Kind::Ports, Kind::Mirror, Kind::Exception]
             .into_iter()
             .flat_map(|kind| self.capabilities(kind))
             .collect();
@@ -112,7 +112,14 @@ impl Privileges {
             Kind::Exception => [Capability::CAP_NET_RAW].into(),
             // Memory that devices reach.
             Kind::Control if self.has_pci => [Capability::CAP_IPC_LOCK].into(),
-            Kind::Control | Kind::Worker | Kind::Process => CapsHashSet::new(),
+            // Some drivers set their device's modes through the kernel's interface, and make raw queues.
+            Kind::Ports if self.has_pci => [
+                Capability::CAP_IPC_LOCK,
+                Capability::CAP_NET_ADMIN,
+                Capability::CAP_NET_RAW,
+            ]
+            .into(),
+            Kind::Control | Kind::Ports | Kind::Worker | Kind::Process => CapsHashSet::new(),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The answer to the `Counters` command: every named counter of the process.
 
+pub(crate) mod ports;
+
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use tandem_link::CounterValue;
@@ -90,7 +91,7 @@ impl Reporter {
         let gaps = workers.iter().map(|worker| worker.pace.gaps.value());
         values.push(value("poll_gaps", gaps.sum()));
         for port in &self.ports {
-            port_values(port, &mut values);
+            values.extend(ports::counters(port));
         }
         values
     }
@@ -130,61 +131,6 @@ fn pace(index: usize, pace: &Pace, values: &mut Vec<CounterValue>) {
     for (bound, packets) in pace.latency() {
         values.push(value(&format!("worker_{index}_latency_{bound}"), packets));
     }
-}
-
-fn port_values(port: &StartedPort, values: &mut Vec<CounterValue>) {
-    let name = &port.name;
-    if let Ok(stats) = port.port.stats() {
-        for (what, number) in [
-            ("rx_packets", stats.rx_packets),
-            ("tx_packets", stats.tx_packets),
-            ("rx_bytes", stats.rx_bytes),
-            ("tx_bytes", stats.tx_bytes),
-            ("rx_missed", stats.rx_missed),
-            ("rx_errors", stats.rx_errors),
-            ("tx_errors", stats.tx_errors),
-            ("rx_no_buffer", stats.rx_no_buffer),
-        ] {
-            values.push(value(&format!("port_{name}_{what}"), number));
-        }
-    }
-    if let Some(folder) = &port.kernel_statistics {
-        for what in [
-            "rx_packets",
-            "tx_packets",
-            "rx_dropped",
-            "tx_dropped",
-            "tx_errors",
-        ] {
-            if let Some(number) = statistic(folder, what) {
-                values.push(value(&format!("port_{name}_kernel_{what}"), number));
-            }
-        }
-    }
-    let report = &port.report;
-    for (what, number) in [
-        ("rx_queues", report.rx_queues.into()),
-        ("tx_queues", report.tx_queues.into()),
-        ("rx_descriptors", report.rx_descriptors.into()),
-        ("tx_descriptors", report.tx_descriptors.into()),
-        ("steered", report.steering.is_exact().into()),
-    ] {
-        values.push(value(&format!("port_{name}_{what}"), number));
-    }
-    if let Some(node) = report.node {
-        values.push(value(&format!("port_{name}_numa_node"), node.into()));
-    }
-    if let Some(up) = port.link_up() {
-        values.push(value(&format!("port_{name}_link_up"), up.into()));
-    }
-}
-
-fn statistic(folder: &Path, name: &str) -> Option<u64> {
-    std::fs::read_to_string(folder.join(name))
-        .ok()?
-        .trim()
-        .parse()
-        .ok()
 }
 
 fn value(name: &str, value: u64) -> CounterValue {

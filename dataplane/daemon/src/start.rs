@@ -22,6 +22,7 @@ use crate::forwarding::Realms;
 use crate::health::Health;
 use crate::health::outlets::{Outlets, Refusals};
 use crate::health::pulse::{Beat, Pulse};
+use crate::health::recovery::Recovery;
 use crate::link_socket::{ListenError, Listener};
 use crate::mirror::{Mirror, Tables};
 use crate::passed::{Passed, ToKernel};
@@ -29,6 +30,7 @@ use crate::police::Policer;
 use crate::ports::{self, Hardware, Pools, StartedPort, WorkerQueues, numa};
 use crate::privileges::{Kind, PrivilegeError, Privileges};
 use crate::report::Reporter;
+use crate::restarter::Restarter;
 use crate::tap::{Tap, TapError};
 use crate::waker::Waker;
 use crate::worker::pace::{Pace, Pacer};
@@ -212,8 +214,17 @@ pub(crate) fn run(config: Config) -> Result<(), StartError> {
         }
     })?;
 
+    let (restarter, runner) = Restarter::new(Arc::clone(&shared.control));
+    let own = privileges.clone();
+    threads.spawn("ports", move || {
+        own.confine(Kind::Ports);
+        runner.run();
+    })?;
+
     privileges.confine(Kind::Control);
-    let mut health = Health::new(&config, pulses, outlets.clone(), refusals);
+    let with_queues = ports.iter().map(|p| (Arc::clone(&p.port), p.workers()));
+    let recovery = Recovery::new(with_queues, restarter);
+    let mut health = Health::new(&config, pulses, outlets.clone(), refusals, recovery);
     let nodes: Vec<_> = ports.iter().map(|port| port.report.node).collect();
     for foreign in numa::foreign(&config, &nodes, numa::of_core) {
         health
@@ -297,9 +308,8 @@ fn make_worker(
     } = parts;
     let core = config.dataplane.workers.get(index).copied().unwrap_or(0);
     // There, so that its tables are in memory of the core's node.
-    let relay = system::on_core(core, || {
-        Relay::new(relay_config(index, config, ports, slots))
-    })?;
+    let settings = relay_config(index, config, ports, slots);
+    let relay = system::on_core(core, || Relay::new(settings))?;
     let (orders_in, orders) = rtrb::RingBuffer::new(ORDERS);
     let (reports_in, reports) = rtrb::RingBuffer::new(REPORTS);
     let control = ToControl::new(

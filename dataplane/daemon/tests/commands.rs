@@ -40,7 +40,7 @@ const AT_LEAST: f64 = 20_000.0;
 #[test]
 fn commands_cost_no_packet() {
     let mut lab = Lab::new(&Options {
-        memif: true,
+        memif: "xy",
         ..Options::default()
     });
     lab.start();

@@ -14,13 +14,13 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::time::{Duration, Instant};
 
 use lab::call::{Call, rtp};
-use lab::controller::Controller;
+use lab::controller::{Controller, alarm};
 use lab::{Lab, Options, PATIENCE};
 use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
-use tandem_link::{Alarm, AlarmKind, Command, Event};
+use tandem_link::{AlarmKind, Command};
 
 /// A worker is given up after two seconds. Not less: on a busy machine one may have to wait for its core.
 const IMPATIENT: Options = Options {
@@ -29,17 +29,9 @@ const IMPATIENT: Options = Options {
     relay_workers: "[0]",
     vlan: None,
     make_taps: true,
-    memif: false,
+    memif: "",
     dataplane: "stuck_report = 500\nstuck_abort = 2\n",
 };
-
-fn alarm(controller: &mut Controller, kind: AlarmKind, raised: bool) -> Alarm {
-    let fits = |event: &Event| matches!(event, Event::Alarm(alarm) if alarm.kind == kind && alarm.is_raised == raised);
-    match controller.event(fits) {
-        Event::Alarm(alarm) => alarm,
-        other => panic!("{other:?}"),
-    }
-}
 
 /// The thread of this name.
 fn thread(process: Pid, name: &str) -> Pid {
@@ -188,6 +180,7 @@ fn each_thread_gives_up_what_it_does_not_need() {
         ("tandem-dataplan", NONE),
         ("worker-0", NONE),
         ("exception", NET_RAW),
+        ("ports", NONE),
         ("mirror", NET_ADMIN),
     ] {
         let thread = thread(lab.pid(), name);

@@ -38,7 +38,7 @@ fn every_frame_is_in_one_named_counter() {
     let frames: u64 = frames.map_or(FRAMES, |text| text.parse().unwrap());
     let mut lab = Lab::new(&Options {
         vlan: Some(100),
-        memif: true,
+        memif: "xy",
         ..Options::default()
     });
     lab.start();

@@ -2,6 +2,8 @@
  * Bursts and frees cross into C once a burst; nothing here has logic. */
 #include "shim.h"
 
+#include <unistd.h>
+
 int tnd_errno(void)
 {
     return rte_errno;
@@ -51,6 +53,37 @@ int tnd_link_nowait(uint16_t port, struct tnd_link *link)
     link->up = now.link_status == RTE_ETH_LINK_UP;
     link->full_duplex = now.link_duplex == RTE_ETH_LINK_FULL_DUPLEX;
     return result;
+}
+
+static int has_link_interrupt(uint16_t port)
+{
+    struct rte_eth_dev_info info;
+
+    return rte_eth_dev_info_get(port, &info) == 0 && (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0;
+}
+
+void tnd_link_interrupt(uint16_t port, struct rte_eth_conf *conf)
+{
+    conf->intr_conf.lsc = has_link_interrupt(port);
+}
+
+/* On DPDK's interrupt thread. A write that finds the eventfd full changes nothing: it is readable. */
+static int on_link_event(uint16_t port, enum rte_eth_event_type event, void *fd, void *ret)
+{
+    uint64_t one = 1;
+
+    (void)port, (void)event, (void)ret;
+    return write((int)(intptr_t)fd, &one, sizeof(one)) < 0 ? -1 : 0;
+}
+
+int tnd_link_events(uint16_t port, int fd)
+{
+    int result;
+
+    if (!has_link_interrupt(port))
+        return 0;
+    result = rte_eth_dev_callback_register(port, RTE_ETH_EVENT_INTR_LSC, on_link_event, (void *)(intptr_t)fd);
+    return result == 0 ? 1 : result;
 }
 
 int tnd_flow_udp_port(uint16_t port, int ipv6, int tagged, uint16_t value, uint16_t mask, uint16_t queue, int create)
@@ -160,6 +193,10 @@ const struct tnd_layout *tnd_layouts(void)
         FIELD(rte_eth_stats, ierrors),
         FIELD(rte_eth_stats, oerrors),
         FIELD(rte_eth_stats, rx_nombuf),
+        FIELD(rte_eth_stats, q_ipackets),
+        FIELD(rte_eth_stats, q_opackets),
+        FIELD(rte_eth_stats, q_ibytes),
+        FIELD(rte_eth_stats, q_obytes),
         SIZE(rte_eth_xstat),
         FIELD(rte_eth_xstat, id),
         FIELD(rte_eth_xstat, value),

@@ -41,6 +41,7 @@ static const uint32_t TND_L3_LEN_BITS = RTE_MBUF_L3_LEN_BITS;
 
 static const uint16_t TND_HEADROOM = RTE_PKTMBUF_HEADROOM;
 static const uint16_t TND_MAX_ETHPORTS = RTE_MAX_ETHPORTS;
+static const uint16_t TND_QUEUES_COUNTED = RTE_ETHDEV_QUEUE_STAT_CNTRS;
 
 /* What the device says of a received packet. */
 static const uint64_t TND_RX_IP_CKSUM_MASK = RTE_MBUF_F_RX_IP_CKSUM_MASK;
@@ -103,6 +104,12 @@ void tnd_mbuf_free(struct rte_mbuf *packet);
 void tnd_mbuf_free_bulk(struct rte_mbuf **packets, uint32_t count);
 
 int tnd_link_nowait(uint16_t port, struct tnd_link *link);
+
+/* Has `conf` ask for an interrupt when the port's link changes, if the device has one. */
+void tnd_link_interrupt(uint16_t port, struct rte_eth_conf *conf);
+/* Has `fd`, an eventfd, written when the link of a port changes that was configured so. 1 if it will be, 0 if the
+ * device has no interrupt for it, or a negative errno. */
+int tnd_link_events(uint16_t port, int fd);
 
 /* A flow rule: UDP over IPv4 or IPv6, with a VLAN tag or without, whose destination port is `value` under
  * `mask`, comes to `queue`. Validated, or created too. 0, or a negative errno. */

@@ -55,6 +55,7 @@ fn every_layout_is_the_c_compilers() {
         rte_eth_txconf { offloads }
         rte_eth_stats {
             ipackets, opackets, ibytes, obytes, imissed, ierrors, oerrors, rx_nombuf,
+            q_ipackets, q_opackets, q_ibytes, q_obytes,
         }
         rte_eth_xstat { id, value }
         rte_eth_xstat_name { name }

@@ -133,6 +133,19 @@ pub enum Error {
         /// DPDK's reason.
         errno: DpdkErrno,
     },
+    /// A port is to be restarted that somebody has queues of.
+    #[error("device `{0}` cannot be restarted while somebody has a queue of it")]
+    QueuesOut(String),
+    /// A device that can be stopped for good only.
+    #[error(
+        "device `{device}` cannot be restarted: its driver {driver} stops devices for good; restart the dataplane"
+    )]
+    NoRestart {
+        /// As in the configuration.
+        device: String,
+        /// Its driver.
+        driver: String,
+    },
     /// The port was started already.
     #[error("device `{0}` is in use already: name it in one [[port]] only")]
     InUse(String),

@@ -11,21 +11,25 @@ use std::{
 
 use tandem_dpdk_sys as sys;
 
-use crate::{Device, DpdkErrno, Error, kernel::KernelRings};
+use crate::{Device, DpdkErrno, Error, kernel::KernelRings, start::Setup};
 
 /// A started port. Its queues are separate values; the device is stopped and closed when the port
 /// and all of its queues are gone. A closed device is not taken up again by the same process.
 #[derive(Debug)]
-pub struct Port(Arc<Opened>);
+pub struct Port(Arc<Opened>, Setup);
 
 impl Port {
-    pub(crate) fn new(opened: Arc<Opened>) -> Self {
-        Self(opened)
+    pub(crate) fn new(opened: Arc<Opened>, setup: Setup) -> Self {
+        Self(opened, setup)
     }
 
-    #[cfg(test)]
-    pub(crate) fn opened(&self) -> &Opened {
+    pub(crate) fn opened(&self) -> &Arc<Opened> {
         &self.0
+    }
+
+    /// How it was set up.
+    pub(crate) fn setup(&self) -> &Setup {
+        &self.1
     }
 
     /// DPDK's number of it: what [`crate::Mbuf::port`] says.
@@ -51,13 +55,7 @@ impl Port {
     /// # Errors
     /// If the driver cannot read them.
     pub fn stats(&self) -> Result<PortStats, Error> {
-        // SAFETY: plain integers, for which zeroes are a value. Needed: C fills the structure.
-        let mut raw: sys::rte_eth_stats = unsafe { std::mem::zeroed() };
-        // SAFETY: the port exists; the structure lives over the call. Needed: the counters are the
-        // driver's.
-        self.0.check("reading its counters", unsafe {
-            sys::rte_eth_stats_get(self.0.number, &raw mut raw)
-        })?;
+        let raw = self.raw_stats()?;
         Ok(PortStats {
             rx_packets: raw.ipackets,
             tx_packets: raw.opackets,
@@ -68,6 +66,33 @@ impl Port {
             tx_errors: raw.oerrors,
             rx_no_buffer: raw.rx_nombuf,
         })
+    }
+
+    /// What went through the first receive and the first transmit queues, as far as DPDK has places for it
+    /// ([`QUEUES_COUNTED`]). Drivers that do not count by queue leave zeros.
+    ///
+    /// # Errors
+    /// If the driver cannot read them.
+    pub fn queue_stats(&self) -> Result<QueueStats, Error> {
+        let raw = self.raw_stats()?;
+        let pairs = |packets: [u64; QUEUES_COUNTED], bytes: [u64; QUEUES_COUNTED]| {
+            packets.into_iter().zip(bytes).collect()
+        };
+        Ok(QueueStats {
+            rx: pairs(raw.q_ipackets, raw.q_ibytes),
+            tx: pairs(raw.q_opackets, raw.q_obytes),
+        })
+    }
+
+    fn raw_stats(&self) -> Result<sys::rte_eth_stats, Error> {
+        // SAFETY: plain integers, for which zeroes are a value. Needed: C fills the structure.
+        let mut raw: sys::rte_eth_stats = unsafe { std::mem::zeroed() };
+        // SAFETY: the port exists; the structure lives over the call. Needed: the counters are the
+        // driver's.
+        self.0.check("reading its counters", unsafe {
+            sys::rte_eth_stats_get(self.0.number, &raw mut raw)
+        })?;
+        Ok(raw)
     }
 
     /// All counters that the driver has, by its own names.
@@ -164,6 +189,18 @@ pub struct PortStats {
     pub tx_errors: u64,
     /// Times that no buffer was left for a packet received.
     pub rx_no_buffer: u64,
+}
+
+/// Queues that DPDK has counters for (`RTE_ETHDEV_QUEUE_STAT_CNTRS`).
+pub const QUEUES_COUNTED: usize = sys::TND_QUEUES_COUNTED as usize;
+
+/// Packets and bytes by queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueStats {
+    /// Of receive queues.
+    pub rx: Vec<(u64, u64)>,
+    /// Of transmit queues.
+    pub tx: Vec<(u64, u64)>,
 }
 
 /// A link's state.

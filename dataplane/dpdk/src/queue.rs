@@ -30,11 +30,17 @@ impl RxQueue {
         }
     }
 
+    /// Whether it is the one with this number of this port.
+    pub(crate) fn is(&self, queue: u16, port: &Arc<Opened>) -> bool {
+        self.queue == queue && Arc::ptr_eq(&self.port, port)
+    }
+
     /// Receives packets into the free room of `burst`, and says how many.
     #[inline]
     pub fn receive(&mut self, burst: &mut Burst) -> usize {
         let (port, queue) = (self.port.number(), self.queue);
-        // SAFETY: the port is started and stays so while a queue exists; the queue was set up; no
+        // SAFETY: the port is started and stays so while a queue exists; one that was stopped and could not be
+        // started again (`Port::restart`) has DPDK's dummy for a driver; the queue was set up; no
         // other caller (`&mut self`, one value per queue); the room is as large as said; what is
         // written are buffers that the device gives up. Needed: the driver is DPDK's.
         burst.receive_with(|room, count| unsafe { sys::tnd_rx_burst(port, queue, room, count) })
@@ -69,6 +75,11 @@ impl TxQueue {
             queue,
             alone: PhantomData,
         }
+    }
+
+    /// Whether it is the one with this number of this port.
+    pub(crate) fn is(&self, queue: u16, port: &Arc<Opened>) -> bool {
+        self.queue == queue && Arc::ptr_eq(&self.port, port)
     }
 
     /// Gives the packets to the device, first to last, and says how many it took. Those that it

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tandem_dpdk_sys as sys;
 
 use crate::{
-    Device, Eal, Error, Mempool, Port, RxQueue, TxQueue,
+    Device, Eal, Error, Mempool, Port, RxQueue, TxQueue, link_events,
     port::{self, Opened},
     steering::{self, SLOTS, SlotQueues},
 };
@@ -99,6 +99,8 @@ pub struct PortReport {
     pub promiscuous: bool,
     /// All multicast is received: IPv6 neighbour discovery needs it.
     pub all_multicast: bool,
+    /// The device says by an interrupt that its link has come or gone ([`crate::LinkEvents`]).
+    pub link_interrupt: bool,
     /// The NUMA node that the device is on, if it is on one.
     pub node: Option<u32>,
 }
@@ -181,6 +183,7 @@ impl Port {
             rx_descriptors,
             tx_descriptors,
         )?;
+        let link_interrupt = link_events::register(number);
         // SAFETY: the port is configured and all of its queues are set up. Needed: the device is
         // DPDK's. The same for the calls below, which return an error if unsupported.
         opened.check("starting it", unsafe { sys::rte_eth_dev_start(number) })?;
@@ -190,7 +193,12 @@ impl Port {
         // SAFETY: as above.
         let all_multicast = unsafe { sys::rte_eth_allmulticast_enable(number) } == 0;
         let mac = mac(&opened)?;
-        let steering = steer(&opened, &info, plan.steering, config);
+        let setup = Setup {
+            config: *config,
+            steering: plan.steering,
+            reta_size: info.reta_size,
+        };
+        let steering = steer(&opened, &setup);
 
         let report = PortReport {
             driver: opened.driver().to_owned(),
@@ -208,6 +216,7 @@ impl Port {
             steering,
             promiscuous,
             all_multicast,
+            link_interrupt,
             // Drivers of virtual devices say that of the thread that made them.
             node: node.filter(|_| device.is_pci()),
         };
@@ -219,10 +228,20 @@ impl Port {
             tx: (0..config.tx_queues)
                 .map(|q| TxQueue::new(opened.clone(), q))
                 .collect(),
-            port: Port::new(opened),
+            port: Port::new(opened, setup),
             report,
         })
     }
+}
+
+/// How a port was set up, to do it again.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) config: PortConfig,
+    /// What was planned, before the device was asked.
+    steering: Steering,
+    /// Entries of the redirection table.
+    reta_size: u16,
 }
 
 /// Claims the device, if it can be what is wanted. Nothing is done to it yet.
@@ -345,6 +364,7 @@ impl Plan {
             conf.rx_adv_conf.rss_conf.rss_key = key.as_mut_ptr();
             conf.rx_adv_conf.rss_conf.rss_key_len = len;
         }
+        link_events::ask_for(opened.number(), &mut conf);
         // SAFETY: the port exists and is ours; the structure and its key live over the call. Needed: the
         // device is DPDK's.
         let result = unsafe {
@@ -360,22 +380,18 @@ impl Plan {
 }
 
 /// Has packets come to their owners' queues, as far as the device can. It is started.
-fn steer(
-    opened: &Opened,
-    info: &sys::rte_eth_dev_info,
-    planned: Steering,
-    config: &PortConfig,
-) -> Steering {
+pub(crate) fn steer(opened: &Opened, setup: &Setup) -> Steering {
+    let planned = setup.steering;
     match planned {
         Steering::DestinationPort => {
-            let table = steering::table(info.reta_size, &config.slot_queues);
+            let table = steering::table(setup.reta_size, &setup.config.slot_queues);
             match table.is_some_and(|table| set_table(opened, &table)) {
                 true => planned,
                 false => Steering::DestinationPortHash,
             }
         }
         Steering::Addresses | Steering::Unknown => {
-            make_rules(opened, config).map_or(planned, Steering::Rules)
+            make_rules(opened, &setup.config).map_or(planned, Steering::Rules)
         }
         other => other,
     }

@@ -20,6 +20,7 @@ mod codec;
 mod flow;
 mod message;
 mod police;
+mod port;
 mod slot;
 mod stateless;
 
@@ -37,5 +38,6 @@ pub use police::{
     ClassifiedSource, PoliceLimit, PoliceLimits, PoliceReport, SOURCES_A_COMMAND, SourceClass,
     SourceReport,
 };
+pub use port::{PortReport, PortState, QueueReport, TrafficReport};
 pub use slot::{SLOTS, SlotTable, slot};
 pub use stateless::{MOST_SENDERS, MOST_TARGETS, StatelessSpec, StatelessTarget};

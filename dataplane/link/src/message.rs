@@ -7,11 +7,11 @@ use thiserror::Error;
 
 use crate::{
     ClassifiedSource, Cookie, FlowId, FlowReport, FlowSpec, Leg, PoliceLimits, PoliceReport,
-    SlotTable, StatelessSpec,
+    PortReport, SlotTable, StatelessSpec,
 };
 
 /// The link's version. Both ends refuse any other: they are updated together, in one image.
-pub const VERSION: u16 = 6;
+pub const VERSION: u16 = 7;
 
 /// From the controller to the dataplane.
 #[allow(
@@ -99,6 +99,8 @@ pub enum Command {
     ClassifyDone,
     /// Report how SIP is policed, and what is known of a source.
     PoliceReport(Option<IpAddr>),
+    /// Report every port.
+    Ports,
 }
 
 impl Command {
@@ -209,6 +211,13 @@ pub enum FromDataplane {
         seq: u64,
         /// What it said.
         report: PoliceReport,
+    },
+    /// A port, that belongs to the command `seq`: a message for each, in the configuration's order.
+    Port {
+        /// The command's.
+        seq: u64,
+        /// The port.
+        report: PortReport,
     },
 }
 

@@ -7,6 +7,7 @@
 
 mod config;
 pub mod methods;
+mod ports;
 mod rpc;
 pub mod tokens;
 mod types;
@@ -17,6 +18,7 @@ pub use config::{
     ConfigShow, ConfigStatus, ConfigText, ConfigWhich, method as config_method,
 };
 pub use methods::{METHODS, Method, Role};
+pub use ports::{Port, PortDrops, Queue, Traffic};
 pub use rpc::{
     ErrorCode, Incoming, MAX_BATCH, MAX_LINE, Notification, Request, Response, RpcError, decode,
 };

@@ -219,6 +219,11 @@ pub const METHODS: &[Method] = &[
         "What is wrong with the dataplane now: ports without a link, workers that are stuck",
     ),
     looks(
+        m::PORTS,
+        &[],
+        "The dataplane's ports and queues: link, driver, packets, what was lost and why, restarts",
+    ),
+    looks(
         m::POLICE,
         &["address"],
         "How SIP is policed by its sources, and what is known of one",

@@ -68,6 +68,8 @@ pub mod method {
     pub const UNBLOCK: &str = "tandem.blocked.remove";
     /// Returns a list of [`super::Alarm`].
     pub const ALARMS: &str = "tandem.alarms.list";
+    /// Returns a list of [`super::Port`].
+    pub const PORTS: &str = "tandem.ports.list";
     /// Takes [`super::PoliceParams`], returns [`super::Police`].
     pub const POLICE: &str = "tandem.police.show";
     /// Takes [`super::CaptureParams`], returns [`super::CaptureStarted`], then notifies.

@@ -17,6 +17,7 @@ mod export;
 mod hw;
 mod pcap;
 mod police;
+mod ports;
 mod remote;
 mod routes;
 mod show;
@@ -145,6 +146,15 @@ enum Command {
         /// Over so many seconds
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=3_600))]
         seconds: u32,
+    },
+    /// The dataplane's ports: link, driver, packets, what was lost and why, restarts
+    Ports {
+        /// Over so many seconds
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+        seconds: u32,
+        /// Their queues, too
+        #[arg(long)]
+        queues: bool,
     },
     /// Named counters of both planes
     Counters {
@@ -450,6 +460,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Rpc { method, params } => about::rpc(&mut client, &method, &params),
         Command::Flows => show::flows(&mut client, cli.json),
         Command::Cores { seconds } => cores::cores(&mut client, cli.json, seconds),
+        Command::Ports { seconds, queues } => ports::ports(&mut client, cli.json, seconds, queues),
         Command::Counters { filter, all } => {
             show::counters(&mut client, cli.json, filter.as_deref(), all)
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::Sender;
 use tandem_admin::{
     Alarm, BlockParams, Blocked, Call, CallCounts, CallNames, CaptureEnd, CaptureParams,
-    CaptureStarted, CapturedPacket, Counter, ErrorCode, Flow, Police, Registration, TableRow,
+    CaptureStarted, CapturedPacket, Counter, ErrorCode, Flow, Police, Port, Registration, TableRow,
     Target,
 };
 use tandem_call::histogram::Histogram;
@@ -138,6 +138,8 @@ pub(crate) enum Ask {
         address: IpAddr,
         answer: Answer<bool>,
     },
+    /// The dataplane's ports.
+    Ports(Answer<Result<Vec<Port>, Refusal>>),
     /// How SIP is policed, and what is known of an address.
     Police {
         address: Option<IpAddr>,

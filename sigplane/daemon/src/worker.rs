@@ -20,6 +20,7 @@ mod order;
 mod orders;
 mod others;
 mod pace;
+mod ports;
 mod queries;
 mod requests;
 mod route;

@@ -6,6 +6,9 @@ const RX_STALL: u64 = 2_000_000_000;
 /// So has a transmit queue that takes nothing.
 const TX_STALL: u64 = 1_000_000_000;
 
+/// A port that was restarted and has nothing to do for so long is well.
+const PROVED: u64 = 10_000_000_000;
+
 /// What is to be seen of a port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
@@ -14,6 +17,8 @@ pub(crate) struct Seen {
     /// Packets received, and packets lost since a receive queue was full.
     pub(crate) received: u64,
     pub(crate) missed: u64,
+    /// Packets sent.
+    pub(crate) sent: u64,
     /// For how long the slowest transmit queue has taken nothing, in nanoseconds.
     pub(crate) refused: u64,
 }
@@ -42,13 +47,44 @@ pub(crate) struct PortWatch {
     missed: u64,
     /// When packets were received the last time, or none were lost.
     moved: u64,
-    is_stalled: bool,
+    /// Since when a queue has stalled.
+    stalled: Option<u64>,
+    /// Since when it has no link.
+    down: Option<u64>,
+    /// It was restarted since it had stalled, then: nothing has gone through it since.
+    proving: Option<u64>,
+    /// It was restarted since the last look: its counts may have begun anew.
+    begins: bool,
+    sent: u64,
 }
 
 impl PortWatch {
     /// How often the link has come and gone.
     pub(crate) const fn changes(&self) -> u64 {
         self.changes
+    }
+
+    /// Whether a queue has stalled.
+    pub(crate) const fn is_stalled(&self) -> bool {
+        self.stalled.is_some()
+    }
+
+    /// For how long a queue has been stalled, in nanoseconds.
+    pub(crate) fn stalled_for(&self, now: u64) -> Option<u64> {
+        let since = self.stalled.filter(|_| self.proving.is_none())?;
+        Some(now.saturating_sub(since))
+    }
+
+    /// For how long it has had no link, in nanoseconds.
+    pub(crate) fn down_for(&self, now: u64) -> Option<u64> {
+        Some(now.saturating_sub(self.down?))
+    }
+
+    /// The port was restarted: its queues are empty, and have to show that they move.
+    pub(crate) fn restarted(&mut self, now: u64) {
+        self.moved = now;
+        self.begins = true;
+        self.proving = self.stalled.map(|_| now);
     }
 
     /// Looks at the port, at this time in nanoseconds.
@@ -59,25 +95,38 @@ impl PortWatch {
         {
             self.changes += u64::from(self.up.is_some());
             self.up = Some(up);
+            self.down = (!up).then_some(now);
             self.moved = now;
             found.push(Finding::Link { up });
         }
         let is_down = self.up == Some(false);
-        if is_down || seen.received != self.received || seen.missed == self.missed {
+        let begins = std::mem::take(&mut self.begins);
+        let moves = !begins && (seen.received, seen.sent) != (self.received, self.sent);
+        if begins || is_down || seen.received != self.received || seen.missed == self.missed {
             self.moved = now;
             self.missed = seen.missed;
         }
-        self.received = seen.received;
+        (self.received, self.sent) = (seen.received, seen.sent);
         let rx = now.saturating_sub(self.moved) >= RX_STALL;
         let tx = !is_down && seen.refused >= TX_STALL;
-        if (rx || tx) && !self.is_stalled {
-            found.extend(rx.then_some(Finding::RxStalled));
-            found.extend(tx.then_some(Finding::TxStalled));
+        let stalls = rx || tx;
+        let since = self.proving.filter(|_| !moves);
+        let is_proved = since.is_none_or(|since| now.saturating_sub(since) >= PROVED);
+        match self.stalled {
+            None if stalls => self.stalled = Some(now),
+            // The restart has not helped.
+            Some(_) if stalls && self.proving.is_some() => self.stalled = Some(now),
+            Some(_) if !stalls && is_proved => {
+                self.stalled = None;
+                self.proving = None;
+                found.push(Finding::Flows);
+                return found;
+            }
+            _ => return found,
         }
-        if self.is_stalled && !rx && !tx {
-            found.push(Finding::Flows);
-        }
-        self.is_stalled = rx || tx;
+        self.proving = None;
+        found.extend(rx.then_some(Finding::RxStalled));
+        found.extend(tx.then_some(Finding::TxStalled));
         found
     }
 }
@@ -93,6 +142,7 @@ mod tests {
             up: Some(true),
             received,
             missed,
+            sent: 0,
             refused: 0,
         }
     }
@@ -141,6 +191,39 @@ mod tests {
         for n in 41..90 {
             assert_eq!(watch.look(n * 200 * MS, seen(25, 4_000)), []);
         }
+    }
+
+    #[test]
+    fn a_port_that_was_restarted_has_to_show_that_it_flows() {
+        let mut watch = PortWatch::default();
+        let look = |watch: &mut PortWatch, ms: u64, sent, refused| {
+            let seen = Seen {
+                sent,
+                refused: refused * MS,
+                ..seen(0, 0)
+            };
+            watch.look(ms * MS, seen)
+        };
+        look(&mut watch, 0, 500, 0);
+        assert_eq!(look(&mut watch, 1_000, 500, 1_000), [Finding::TxStalled]);
+        assert_eq!(watch.stalled_for(4_000 * MS), Some(3_000 * MS));
+        watch.restarted(4_000 * MS);
+        assert_eq!(watch.stalled_for(5_000 * MS), None, "it is given time");
+        // The driver's counts begin anew, which is no packet.
+        assert_eq!(look(&mut watch, 4_200, 0, 0), []);
+        assert!(watch.is_stalled());
+        // It did not help.
+        assert_eq!(look(&mut watch, 5_400, 0, 1_000), [Finding::TxStalled]);
+        assert_eq!(watch.stalled_for(6_400 * MS), Some(1_000 * MS));
+        watch.restarted(9_000 * MS);
+        assert_eq!(look(&mut watch, 9_200, 0, 0), []);
+        assert_eq!(look(&mut watch, 9_400, 1, 0), [Finding::Flows]);
+        assert!(!watch.is_stalled());
+        // Nothing to do for long is well, too.
+        assert_eq!(look(&mut watch, 20_000, 1, 1_000), [Finding::TxStalled]);
+        watch.restarted(23_000 * MS);
+        assert_eq!(look(&mut watch, 32_900, 1, 0), []);
+        assert_eq!(look(&mut watch, 33_000, 1, 0), [Finding::Flows]);
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub(crate) enum Kind {
     Process,
     /// The control thread, once the others are there.
     Control,
+    /// The thread that restarts ports.
+    Ports,
     /// The netlink mirror.
     Mirror,
     /// The exception thread: the TAPs, and raw sockets for SIP.
@@ -155,7 +157,7 @@ impl Kind {
         match self {
             Self::Process => vec![EVERYBODY, SOCKETS, CONTROL, THREADS],
             Self::Control => vec![EVERYBODY, SOCKETS, CONTROL, CONFINING],
-            Self::Mirror => vec![EVERYBODY, SOCKETS, CONTROL],
+            Self::Mirror | Self::Ports => vec![EVERYBODY, SOCKETS, CONTROL],
             Self::Exception => vec![EVERYBODY, SOCKETS],
             Self::Worker => vec![EVERYBODY],
         }
@@ -255,6 +257,7 @@ mod tests {
         let kinds = [
             Kind::Process,
             Kind::Control,
+            Kind::Ports,
             Kind::Mirror,
             Kind::Exception,
             Kind::Worker,

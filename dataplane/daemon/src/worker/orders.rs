@@ -6,7 +6,7 @@ use tandem_link::CommandError;
 
 use crate::capture::Capture;
 use crate::classes::Batch;
-use crate::message::{FromWorker, Garbage, Tag, ToWorker};
+use crate::message::{FromWorker, Garbage, Queues, Tag, ToWorker};
 use crate::worker::Worker;
 
 /// Orders taken in one turn.
@@ -114,10 +114,33 @@ impl Worker {
                 let result = Ok(());
                 self.control.report(FromWorker::Done { tag, result });
             }
+            ToWorker::TakeQueues { port } => {
+                let queues = self.give_queues_back(port);
+                self.control.report(FromWorker::Queues { port, queues });
+            }
+            ToWorker::GiveQueues { port, queues } => self.use_queues(port, queues),
             ToWorker::PoliceReport { tag, source } => {
                 let report = self.relay.police_report(now, source);
                 self.control.report(FromWorker::Police { tag, report });
             }
+        }
+    }
+
+    /// Nothing is received from the port from now on, nor sent to it.
+    fn give_queues_back(&mut self, port: u16) -> Queues {
+        let place = self.rx.get_mut(usize::from(port));
+        Queues {
+            rx: place.and_then(Option::take),
+            tx: self.sender.take_away(port),
+        }
+    }
+
+    fn use_queues(&mut self, port: u16, Queues { rx, tx }: Queues) {
+        if let (Some(place), Some(queue)) = (self.rx.get_mut(usize::from(port)), rx) {
+            *place = Some(queue);
+        }
+        if let Some(queue) = tx {
+            self.sender.give(port, queue);
         }
     }
 

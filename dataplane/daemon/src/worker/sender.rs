@@ -34,6 +34,11 @@ enum Way {
         /// Nothing was taken the last time.
         is_refused: bool,
     },
+    /// The queue of one's own is with the control thread, as long as the port is restarted.
+    Away {
+        longest: usize,
+        batch: Box<Burst>,
+    },
     Through(u16),
 }
 
@@ -98,6 +103,7 @@ impl Sender {
                     self.counters.tx_handed_off.add(1);
                 }
             }
+            Some(Way::Away { .. }) => self.counters.tx_port_restarts.add(1),
             // The relay knows the same ports.
             None => self.counters.tx_full.add(1),
         }
@@ -149,6 +155,45 @@ impl Sender {
                 self.refused.set(port, refuses.then_some(now));
             }
         }
+    }
+
+    /// Gives a port's queue away; what it did not take is dropped. None if it is another worker's.
+    pub(super) fn take_away(&mut self, port: u16) -> Option<TxQueue> {
+        let way = self.ways.get_mut(usize::from(port))?;
+        // No port has this worker.
+        match std::mem::replace(way, Way::Through(u16::MAX)) {
+            Way::Own {
+                queue,
+                longest,
+                mut batch,
+                ..
+            } => {
+                self.counters.tx_port_restarts.add(batch.clear() as u64);
+                self.refused.set(port, None);
+                *way = Way::Away { longest, batch };
+                Some(queue)
+            }
+            other => {
+                *way = other;
+                None
+            }
+        }
+    }
+
+    /// Has a port's queue again.
+    pub(super) fn give(&mut self, port: u16, queue: TxQueue) {
+        let Some(way) = self.ways.get_mut(usize::from(port)) else {
+            return;
+        };
+        *way = match std::mem::replace(way, Way::Through(u16::MAX)) {
+            Way::Away { longest, batch } => Way::Own {
+                queue,
+                longest,
+                batch,
+                is_refused: false,
+            },
+            other => other,
+        };
     }
 
     fn pass(&mut self, worker: u16, passed: Passed) -> bool {

@@ -10,8 +10,9 @@ use std::time::Instant;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tandem_link::{
-    BlockedSource, Command, CommandError, ControllerHello, CounterValue, DataplaneHello, Event,
-    FlowReport, FromDataplane, MAX_MESSAGE, ToDataplane, VERSION, decode, encode,
+    Alarm, AlarmKind, BlockedSource, Command, CommandError, ControllerHello, CounterValue,
+    DataplaneHello, Event, FlowReport, FromDataplane, MAX_MESSAGE, PortReport, ToDataplane,
+    VERSION, decode, encode,
 };
 use tandem_shm::{DatagramMeta, Doorbell, End, Reader, Record, attach, payload_buffer};
 
@@ -90,6 +91,7 @@ impl Controller {
                 FromDataplane::Flow { report, .. } => answers.flows.push(report),
                 FromDataplane::Blocked { sources, .. } => answers.blocked.extend(sources),
                 FromDataplane::Counters { values, .. } => answers.counters.extend(values),
+                FromDataplane::Port { report, .. } => answers.ports.push(report),
                 FromDataplane::Event(event) => self.events.push(event),
                 other => panic!("{other:?}"),
             }
@@ -206,6 +208,16 @@ pub(crate) struct Answers {
     pub(crate) flows: Vec<FlowReport>,
     pub(crate) counters: Vec<CounterValue>,
     pub(crate) blocked: Vec<BlockedSource>,
+    pub(crate) ports: Vec<PortReport>,
+}
+
+/// The next alarm of a kind, raised or over.
+pub(crate) fn alarm(controller: &mut Controller, kind: AlarmKind, raised: bool) -> Alarm {
+    let fits = |event: &Event| matches!(event, Event::Alarm(alarm) if alarm.kind == kind && alarm.is_raised == raised);
+    match controller.event(fits) {
+        Event::Alarm(alarm) => alarm,
+        other => panic!("{other:?}"),
+    }
 }
 
 /// A connection that has said nothing yet.

@@ -33,8 +33,8 @@ pub(crate) struct Options {
     /// Of realm x.
     pub(crate) vlan: Option<u16>,
     pub(crate) make_taps: bool,
-    /// Ports of shared memory, whose other ends another process has, instead of veth.
-    pub(crate) memif: bool,
+    /// Sides whose ports are of shared memory, whose other ends another process has, instead of veth: `xy`, `y`.
+    pub(crate) memif: &'static str,
     /// Further lines of `[dataplane]`.
     pub(crate) dataplane: &'static str,
 }
@@ -47,7 +47,7 @@ impl Default for Options {
             relay_workers: "[0]",
             vlan: None,
             make_taps: true,
-            memif: false,
+            memif: "",
             dataplane: "",
         }
     }
@@ -137,7 +137,7 @@ impl Lab {
                 .filter(|_| n == 1)
                 .map_or(String::new(), |v| format!("vlan = {v}\n"));
             let kind = if n == 1 { "external" } else { "internal" };
-            let device = if *memif {
+            let device = if memif.contains(side) {
                 let socket = self.memif_socket(side);
                 format!(
                     "net_memif{n},role=server,mac=02:00:00:00:00:0{n},socket={},socket-abstract=no,rsize=11,bsize=4096",

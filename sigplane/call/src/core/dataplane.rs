@@ -182,7 +182,8 @@ impl Core {
             | FromDataplane::Refused(_)
             | FromDataplane::Counters { .. }
             | FromDataplane::Blocked { .. }
-            | FromDataplane::Police { .. } => {}
+            | FromDataplane::Police { .. }
+            | FromDataplane::Port { .. } => {}
         }
     }
 

@@ -140,6 +140,7 @@ async fn done(
             let question = |answer| Ask::Unblock { address, answer };
             value(ask::first(api, question).await?)
         }
+        m::PORTS => value(ask::first(api, Ask::Ports).await??),
         m::POLICE => {
             let PoliceParams { address } = params::read(order, params)?;
             let question = |answer| Ask::Police { address, answer };

@@ -63,6 +63,10 @@ impl Worker {
             Ask::Unblock { address, answer } => {
                 let _ = answer.send(self.unblock_source(Source::of(address)));
             }
+            Ask::Ports(answer) => match self.head.as_mut().filter(|_| up) {
+                Some(head) => head.requests.ports(answer),
+                None => drop(answer.send(Err(Refusal::dataplane_down()))),
+            },
             Ask::Police { address, answer } => match self.head.as_mut().filter(|_| up) {
                 Some(head) => head.requests.police(address, answer),
                 None => drop(answer.send(Err(Refusal::dataplane_down()))),

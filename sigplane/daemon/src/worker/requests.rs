@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use tandem_admin::{
     CaptureEnd, CaptureParams, CaptureStarted, CapturedPacket, Counter, ErrorCode, Flow, Plane,
-    Police, PolicedSource,
+    Police, PolicedSource, Port,
 };
 use tandem_config::Config;
 use tandem_link::{
@@ -16,6 +16,7 @@ use tandem_link::{
 use tokio::sync::mpsc;
 
 use super::counters::{Count, Counters};
+use super::ports::port;
 use super::queries::flow;
 use crate::ask::{Answer, CaptureEvent, NamedCall, Refusal};
 
@@ -42,7 +43,7 @@ pub(super) struct Requests {
     /// How the last command on who is who went, until that was fetched.
     classes: Option<Result<(), CommandError>>,
     /// The ports' names.
-    ports: Vec<String>,
+    port_names: Vec<String>,
     /// What the dataplane says is wrong.
     alarms: Vec<Alarm>,
 }
@@ -74,6 +75,10 @@ enum Open {
         answer: Answer<Result<Police, Refusal>>,
         reports: Vec<PoliceReport>,
     },
+    Ports {
+        answer: Answer<Result<Vec<Port>, Refusal>>,
+        ports: Vec<Port>,
+    },
     /// Nobody waits for this one.
     Stop,
 }
@@ -94,7 +99,7 @@ impl Requests {
             last_capture: 0,
             blocked: None,
             classes: None,
-            ports: config.ports.iter().map(|port| port.name.clone()).collect(),
+            port_names: config.ports.iter().map(|port| port.name.clone()).collect(),
             alarms: Vec::new(),
         }
     }
@@ -218,6 +223,16 @@ impl Requests {
         }
     }
 
+    /// Asks for the ports.
+    pub(super) fn ports(&mut self, answer: Answer<Result<Vec<Port>, Refusal>>) {
+        if self.open.len() >= MOST {
+            let _ = answer.send(Err(busy()));
+        } else {
+            let ports = Vec::new();
+            self.ask(Command::Ports, Open::Ports { answer, ports });
+        }
+    }
+
     /// The session ended, and with it all that was asked in it.
     pub(super) fn session_ended(&mut self) {
         for (_, open) in self.open.drain() {
@@ -226,6 +241,7 @@ impl Requests {
                 Open::Counters { answer, counters } => drop(answer.send(counters)),
                 Open::Capture { answer, .. } => drop(answer.send(Err(Refusal::dataplane_down()))),
                 Open::Police { answer, .. } => drop(answer.send(Err(Refusal::dataplane_down()))),
+                Open::Ports { answer, .. } => drop(answer.send(Err(Refusal::dataplane_down()))),
                 Open::Blocked(_) | Open::Told | Open::Stateless | Open::Classes | Open::Stop => {}
             }
         }
@@ -271,6 +287,11 @@ impl Requests {
                     reports.push(report);
                 }
             }
+            FromDataplane::Port { seq, report } => {
+                if let Some(Open::Ports { ports, .. }) = self.open.get_mut(&seq) {
+                    ports.push(port(report));
+                }
+            }
             FromDataplane::Event(Event::Captured {
                 id,
                 timestamp_ns,
@@ -282,7 +303,7 @@ impl Requests {
                 let packet = CapturedPacket {
                     timestamp_ns,
                     port: self
-                        .ports
+                        .port_names
                         .get(usize::from(port))
                         .cloned()
                         .unwrap_or_default(),
@@ -363,6 +384,9 @@ impl Requests {
                 reports,
             }) => {
                 let _ = answer.send(result.map(|()| police(address, &reports)).map_err(failed));
+            }
+            Some(Open::Ports { answer, ports }) => {
+                let _ = answer.send(result.map(|()| ports).map_err(failed));
             }
             Some(Open::Classes) => self.classes = Some(result),
             Some(Open::Blocked(sources)) => self.blocked = Some(sources),
