@@ -151,7 +151,9 @@ fn a_stalled_port_is_restarted_and_a_peer_that_died_is_served_again() {
     other.signal(Signal::SIGSTOP);
     let since = Instant::now();
     while controller.counter("queues_stalled") == 0 {
-        (0..500).for_each(|n| drop(from.send_to(&rtp(n), entry).unwrap()));
+        for n in 0..500 {
+            from.send_to(&rtp(n), entry).unwrap();
+        }
         assert!(since.elapsed() < PATIENCE, "it does not stall");
     }
     let stalled = alarm(&mut controller, AlarmKind::QueueStalled, true);
