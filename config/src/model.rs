@@ -118,8 +118,9 @@ pub struct Dataplane {
     pub seccomp: Seccomp,
     /// `stuck_report`: milliseconds without progress after which a worker is reported. Default 1,000.
     pub stuck_report: Duration,
-    /// `stall_restart`: seconds after which a port whose queue has stalled is stopped and started; 0 never. Default 3.
-    pub stall_restart: Duration,
+    /// `stall_restart`: seconds after which a port whose queue has stalled is stopped and started; 0 never. Without it 3
+    /// seconds, but for a port whose other end is a process: never.
+    pub stall_restart: Option<Duration>,
     /// `stuck_abort`: seconds without progress of a worker after which the process ends itself, to be started again;
     /// 0 never. Default 10.
     pub stuck_abort: Duration,

@@ -342,7 +342,10 @@ fn dataplane<'d>(report: &mut Report<'_>, mut s: Section<'d>) -> Read<'d, Datapl
     };
     let stuck_report = s.integer(report, "stuck_report", 200..=60_000, 1_000);
     let stuck_abort = seconds(report, &mut s, "stuck_abort", 0..=600, 10);
-    let stall_restart = seconds(report, &mut s, "stall_restart", 0..=3_600, 3);
+    let stall_restart = s
+        .value("stall_restart")
+        .and_then(|v| integer(report, v, "dataplane.stall_restart", 0..=3_600u32))
+        .map(|seconds| Duration::from_secs(seconds.into()));
     let value = Dataplane {
         workers,
         control_core,

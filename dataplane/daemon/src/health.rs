@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_config::Config;
+use tandem_dpdk::Port;
 use tandem_link::{AlarmKind, PortState};
 use tracing::{debug, error, info, warn};
 
@@ -31,6 +32,9 @@ const LOOK: u64 = 50_000_000;
 
 /// Between two looks at the ports: some drivers read a register for it.
 const PORT_LOOK: u64 = 200_000_000;
+
+/// A port that has stalled for so long is restarted, unless something else is configured.
+const STALL_RESTART: u64 = 3_000_000_000;
 
 /// A client of shared memory that has had no link for so long connects anew.
 const RECONNECT: u64 = 1_000_000_000;
@@ -55,8 +59,7 @@ pub(crate) struct Health {
     watches: Vec<PortWatch>,
     outlets: Outlets,
     pub(crate) recovery: Recovery,
-    /// A port is restarted after having been stalled for so long, in nanoseconds; none never.
-    restart_after: Option<u64>,
+    restarts: RestartAfter,
     manager: Manager,
 }
 
@@ -80,7 +83,6 @@ impl Health {
             })
             .collect();
         let abort = config.dataplane.stuck_abort;
-        let restart_after = config.dataplane.stall_restart;
         let limits = Limits {
             report: nanoseconds(config.dataplane.stuck_report),
             abort: (!abort.is_zero()).then(|| nanoseconds(abort)),
@@ -95,7 +97,7 @@ impl Health {
             watches: config.ports.iter().map(|_| PortWatch::default()).collect(),
             outlets,
             recovery,
-            restart_after: (!restart_after.is_zero()).then(|| nanoseconds(restart_after)),
+            restarts: RestartAfter(config.dataplane.stall_restart),
             manager: Manager::new(),
         }
     }
@@ -164,9 +166,10 @@ impl Health {
             }
         }
         for (index, port) in ports.iter().enumerate() {
-            if let (Some(after), Some(watch)) = (self.restart_after, self.watches.get(index)) {
+            if let Some(watch) = self.watches.get(index) {
                 let is_lost = port.port.is_client() && watch.down_for(now) >= Some(RECONNECT);
-                let stalls = watch.stalled_for(now) >= Some(after) && port.port.can_restart();
+                let after = self.restarts.of(&port.port).ok();
+                let stalls = after.is_some_and(|after| watch.stalled_for(now) >= Some(after));
                 if is_lost || stalls {
                     self.recovery.wanted(now, index);
                 }
@@ -177,13 +180,9 @@ impl Health {
 
     /// What is done about a queue that has stalled, for people.
     fn remedy(&self, port: &StartedPort) -> String {
-        match self.restart_after {
-            _ if !port.port.can_restart() => format!(
-                "; its driver {} cannot start it again: restart the dataplane if it stays so",
-                port.port.driver()
-            ),
-            Some(after) => format!("; it is restarted in {:.0} s", seconds(after)),
-            None => "; it is not restarted (dataplane.stall_restart)".to_owned(),
+        match self.restarts.of(&port.port) {
+            Ok(after) => format!("it is restarted in {:.0} s", seconds(after)),
+            Err(why) => format!("it is not restarted, since {why}"),
         }
     }
 
@@ -232,7 +231,7 @@ impl Health {
                     ports::Finding::RxStalled => {
                         counters.queues_stalled.add(1);
                         let text = format!(
-                            "port {name} loses packets and gives none to the workers{}",
+                            "port {name} loses packets and gives none to the workers: {}",
                             self.remedy(port)
                         );
                         (AlarmKind::QueueStalled, true, text)
@@ -240,7 +239,7 @@ impl Health {
                     ports::Finding::TxStalled => {
                         counters.queues_stalled.add(1);
                         let text = format!(
-                            "port {name} has a link but takes no packets{}",
+                            "port {name} has a link but takes no packets: {}",
                             self.remedy(port)
                         );
                         (AlarmKind::QueueStalled, true, text)
@@ -321,6 +320,26 @@ impl Health {
             seconds(ns),
             Phase::of(stamp).describe(&self.ports)
         )
+    }
+}
+
+/// When a port that has stalled is restarted: as it is configured, else as its driver is.
+struct RestartAfter(Option<Duration>);
+
+impl RestartAfter {
+    /// After so many nanoseconds; or why never.
+    fn of(&self, port: &Port) -> Result<u64, &'static str> {
+        match self.0 {
+            _ if !port.can_restart() => {
+                Err("its driver could not start it again: restart the dataplane if it stays so")
+            }
+            None if port.waits_for_a_process() => {
+                Err("its other end is a process that does not read (dataplane.stall_restart)")
+            }
+            Some(Duration::ZERO) => Err("that is switched off (dataplane.stall_restart)"),
+            Some(after) => Ok(nanoseconds(after)),
+            None => Ok(STALL_RESTART),
+        }
     }
 }
 

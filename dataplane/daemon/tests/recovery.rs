@@ -157,7 +157,7 @@ fn a_stalled_port_is_restarted_and_a_peer_that_died_is_served_again() {
         assert!(since.elapsed() < PATIENCE, "it does not stall");
     }
     let stalled = alarm(&mut controller, AlarmKind::QueueStalled, true);
-    let text = "port y has a link but takes no packets; it is restarted in 1 s";
+    let text = "port y has a link but takes no packets: it is restarted in 1 s";
     assert_eq!((&*stalled.subject, &*stalled.text), ("y", text));
     let since = Instant::now();
     while controller.counter("ports_restarted") == 0 {

@@ -8,11 +8,21 @@ use crate::{Error, Port, RxQueue, Steering, TxQueue, start};
 /// takes the kernel's interface down, for which the process has no privilege any more.
 const FOR_GOOD: &[&str] = &["net_af_packet", "net_tap", "net_pcap"];
 
+/// Drivers of shared memory with another process.
+const BY_PROCESSES: &[&str] = &["net_memif", "net_vhost", "net_virtio_user", "net_ring"];
+
 impl Port {
     /// Whether the driver can start a device again that it has stopped.
     #[must_use]
     pub fn can_restart(&self) -> bool {
         !FOR_GOOD.contains(&self.driver())
+    }
+
+    /// Whether another process empties its transmit queues, so that a queue which takes nothing says nothing of the port: that
+    /// process may have been stopped, and a restart would cut what works.
+    #[must_use]
+    pub fn waits_for_a_process(&self) -> bool {
+        BY_PROCESSES.contains(&self.driver())
     }
 
     /// Whether it is a link of shared memory to another process, of which this process is the client: its driver connects

@@ -127,6 +127,7 @@ fn ports_are_stopped_and_started_and_say_when_their_link_goes() {
         (false, true)
     );
     let up = |started: &Started| started.port.link().unwrap().up;
+    assert!(server.port.waits_for_a_process() && !null.port.waits_for_a_process());
     until("not connected", || up(&server) && up(&client));
     talk(&pool, &mut client, &mut server);
     talk(&pool, &mut server, &mut client);
