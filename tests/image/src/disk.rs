@@ -171,10 +171,7 @@ impl Disk {
         let unit = "\
 [Unit]
 Description=Root shell of the image's tests
-DefaultDependencies=no
-After=systemd-remount-fs.service
-Before=shutdown.target
-Conflicts=shutdown.target
+After=systemd-udev-trigger.service
 
 [Service]
 Environment=HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
@@ -194,7 +191,7 @@ WantedBy=multi-user.target
         self.plant(&format!("{units}/tandem-test-shell.service"), unit)?;
         // A file in the place of a link that enables it does as well: systemd wants the name alone.
         self.plant(
-            &format!("{units}/sysinit.target.d/tandem-test-shell.conf"),
+            &format!("{units}/multi-user.target.d/tandem-test-shell.conf"),
             "[Unit]\nWants=tandem-test-shell.service\n",
         )
     }
