@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use tandem_load::profile::Profile;
+use tandem_load::report::Display;
 
 /// Places calls, sends media, registers and floods, and measures what becomes of it.
 #[derive(Parser)]
@@ -50,8 +51,21 @@ pub(crate) struct Wanted {
     #[arg(long)]
     pub(crate) socket: bool,
     /// No display while it runs
-    #[arg(long)]
+    #[arg(long, conflicts_with = "progress")]
     pub(crate) quiet: bool,
+    /// What is shown while it runs: words, or a line of JSON on standard error for each second
+    #[arg(long, value_name = "HOW", value_parser = ["words", "json"])]
+    pub(crate) progress: Option<String>,
+}
+
+impl Wanted {
+    pub(crate) fn display(&self) -> Display {
+        match (self.quiet, self.progress.as_deref()) {
+            (true, _) => Display::Quiet,
+            (false, Some("json")) => Display::Json,
+            (false, _) => Display::Words,
+        }
+    }
 }
 
 fn main() -> ExitCode {

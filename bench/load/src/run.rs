@@ -69,7 +69,7 @@ fn by_socket(profile: &Profile, wanted: &Wanted) -> Result<Figures, Failed> {
         sockets.push(socket);
     }
     let length = Duration::from_secs(profile.duration.into());
-    let mut progress = Progress::new(&profile.name, profile.duration.into(), wanted.quiet);
+    let mut progress = Progress::new(&profile.name, profile.duration.into(), wanted.display());
     let figures = socket::run(&profile.name, &mut agent, &sockets, length, &mut |sample| {
         progress.second(sample);
         !stop.load(Ordering::Relaxed)
@@ -153,7 +153,11 @@ impl<'a> Bench<'a> {
         let seed = u64::try_from(now.as_nanos()).unwrap_or(0);
         let mut load = plan::load(profile, seed).map_err(Failed::Plan)?;
         plan::flood(profile, &mut self.engine, &mut load).map_err(Failed::Plan)?;
-        let mut progress = Progress::new(&profile.name, profile.duration.into(), self.wanted.quiet);
+        let mut progress = Progress::new(
+            &profile.name,
+            profile.duration.into(),
+            self.wanted.display(),
+        );
         let stop = &self.stop;
         let figures = self.engine.run(load, &mut |sample| {
             progress.second(sample);

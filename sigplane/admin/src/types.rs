@@ -508,6 +508,10 @@ pub struct FlowLeg {
     pub stream: StreamFigures,
     /// What the peer's RTCP says of what was sent to it; none if it said nothing yet.
     pub report: Option<PeerFigures>,
+    /// How what was received sounds so far, in hundredths of a MOS (ITU-T G.107); none where its payload type is not
+    /// one of RFC 3551 with published values, or nothing came.
+    #[serde(default)]
+    pub score: Option<u16>,
 }
 
 /// What was seen of the RTP streams received on a leg.
@@ -683,6 +687,8 @@ pub struct PolicedSource {
 pub struct CaptureParams {
     /// SIP with this Call-ID, and the media of its call.
     pub call_id: Option<String>,
+    /// Of that Call-ID, SIP alone and not the call's media.
+    pub sip_only: bool,
     /// Media of this flow pair.
     pub flow: Option<u64>,
     /// Anything from or to this address.

@@ -22,6 +22,7 @@ pub(crate) fn capture(client: &mut Client, wanted: &Capture) -> Result<(), Failu
     };
     let params = CaptureParams {
         call_id: wanted.call_id.clone(),
+        sip_only: false,
         flow: wanted.flow,
         address: wanted.address,
         snaplen: wanted.snaplen,

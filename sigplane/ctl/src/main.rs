@@ -10,6 +10,7 @@ mod cdr;
 mod check;
 mod client;
 mod config;
+mod console;
 mod cores;
 mod db;
 mod dispatcher;
@@ -195,6 +196,16 @@ enum Command {
     Appliance {
         #[command(subcommand)]
         command: appliance::Command,
+    },
+    /// The console: everything on one screen, live
+    Console {
+        /// What tandem-console takes, as it is
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "ARGUMENTS"
+        )]
+        arguments: Vec<String>,
     },
     /// The machine: what it has, and what becomes of it
     Hw {
@@ -421,6 +432,14 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
     if let Command::Update { root, command } = cli.command {
         return update::run(command, &root, cli.json);
     }
+    if let Command::Console { arguments } = &cli.command {
+        if cli.url.is_some() {
+            let text =
+                "the console is for the machine that it runs on: ssh -t HOST tandemctl console";
+            return Err(Failure::Usage(text.into()));
+        }
+        return console::run(cli.socket.as_deref(), cli.config.as_deref(), arguments);
+    }
     let command = match offline(cli.command, cli.config.as_deref(), cli.json)? {
         Some(command) => command,
         None => return Ok(ExitCode::SUCCESS),
@@ -482,6 +501,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         | Command::Hw { .. }
         | Command::Appliance { .. }
         | Command::Update { .. }
+        | Command::Console { .. }
         | Command::Cdr { .. }
         | Command::Token { .. }
         | Command::Completion { .. }

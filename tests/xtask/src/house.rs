@@ -108,6 +108,17 @@ pub(crate) const HOUSE: &[Room] = &[
             "tandem-hwprofiles",
         ],
     ),
+    // What a person sees and steers by the management API; wire reads the messages of a call that is followed.
+    room(
+        "tandem-console",
+        Kind::Plain,
+        &[
+            "tandem-admin",
+            "tandem-config",
+            "tandem-hwprofiles",
+            "tandem-wire",
+        ],
+    ),
     // Operators have it, too.
     room(
         "tandem-load",

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use criteria::{Criteria, Criterion, Verdict};
 pub use machine::Machine;
-pub use progress::Progress;
+pub use progress::{Display, Progress};
 
 use crate::figures::Figures;
 

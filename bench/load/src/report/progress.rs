@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
 
 use super::numbers::{brief, time};
 use crate::figures::Sample;
@@ -10,19 +11,31 @@ use crate::figures::Sample;
 /// Seconds from one line to the next where there is no terminal.
 const LINES: u64 = 10;
 
+/// How it is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Display {
+    /// For people.
+    #[default]
+    Words,
+    /// For programs: each second is a line of JSON on standard error.
+    Json,
+    /// Not at all.
+    Quiet,
+}
+
 /// The display.
 pub struct Progress {
     bar: Option<ProgressBar>,
-    is_quiet: bool,
+    display: Display,
     seconds: u64,
     seen: u64,
 }
 
 impl Progress {
-    /// For a run of so many seconds; `quiet` shows nothing.
+    /// For a run of so many seconds.
     #[must_use]
-    pub fn new(name: &str, seconds: u64, quiet: bool) -> Self {
-        let on_terminal = std::io::stderr().is_terminal() && !quiet;
+    pub fn new(name: &str, seconds: u64, display: Display) -> Self {
+        let on_terminal = std::io::stderr().is_terminal() && display == Display::Words;
         let bar = on_terminal.then(|| {
             let bar = ProgressBar::new(seconds);
             let template = "{prefix} {wide_bar} {pos}/{len} s, {eta} left\n{msg}";
@@ -34,7 +47,7 @@ impl Progress {
         });
         Self {
             bar,
-            is_quiet: quiet,
+            display,
             seconds,
             seen: 0,
         }
@@ -44,10 +57,12 @@ impl Progress {
     pub fn second(&mut self, sample: &Sample) {
         let before = self.seen;
         self.seen = sample.at_s.round() as u64;
-        if let Some(bar) = &self.bar {
+        if self.display == Display::Json {
+            eprintln!("{}", record(sample, self.seconds));
+        } else if let Some(bar) = &self.bar {
             bar.set_position(self.seen.min(self.seconds));
             bar.set_message(line(sample));
-        } else if !self.is_quiet && self.seen / LINES > before / LINES {
+        } else if self.display == Display::Words && self.seen / LINES > before / LINES {
             let left = self.seconds.saturating_sub(self.seen);
             eprintln!("{} s, {left} s left: {}", self.seen, line(sample));
         }
@@ -57,7 +72,7 @@ impl Progress {
     pub fn say(&self, words: &str) {
         if let Some(bar) = &self.bar {
             bar.println(words);
-        } else if !self.is_quiet {
+        } else if self.display != Display::Quiet {
             eprintln!("{words}");
         }
     }
@@ -68,6 +83,27 @@ impl Progress {
             bar.finish_and_clear();
         }
     }
+}
+
+/// A second as JSON: rates are of this second, failed calls and lost packets, too.
+fn record(sample: &Sample, seconds: u64) -> serde_json::Value {
+    let per_second = |n: u64| n as f64 / sample.length_s.max(1e-9);
+    let (rtp, sip) = (&sample.rtp, &sample.sip);
+    json!({
+        "at_s": sample.at_s,
+        "seconds": seconds,
+        "calls_up": sip.calls_up,
+        "calls_per_s": per_second(sip.calls_answered),
+        "calls_failed": sip.failed(),
+        "registrations_per_s": per_second(sip.registrations_answered),
+        "media_sent_per_s": per_second(rtp.sent),
+        "media_received_per_s": per_second(rtp.received),
+        "media_lost": rtp.lost,
+        "latency_p50_us": sample.latency.p50 as f64 / 1e3,
+        "latency_p999_us": sample.latency.p999 as f64 / 1e3,
+        "flood_per_s": per_second(sample.raw.sent),
+        "busy_percent": sample.generator.busy_percent(),
+    })
 }
 
 /// A second in a line.
@@ -124,7 +160,11 @@ mod tests {
             line(&sample),
             "media 1.25 M/s, lost 3, p50 4.2 µs, p99.9 18 µs | calls 9000 up, 200/s, 0 failed | flood 10/s | busy 50 %"
         );
-        let mut quiet = Progress::new("x", 10, true);
+        let record = record(&sample, 60);
+        assert_eq!(record["calls_per_s"], 200.0);
+        assert_eq!(record["media_received_per_s"], 1_250_000.0);
+        assert_eq!(record["busy_percent"], 50.0);
+        let mut quiet = Progress::new("x", 10, Display::Quiet);
         quiet.second(&sample);
         quiet.say("nothing");
         quiet.end();

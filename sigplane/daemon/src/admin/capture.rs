@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 use serde_json::Value;
-use tandem_admin::{CaptureEnd, CaptureParams, CaptureStarted, Notification, Response, method};
+use tandem_admin::{
+    CaptureEnd, CaptureParams, CaptureStarted, ErrorCode, Notification, Response, method,
+};
 use tokio::io::{AsyncReadExt as _, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
@@ -22,7 +24,17 @@ pub(super) struct Capture {
 
 pub(super) async fn begin(params: CaptureParams, api: &Api) -> Result<Capture, Refusal> {
     let named = match &params.call_id {
-        Some(call_id) => ask::named(api, call_id).await?,
+        Some(call_id) => {
+            let mut named = ask::named(api, call_id).await?;
+            if params.sip_only {
+                named.flows.clear();
+            }
+            named
+        }
+        None if params.sip_only => {
+            let message = "sip_only says what of a call is captured: name it with call_id";
+            return Err(Refusal::new(ErrorCode::InvalidParams, message));
+        }
         None => NamedCall::default(),
     };
     let (sender, packets) = mpsc::channel(PACKETS);

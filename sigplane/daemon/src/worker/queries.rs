@@ -10,6 +10,7 @@ use tandem_link::{
     DataplaneHello, DirectionStats, FlowKind, FlowReport, LegSpec, LegStats, PeerReport,
 };
 use tandem_policy::defence::Source;
+use tandem_policy::quality::{self, Codec, Way};
 
 use super::Worker;
 use super::counters::Count;
@@ -261,7 +262,27 @@ fn leg(spec: &LegSpec, stats: &LegStats) -> FlowLeg {
         rtcp: figures(&stats.rtcp),
         stream: stream(stats),
         report: (stats.report.reports > 0).then(|| peer(&stats.report)),
+        score: score(stats),
     }
+}
+
+/// How what came sounds, by the payload types that RFC 3551 fixes: the flow knows no other codecs' names.
+fn score(stats: &LegStats) -> Option<u16> {
+    let encoding = match stats.rtp.payload_type? {
+        0 => "PCMU/8000",
+        3 => "GSM/8000",
+        4 => "G723/8000",
+        8 => "PCMA/8000",
+        15 => "G728/8000",
+        18 => "G729/8000",
+        _ => return None,
+    };
+    let codec = Codec::of(encoding).filter(|_| stats.rtp.packets > 0)?;
+    let round_trip = (stats.report.round_trips > 0).then_some(stats.report.round_trip_us);
+    let jitter_ms = stream(stats).jitter_us as f64 / 1_000.0;
+    let path_ms = quality::path_ms(round_trip);
+    let way = Way::counted(codec, stats.rtp.packets, stats.rtp.lost, jitter_ms, path_ms);
+    Some((quality::opinion(quality::rating(codec, way)) * 100.0).round() as u16)
 }
 
 fn stream(stats: &LegStats) -> StreamFigures {

@@ -1,0 +1,175 @@
+//! Keys do what they say.
+
+use super::data::{self, NOW};
+use crate::feed::Effect;
+use crate::key::Key;
+use crate::model::{Event, Model, Screen};
+
+pub(super) fn key(model: &mut Model, key: Key) -> Vec<Effect> {
+    model.update(NOW + 1_000, Event::Key(key))
+}
+
+/// Types a text; the last key's effects.
+pub(super) fn keys(model: &mut Model, text: &str) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    for c in text.chars() {
+        effects = key(model, Key::Char(c));
+    }
+    effects
+}
+
+#[test]
+fn digits_letters_and_tab_show_the_screens() {
+    let mut model = data::up();
+    for screen in Screen::tabs() {
+        keys(&mut model, &screen.key().to_string());
+        assert_eq!(model.screen, *screen);
+    }
+    keys(&mut model, "1");
+    for screen in Screen::tabs().iter().skip(1) {
+        key(&mut model, Key::Tab);
+        assert_eq!(model.screen, *screen);
+    }
+    key(&mut model, Key::Tab);
+    assert_eq!(model.screen, Screen::Overview);
+    key(&mut model, Key::BackTab);
+    assert_eq!(model.screen, Screen::Setup);
+}
+
+#[test]
+fn a_target_is_drained_after_a_yes_alone() {
+    let mut model = data::up();
+    assert_eq!(keys(&mut model, "6d"), []);
+    assert_eq!(keys(&mut model, "n"), []);
+    assert!(model.question.is_none());
+    keys(&mut model, "d");
+    // No other key answers it, nor does anything else.
+    assert_eq!(keys(&mut model, "1dx?"), []);
+    assert_eq!(key(&mut model, Key::Enter), []);
+    let effects = keys(&mut model, "y");
+    let [Effect::SetTarget(params)] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(
+        (params.target.as_str(), params.set, params.state.as_str()),
+        ("1", Some(1), "draining")
+    );
+    key(&mut model, Key::Down);
+    keys(&mut model, "e");
+    let effects = keys(&mut model, "y");
+    let [Effect::SetTarget(params)] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(
+        (params.target.as_str(), params.state.as_str()),
+        ("2", "active")
+    );
+}
+
+#[test]
+fn a_call_is_followed_filtered_and_ended() {
+    let mut model = data::up();
+    keys(&mut model, "4/201");
+    key(&mut model, Key::Enter);
+    assert_eq!(model.shown_calls().len(), 1);
+    assert_eq!(model.wants().calls.as_deref(), Some("201"));
+    let effects = key(&mut model, Key::Enter);
+    assert_eq!(effects, [Effect::Follow("1-4711@192.0.2.100".to_owned())]);
+    assert_eq!(model.screen, Screen::Ladder);
+    assert_eq!(keys(&mut model, "q"), [Effect::Unfollow]);
+    keys(&mut model, "x");
+    assert_eq!(keys(&mut model, "y"), [Effect::EndCall(1_001)]);
+    // Back takes the filter away first, then goes to the overview, then out.
+    keys(&mut model, "q");
+    assert_eq!(model.shown_calls().len(), 6);
+    keys(&mut model, "q");
+    assert_eq!(model.screen, Screen::Overview);
+    keys(&mut model, "4c");
+    keys(&mut model, "my call");
+    let effects = key(&mut model, Key::Enter);
+    assert_eq!(effects, [Effect::Follow("my call".to_owned())]);
+}
+
+#[test]
+fn a_text_that_is_written_is_no_command() {
+    let mut model = data::up();
+    keys(&mut model, "9/q?1dx");
+    assert_eq!(model.screen, Screen::Logs);
+    key(&mut model, Key::Backspace);
+    key(&mut model, Key::Enter);
+    assert_eq!(model.filter(Screen::Logs), "q?1d");
+    keys(&mut model, "/more");
+    key(&mut model, Key::Esc);
+    assert_eq!(model.filter(Screen::Logs), "q?1d");
+}
+
+#[test]
+fn logs_follow_until_one_looks_back() {
+    let mut model = data::full();
+    keys(&mut model, "9");
+    assert!(model.logs.follow);
+    key(&mut model, Key::Up);
+    assert!(!model.logs.follow);
+    let at = model.list(Screen::Logs).selected;
+    assert_eq!(at + 2, model.row_count());
+    keys(&mut model, "f");
+    assert!(model.logs.follow);
+    let rows = model.row_count();
+    keys(&mut model, "l");
+    assert!(model.row_count() < rows);
+}
+
+#[test]
+fn a_load_test_is_started_and_stopped_after_a_yes_alone() {
+    let mut model = data::full();
+    keys(&mut model, "L");
+    model.load.phase = crate::model::Phase::None;
+    key(&mut model, Key::Down);
+    key(&mut model, Key::Enter);
+    keys(&mut model, "n");
+    keys(&mut model, "k");
+    key(&mut model, Key::Enter);
+    let start = Effect::StartLoad {
+        profile: "/usr/share/tandem/load/zero-loss.toml".to_owned(),
+        socket: true,
+    };
+    assert_eq!(keys(&mut model, "y"), [start]);
+    model.load.phase = crate::model::Phase::Runs;
+    key(&mut model, Key::Enter);
+    assert!(model.question.is_none());
+    keys(&mut model, "x");
+    assert_eq!(keys(&mut model, "y"), [Effect::StopLoad]);
+}
+
+#[test]
+fn leaving_is_at_once_unless_it_matters() {
+    let mut model = data::up();
+    model.load.phase = crate::model::Phase::None;
+    assert_eq!(keys(&mut model, "q"), [Effect::Quit]);
+    assert_eq!(key(&mut model, Key::Interrupt), [Effect::Quit]);
+    model.is_login = true;
+    assert_eq!(keys(&mut model, "q"), []);
+    assert_eq!(keys(&mut model, "y"), [Effect::Quit]);
+    assert_eq!(key(&mut model, Key::Redraw), [Effect::Redraw]);
+}
+
+#[test]
+fn help_is_closed_by_any_key() {
+    let mut model = data::up();
+    keys(&mut model, "?");
+    assert!(model.help);
+    keys(&mut model, "3");
+    assert!(!model.help);
+    assert_eq!(model.screen, Screen::Cores);
+}
+
+#[test]
+fn what_is_not_shown_is_not_asked_for() {
+    let mut model = data::up();
+    keys(&mut model, "2");
+    assert_eq!(model.wants(), crate::feed::Wants::default());
+    keys(&mut model, "7");
+    assert_eq!(model.wants().users.as_deref(), Some(""));
+    keys(&mut model, "5");
+    assert!(model.wants().flows);
+}
