@@ -1,5 +1,10 @@
 //! The console on a real terminal (tmux), against the real daemons.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test"
+)]
 
 use std::path::PathBuf;
 use std::process::Command;
