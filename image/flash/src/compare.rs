@@ -108,7 +108,7 @@ pub fn compare(
     let layout = Layout::new(&image.table, &(tail_at..tail_at + tail.len() as u64), &[]);
     let partitions = image.table.partitions();
     let mut parts: Vec<Part> = partitions.iter().map(|p| Part::new(&p.name)).collect();
-    progress.begin(Phase::Verify, image.data + image.empty);
+    progress.begin(Phase::Verify, image.size);
     let mut done = 0;
     let mut buffer = Vec::new();
     while let Some(piece) = source.next()? {

@@ -105,7 +105,6 @@ impl Writer<'_> {
             self.hold(*at, bytes)?;
         }
         self.sync()?;
-        self.progress.at(job.total);
         self.verify()?;
         self.finish(job)
     }
@@ -219,6 +218,7 @@ impl Writer<'_> {
                 true => self.zeros(at..at + part.len() as u64)?,
                 false => self.data(at, part)?,
             }
+            self.progress.at(self.done.written + self.done.zeros);
             at += part.len() as u64;
         }
         Ok(())

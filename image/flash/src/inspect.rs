@@ -27,8 +27,19 @@ pub struct Inspected {
     pub sha256: Sha256,
     /// Bytes with data.
     pub data: u64,
-    /// Bytes of zeros, and of gaps of the block map.
-    pub empty: u64,
+    /// What it is made of, in order.
+    pub runs: Vec<(Range<u64>, Kind)>,
+}
+
+/// What a part of an image is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Something.
+    Data,
+    /// Zeros.
+    Zeros,
+    /// Not in the block map.
+    Gap,
 }
 
 /// Reads an image to its end.
@@ -69,7 +80,7 @@ pub fn inspect(
         esp: seen.esp,
         sha256: stream.sha256(),
         data: seen.data,
-        empty: seen.empty,
+        runs: seen.runs,
     })
 }
 
@@ -79,16 +90,24 @@ struct Seen {
     table: Option<Gpt>,
     esp: Option<(u64, Vec<u8>)>,
     data: u64,
-    empty: u64,
+    runs: Vec<(Range<u64>, Kind)>,
 }
 
 impl Seen {
     fn add(&mut self, piece: &Piece) -> Result<(), String> {
         let range = piece.range();
         let len = range.end - range.start;
-        match piece {
-            Piece::Data { .. } => self.data += len,
-            Piece::Zeros(_) | Piece::Gap(_) => self.empty += len,
+        let kind = match piece {
+            Piece::Data { .. } => Kind::Data,
+            Piece::Zeros(_) => Kind::Zeros,
+            Piece::Gap(_) => Kind::Gap,
+        };
+        if kind == Kind::Data {
+            self.data += len;
+        }
+        match self.runs.last_mut() {
+            Some((run, last)) if *last == kind => run.end = range.end,
+            _ => self.runs.push((range.clone(), kind)),
         }
         if self.head.len() < HEAD {
             self.head.resize(HEAD, 0);

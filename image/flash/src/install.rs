@@ -10,7 +10,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use crate::error::Error;
 use crate::fat;
 use crate::gpt::{Gpt, HEAD, Partition};
-use crate::inspect::Inspected;
+use crate::inspect::{Inspected, Kind};
 use crate::layout::BEGINNING;
 use crate::source::{PIECE, Piece, Source, runs};
 use crate::target::{Device, Target as _};
@@ -111,7 +111,8 @@ impl Stick {
                 from: From::File(data.to_owned()),
             },
         ];
-        let total = parts.iter().map(|p| p.len).sum();
+        let runs = parts.iter().map(|p| (p.at..p.at + p.len, Kind::Data));
+        let runs: Vec<_> = runs.collect();
         Ok(Self {
             image: Inspected {
                 size: end,
@@ -119,8 +120,8 @@ impl Stick {
                 table,
                 esp: Some((esp.bytes.start, system)),
                 sha256: [0; 32],
-                data: total,
-                empty: 0,
+                data: parts.iter().map(|p| p.len).sum(),
+                runs,
             },
             source: StickSource {
                 device,

@@ -5,8 +5,8 @@ use std::path::Path;
 use crate::engine::Job;
 use crate::error::Error;
 use crate::gpt::SECTOR;
-use crate::inspect::Inspected;
-use crate::layout::Layout;
+use crate::inspect::{Inspected, Kind};
+use crate::layout::{Fate, Layout};
 use crate::preload::Preload;
 
 /// Bytes that a disk must have for this image.
@@ -47,8 +47,17 @@ pub fn job(image: &Inspected, size: u64, preload: &Preload, path: &Path) -> Resu
     Ok(Job {
         head,
         tail,
+        total: total(image, &layout) + held.iter().map(|h| h.1.len() as u64).sum::<u64>(),
         layout,
         held,
-        total: image.data + image.empty,
     })
+}
+
+/// Bytes that will be written or made zeros: what is left alone does not count, or the rate would be too good to be true.
+fn total(image: &Inspected, layout: &Layout) -> u64 {
+    let runs = image.runs.iter();
+    runs.flat_map(|(range, kind)| layout.cut(range.clone()).into_iter().map(|c| (c, *kind)))
+        .filter(|((_, fate), kind)| *fate != Fate::Held && (*fate, *kind) != (Fate::Raw, Kind::Gap))
+        .map(|((range, _), _)| range.end - range.start)
+        .sum()
 }

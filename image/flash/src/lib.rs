@@ -27,4 +27,4 @@ pub mod target;
 pub mod trust;
 
 pub use error::{Error, Failure, State};
-pub use inspect::{Inspected, inspect};
+pub use inspect::{Inspected, Kind, inspect};

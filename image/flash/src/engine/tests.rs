@@ -245,6 +245,29 @@ fn an_interrupt_before_the_first_write_leaves_the_disk_alone() {
 }
 
 #[test]
+fn an_interrupt_in_the_middle_ends_it_at_once() {
+    struct Interrupting<'a>(Pieces, usize, &'a AtomicBool);
+    impl Source for Interrupting<'_> {
+        fn next(&mut self) -> Result<Option<Piece>, Error> {
+            self.1 += 1;
+            self.2.fetch_or(self.1 == 3, Ordering::Relaxed);
+            self.0.next()
+        }
+    }
+    let (table, head, pieces) = image();
+    let job = job(&table, &head, 20 * MIB);
+    let mut disk = Memory::new(20 * MIB);
+    let stop = AtomicBool::new(false);
+    let path = Path::new("/dev/test");
+    let mut source = Interrupting(source(&pieces), 0, &stop);
+    let failure = write(&mut source, &mut disk, &job, path, &mut Silent, &stop).unwrap_err();
+    assert_eq!(failure.state, State::NotBootable);
+    assert_eq!(failure.error.exit_code(), 130);
+    assert_eq!(disk.bytes[8 * MIB], 0xaa, "it went on");
+    assert!(looks_empty(&disk));
+}
+
+#[test]
 fn a_part_from_memory_takes_the_place_of_the_image_s() {
     let (table, head, pieces) = image();
     let mut job = job(&table, &head, 20 * MIB);
