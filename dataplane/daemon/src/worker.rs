@@ -209,22 +209,23 @@ impl Worker {
             done += count;
             burst.iter().for_each(Mbuf::prefetch);
             // The relay looks at all before it decides on one: the flows' memory comes meanwhile.
-            let mut looks = [const { None }; BURST];
+            let mut looks = [Look::NOTHING; BURST];
             for (packet, look) in burst.iter_mut().zip(&mut looks) {
                 if let Some(tag) = packet.stripped_vlan() {
                     restore_tag(packet, tag);
                 }
-                if packet.segments() == 1 {
-                    let look = look.insert(self.relay.look(port, packet.data()));
-                    let lines = self.relay.lines(look).into_iter().flatten();
-                    lines.for_each(prefetch);
+                *look = self.relay.look(port, packet.data());
+                if let Some(lines) = self.relay.lines(look) {
+                    lines.into_iter().for_each(prefetch);
                 }
             }
             for (packet, look) in burst.drain().zip(looks) {
-                match look {
-                    Some(look) if look.is_media() => self.received(packet, look, port, now),
-                    Some(look) => self.later.push((packet, look)),
-                    None => self.counters.rx_segmented.add(1),
+                if packet.segments() != 1 {
+                    self.counters.rx_segmented.add(1);
+                } else if look.is_media() {
+                    self.received(packet, look, port, now);
+                } else {
+                    self.later.push((packet, look));
                 }
             }
             self.received_later(port, now);

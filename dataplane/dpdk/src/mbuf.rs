@@ -205,6 +205,13 @@ impl Mbuf {
     pub fn rx_checksums(&self) -> RxChecksums {
         // SAFETY: the buffer is live and ours.
         let flags = unsafe { field::ol_flags(self.raw()) };
+        if flags & (sys::TND_RX_IP_CKSUM_MASK | sys::TND_RX_L4_CKSUM_MASK) == 0 {
+            // As devices without the ability say it.
+            return RxChecksums {
+                ip: Checksum::Unknown,
+                l4: Checksum::Unknown,
+            };
+        }
         RxChecksums {
             ip: match flags & sys::TND_RX_IP_CKSUM_MASK {
                 sys::TND_RX_IP_CKSUM_GOOD => Checksum::Good,

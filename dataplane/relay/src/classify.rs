@@ -9,7 +9,8 @@ use tandem_wire::{
 
 use crate::counters::Counter;
 use crate::endpoint::Endpoint;
-use crate::network::{Networks, Realm, Receiver};
+use crate::network::{Networks, Port, Realm, Receiver};
+use crate::table::PortKey;
 use crate::{Checksum, RxChecksums};
 
 /// A frame that is not dropped.
@@ -53,45 +54,61 @@ struct Link {
 /// A glance at a frame.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Glance {
-    /// Where the IP header begins in the frame.
-    pub(crate) ip: usize,
-    /// The index of the local address that it is for.
-    pub(crate) local: u16,
-    /// Our port.
-    pub(crate) port: u16,
-    /// As nearly every frame: to us, IPv4 without options, whole, UDP, for a media port. [`classify`] would say
-    /// [`Class::Media`]. Else it is a guess.
-    pub(crate) is_plain: bool,
+    /// The index of the local address that it is for, and our port.
+    pub(crate) key: PortKey,
+    /// Where the IP header begins in a frame as nearly all of them are: to us, IPv4 without options, whole, UDP, for a media port.
+    /// [`classify`] would say [`Class::Media`]. 0 for another, of which the key is a guess.
+    pub(crate) plain: u8,
 }
 
 /// A glance at a frame that is for a media port, as far as that is seen at once.
-#[inline]
+#[inline(always)]
 pub(crate) fn glance(networks: &Networks, port: u16, frame: &[u8]) -> Option<Glance> {
-    const TAGGED: usize = ethernet::HEADER + ethernet::TAG;
+    const IP: usize = ethernet::HEADER;
     let port = networks.port(port)?;
-    let link = frame.first_chunk::<{ ethernet::HEADER }>()?;
-    let (ethertype, vlan, ip) = match word(link, 12) {
-        ethernet::VLAN => {
-            let link = frame.first_chunk::<TAGGED>()?;
-            (word(link, 16), word(link, 14) & 0x0fff, TAGGED)
-        }
-        untagged => (untagged, 0, ethernet::HEADER),
-    };
-    if part(link, 0) != port.mac() {
+    let head = frame.first_chunk::<{ IP + ipv4::HEADER + udp::HEADER }>()?;
+    if part(head, 0) != port.mac() {
         return None;
     }
+    if word(head, 12) != ethernet::IPV4 {
+        return glance_other(networks, port, frame);
+    }
+    let realm = networks.realm(port.untagged())?;
+    let (_, header) = head.split_first_chunk::<IP>()?;
+    glance_v4(realm, header.first_chunk()?, IP, frame.len())
+}
+
+/// The same of a frame with a tag, or of IPv6.
+#[inline(never)]
+fn glance_other(networks: &Networks, port: &Port, frame: &[u8]) -> Option<Glance> {
+    const TAGGED: usize = ethernet::HEADER + ethernet::TAG;
+    let link = frame.first_chunk::<TAGGED>()?;
+    let (ethertype, vlan, ip) = match word(link, 12) {
+        ethernet::VLAN => (word(link, 16), word(link, 14) & 0x0fff, TAGGED),
+        untagged => (untagged, 0, ethernet::HEADER),
+    };
     let realm = networks.realm(port.realm(Some(vlan))?)?;
     let packet = frame.get(ip..)?;
-    if ethertype != ethernet::IPV4 {
-        return glance_v6(realm, packet, ip);
+    match ethertype {
+        ethernet::IPV4 => glance_v4(realm, packet.first_chunk()?, ip, frame.len()),
+        _ => glance_v6(realm, packet),
     }
-    let header = packet.first_chunk::<{ ipv4::HEADER + udp::HEADER }>()?;
+}
+
+/// `ip` is where the header begins in the frame, `end` where that ends.
+#[inline(always)]
+fn glance_v4(
+    realm: &Realm,
+    header: &[u8; ipv4::HEADER + udp::HEADER],
+    ip: usize,
+    end: usize,
+) -> Option<Glance> {
     let total = usize::from(word(header, 2));
     let len = usize::from(word(header, 24));
     if header[0] != 0x45
         || header[9] != udp::PROTOCOL
         || word(header, 6) & 0x3fff != 0
-        || total > packet.len()
+        || ip + total > end
         || ipv4::HEADER + len > total
         || len < udp::HEADER
     {
@@ -100,16 +117,13 @@ pub(crate) fn glance(networks: &Networks, port: u16, frame: &[u8]) -> Option<Gla
     let port = word(header, 22);
     let local = realm.media_v4(part(header, 16), port)?;
     Some(Glance {
-        ip,
-        local,
-        port,
-        is_plain: true,
+        key: (local, port),
+        plain: ip as u8,
     })
 }
 
 /// The same of IPv6: nothing but the address and the port is looked at.
-#[inline(never)]
-fn glance_v6(realm: &Realm, packet: &[u8], ip: usize) -> Option<Glance> {
+fn glance_v6(realm: &Realm, packet: &[u8]) -> Option<Glance> {
     let header = packet.first_chunk::<{ ipv6::HEADER + udp::HEADER }>()?;
     if header[0] >> 4 != 6 || header[6] != udp::PROTOCOL {
         return None;
@@ -121,10 +135,8 @@ fn glance_v6(realm: &Realm, packet: &[u8], ip: usize) -> Option<Glance> {
     };
     match realm.receiver(local) {
         Receiver::Media(local) => Some(Glance {
-            ip,
-            local,
-            port,
-            is_plain: false,
+            key: (local, port),
+            plain: 0,
         }),
         _ => None,
     }

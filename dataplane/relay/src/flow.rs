@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use tandem_link::{
     Cookie, Event, FlowId, FlowKind, FlowReport, FlowSpec, Leg, LegSpec, LegStats, RateLimit,
 };
-use tandem_wire::{Rtcp, Rtp};
+use tandem_wire::{Rtcp, RtpHeader};
 
 use crate::Counters;
 use crate::endpoint::Endpoint;
@@ -236,7 +236,13 @@ impl Flow {
 
     /// An RTP packet came in on a leg from its source; answers whether it is inside of the rate.
     #[inline(always)]
-    pub(crate) fn heard_rtp(&mut self, now: u64, leg: Leg, rtp: &Rtp<'_>, bytes: usize) -> bool {
+    pub(crate) fn heard_rtp(
+        &mut self,
+        now: u64,
+        leg: Leg,
+        rtp: RtpHeader<'_>,
+        bytes: usize,
+    ) -> bool {
         let (stats, side) = (
             of_mut(&mut self.rtp_stats, leg),
             of_mut(&mut self.sides, leg),

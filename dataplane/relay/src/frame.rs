@@ -108,6 +108,19 @@ impl<'a> Frame<'a> {
         true
     }
 
+    /// The first `N` bytes from `before` bytes in front of frame offset `at`, and the rest of the frame; none if the frame is shorter,
+    /// or the buffer has no room in front.
+    #[inline(always)]
+    pub(crate) fn head<const N: usize>(
+        &mut self,
+        at: usize,
+        before: usize,
+    ) -> Option<(&mut [u8; N], &mut [u8])> {
+        let start = (self.start + at).checked_sub(before)?;
+        let window = self.buffer.get_mut(start..self.start + self.len)?;
+        window.split_first_chunk_mut()
+    }
+
     /// The window from `len` bytes in front of frame offset `at` to frame offset `end`; none if the
     /// buffer has no room. The frame is as it was until [`Frame::set`].
     #[inline(always)]

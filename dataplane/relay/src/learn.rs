@@ -133,7 +133,7 @@ impl Learn {
     }
 
     /// Whether packets of this IPv4 source are [`Source::Known`] without any change.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_settled_on(&self, (address, port): ([u8; 4], u16)) -> bool {
         let source = Endpoint::v4(address.into(), port);
         self.state == State::Settled && self.learned == source

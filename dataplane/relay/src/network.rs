@@ -1,9 +1,8 @@
 //! Ports and realms in the form that packets need.
 
 use std::net::{IpAddr, SocketAddr};
-use std::ops::RangeInclusive;
 
-use tandem_wire::Mac;
+use tandem_wire::{Mac, ethernet};
 
 use crate::endpoint::{Address, Endpoint};
 use crate::{ConfigError, PortConfig, RealmConfig, TxOffloads};
@@ -36,6 +35,8 @@ pub(crate) struct Way {
     /// Index of the port.
     pub(crate) port: u16,
     pub(crate) mac: Mac,
+    /// Our Ethernet address, and the EtherType that follows it in an IPv4 packet.
+    pub(crate) link: [u8; 8],
     pub(crate) vlan: Option<u16>,
     /// The longest IP packet.
     pub(crate) mtu: u16,
@@ -47,7 +48,7 @@ pub(crate) struct Way {
 pub(crate) struct Port {
     pub(crate) config: PortConfig,
     /// Realm by VLAN.
-    realms: Box<[u16]>,
+    realms: Box<[u16; VLANS]>,
 }
 
 /// A realm.
@@ -59,7 +60,8 @@ pub(crate) struct Realm {
     media: Vec<(Address, u16)>,
     /// The IPv4 ones among them.
     media_v4: Vec<([u8; 4], u16)>,
-    media_ports: RangeInclusive<u16>,
+    /// First and last.
+    media_ports: (u16, u16),
 }
 
 /// Whom a datagram is for.
@@ -81,7 +83,7 @@ impl Networks {
         if realms.len() >= usize::from(NONE) || ports.len() >= usize::from(NONE) {
             return Err(ConfigError::TooMany("realms or ports"));
         }
-        let by_vlan = || vec![NONE; VLANS].into_boxed_slice();
+        let by_vlan = || Box::new([NONE; VLANS]);
         let mut networks = Self {
             ports: ports
                 .into_iter()
@@ -115,9 +117,15 @@ impl Networks {
             return Err(ConfigError::SameNetwork(*slot, index));
         }
         *slot = index;
+        let [a, b, c, d, e, f] = on.config.mac;
+        let [high, low] = match config.vlan {
+            None => ethernet::IPV4.to_be_bytes(),
+            Some(_) => ethernet::VLAN.to_be_bytes(),
+        };
         let way = Way {
             port,
             mac: on.config.mac,
+            link: [a, b, c, d, e, f, high, low],
             vlan: config.vlan,
             mtu: on.config.mtu,
             offloads: on.config.offloads,
@@ -138,7 +146,7 @@ impl Networks {
             sip: config.sip.into_iter().map(Endpoint::new).collect(),
             media,
             media_v4,
-            media_ports: config.media_ports,
+            media_ports: config.media_ports.into_inner(),
         });
         Ok(())
     }
@@ -176,13 +184,20 @@ impl Port {
         let realm = *self.realms.get(usize::from(vlan.unwrap_or(0)))?;
         (realm != NONE).then_some(realm)
     }
+
+    /// The realm of a frame without a tag.
+    #[inline(always)]
+    pub(crate) fn untagged(&self) -> u16 {
+        let [realm, ..] = *self.realms;
+        realm
+    }
 }
 
 impl Realm {
     /// The index of the media address that an IPv4 datagram to this address and port is for.
     #[inline(always)]
     pub(crate) fn media_v4(&self, address: [u8; 4], port: u16) -> Option<u16> {
-        if !self.media_ports.contains(&port) {
+        if !self.is_media(port) {
             return None;
         }
         let media = self.media_v4.iter().find(|(ours, _)| *ours == address);
@@ -192,7 +207,7 @@ impl Realm {
     /// Whom a datagram to `local` is for.
     #[inline]
     pub(crate) fn receiver(&self, local: Endpoint) -> Receiver {
-        if self.media_ports.contains(&local.port) {
+        if self.is_media(local.port) {
             let media = self
                 .media
                 .iter()
@@ -224,9 +239,13 @@ impl Realm {
     /// Whether RTP may use this port and RTCP the next.
     pub(crate) fn is_media_pair(&self, port: u16) -> bool {
         port.is_multiple_of(2)
-            && self.media_ports.contains(&port)
-            && port
-                .checked_add(1)
-                .is_some_and(|rtcp| self.media_ports.contains(&rtcp))
+            && self.is_media(port)
+            && port.checked_add(1).is_some_and(|rtcp| self.is_media(rtcp))
+    }
+
+    #[inline(always)]
+    fn is_media(&self, port: u16) -> bool {
+        let (first, last) = self.media_ports;
+        first <= port && port <= last
     }
 }

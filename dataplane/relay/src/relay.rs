@@ -11,17 +11,17 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use tandem_link::{Event, FlowId, Leg, SLOTS, SlotTable, slot};
+use tandem_link::{Event, FlowId, SLOTS, SlotTable, slot};
 
 use crate::blocked::Blocked;
-use crate::classify::{Class, classify, glance};
+use crate::classify::{Class, Glance, classify, glance};
 use crate::counters::Counter;
 use crate::flow::LINES;
 use crate::hops::Hops;
 use crate::network::Networks;
 use crate::police::Police;
 use crate::police::source::Seed;
-use crate::table::{FlowTable, Place};
+use crate::table::{Entry, FlowTable};
 use crate::{ConfigError, Counters, Forwarding, Frame, RelayConfig, Verdict};
 use media::Relayed;
 
@@ -109,24 +109,27 @@ impl Relay {
     /// The first half of [`Relay::receive`]: classifies a frame and finds its flow pair. A worker looks at a
     /// whole burst, and fetches the [`Relay::lines`] of each look, before it decides on the first frame: so it
     /// waits for all of that memory at once and not for each flow pair in turn.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn look(&self, port: u16, frame: &[u8]) -> Look {
-        let glance = glance(&self.networks, port, frame);
-        let place = glance.and_then(|glance| self.table.at_port((glance.local, glance.port)));
-        let plain = glance.filter(|glance| glance.is_plain);
-        Look {
-            port,
-            ip: plain.map_or(0, |plain| plain.ip as u8),
-            place,
+        match glance(&self.networks, port, frame) {
+            Some(Glance { key, plain }) => Look {
+                port,
+                ip: plain,
+                entry: self.table.entry(key),
+            },
+            None => Look {
+                port,
+                ..Look::NOTHING
+            },
         }
     }
 
     /// The cache lines that [`Relay::decide`] will want, for a prefetch; none if there is no flow pair.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn lines(&self, look: &Look) -> Option<[*const (); LINES]> {
-        let (place, leg) = look.place?;
+        let (place, leg) = look.entry.place()?;
         self.table.lines(place, leg)
     }
 
@@ -271,7 +274,16 @@ pub struct Look {
     /// Where the IP header of a plain packet begins in the frame; 0 for all others.
     ip: u8,
     /// The flow pair and the leg of a media packet.
-    place: Option<(Place, Leg)>,
+    entry: Entry,
+}
+
+impl Look {
+    /// What is seen of no frame.
+    pub const NOTHING: Self = Self {
+        entry: Entry::NONE,
+        port: 0,
+        ip: 0,
+    };
 }
 
 /// Adds an event; of too many the oldest is lost.

@@ -2,7 +2,7 @@
 //! jitter (A.8).
 
 use tandem_link::{DirectionStats, MediaKind, RateLimit, StreamStats};
-use tandem_wire::Rtp;
+use tandem_wire::RtpHeader;
 
 use crate::learn::coarse;
 
@@ -146,10 +146,14 @@ impl RtpStats {
         let elapsed = now.saturating_sub(self.last_seen);
         self.last_seen = now.max(1);
         // It pays out of the credit that the time has filled.
-        let credit = (u64::from(self.credit) + elapsed.min(FULL)).min(FULL);
-        let rest = credit.checked_sub(limit.cost_ns(bytes));
-        self.credit = rest.unwrap_or(credit) as u32;
-        rest.map(|_| elapsed)
+        let credit = u64::from(self.credit).saturating_add(elapsed).min(FULL);
+        let cost = limit.cost_ns(bytes);
+        if credit < cost {
+            self.credit = credit as u32;
+            return None;
+        }
+        self.credit = (credit - cost) as u32;
+        Some(elapsed)
     }
 
     /// An RTP packet inside of the rate.
@@ -157,7 +161,7 @@ impl RtpStats {
     pub(crate) fn heard_rtp(
         &mut self,
         elapsed: u64,
-        rtp: &Rtp<'_>,
+        rtp: RtpHeader<'_>,
         carried: Carried,
         more: &mut RtpMore,
     ) {
@@ -173,7 +177,7 @@ impl RtpStats {
 
     /// A packet that is not like the one before: the first, of another source or payload type, an event, or behind one.
     #[inline(never)]
-    fn heard_unlike(&mut self, rtp: &Rtp<'_>, more: &mut RtpMore) {
+    fn heard_unlike(&mut self, rtp: RtpHeader<'_>, more: &mut RtpMore) {
         let payload_type = rtp.payload_type();
         let mut ahead = true;
         if self.stream == Stream::None || rtp.ssrc() != self.ssrc {
@@ -285,14 +289,10 @@ impl RtpStats {
     }
 
     #[inline(always)]
-    fn jitter(&mut self, elapsed: u64, rtp: &Rtp<'_>, carried: Carried) {
-        let rate = u64::from(clock_rate(rtp.payload_type(), carried));
-        let arrived = elapsed.saturating_mul(rate) / 1_000_000_000;
+    fn jitter(&mut self, elapsed: u64, rtp: RtpHeader<'_>, carried: Carried) {
+        let arrived = (u128::from(elapsed) * units(rtp.payload_type(), carried)) >> UNITS;
         let sent = i64::from(rtp.timestamp().wrapping_sub(self.timestamp) as i32);
-        let step = i64::try_from(arrived)
-            .unwrap_or(i64::MAX)
-            .saturating_sub(sent)
-            .unsigned_abs();
+        let step = (arrived as i64).wrapping_sub(sent).unsigned_abs();
         // A.8 with integers.
         self.jitter += step.min(MAX_STEP) as u32;
         self.jitter -= (self.jitter + 8) >> 4;
@@ -332,7 +332,7 @@ impl RtpMore {
 
     /// A packet of an event: each event has a timestamp of its own that all of its packets repeat (RFC 4733 section 2.5.1.2). One longer than its
     /// duration field goes on 65,535 units later, without the marker (section 2.5.1.3).
-    fn event(&mut self, rtp: &Rtp<'_>) {
+    fn event(&mut self, rtp: RtpHeader<'_>) {
         let at = rtp.timestamp() as u16;
         let is_same = self.events > 0 && at == self.event_at;
         let goes_on = !rtp.marker() && at == self.event_at.wrapping_sub(1);
@@ -405,7 +405,6 @@ fn age_ms(last_seen: u64, now: u64) -> Option<u64> {
 
 /// The RTP clock's rate in Hz: by static payload type (RFC 3551 tables 4 and 5), or as the controller says of dynamic ones. What
 /// it does not say counts as 8,000, the telephone's.
-#[inline]
 const fn clock_rate(payload_type: u8, carried: Carried) -> u32 {
     match payload_type {
         6 => 16_000,
@@ -418,10 +417,39 @@ const fn clock_rate(payload_type: u8, carried: Carried) -> u32 {
     }
 }
 
+/// Timestamp units of a nanosecond, scaled by 2^[`UNITS`]: a multiplication, where a division by 10^9 is dear.
+#[inline(always)]
+fn units(payload_type: u8, carried: Carried) -> u128 {
+    if payload_type >= 96 && carried.clock_hz() != 0 {
+        return u128::from(scaled(25) * (carried.clock_hz() / 25));
+    }
+    let units = STATIC_UNITS.get(usize::from(payload_type));
+    units.copied().unwrap_or_default().into()
+}
+
+/// The largest rate of [`Carried`] stays below 2^32 by this.
+const UNITS: u32 = 42;
+
+/// [`units`] of all payload types, where the controller says nothing.
+static STATIC_UNITS: [u32; 128] = {
+    let mut units = [0; 128];
+    let (mut left, mut payload_type) = (units.as_mut_slice(), 0);
+    while let [first, rest @ ..] = left {
+        *first = scaled(clock_rate(payload_type, Carried(0)));
+        payload_type += 1;
+        left = rest;
+    }
+    units
+};
+
+const fn scaled(hz: u32) -> u32 {
+    ((hz as u64) << UNITS).div_ceil(1_000_000_000) as u32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tandem_wire::RtpRepr;
+    use tandem_wire::{Rtp, RtpRepr};
 
     const UNKNOWN: Carried = Carried(0);
     const STEP: u64 = 20_000_000;
@@ -442,7 +470,7 @@ mod tests {
     fn take(stats: &mut RtpStats, now: u64, bytes: &[u8], carried: Carried) {
         let elapsed = stats.heard(now, bytes.len(), RateLimit::default()).unwrap();
         let rtp = Rtp::parse(bytes).unwrap();
-        stats.heard_rtp(elapsed, &rtp, carried, &mut RtpMore::default());
+        stats.heard_rtp(elapsed, *rtp, carried, &mut RtpMore::default());
     }
 
     fn after(sequences: &[u16]) -> DirectionStats {

@@ -16,8 +16,7 @@ pub(crate) struct FlowTable {
     used: usize,
     free: Vec<u32>,
     by_id: Ids,
-    /// By local address and port pair ([`index`]): 0 for none, else twice (the flow's place plus 1), plus 1
-    /// for leg B. A port number is an index: no hash, no comparison of keys.
+    /// An [`Entry`] by local address and port pair ([`index`]). A port number is an index: no hash, no comparison of keys.
     ports: Vec<u32>,
     limit: usize,
 }
@@ -25,6 +24,10 @@ pub(crate) struct FlowTable {
 /// A flow's place in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place(u32);
+
+/// What the table of ports says of a port: 0 for none, else twice (the flow's place plus 1), plus 1 for leg B.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry(u32);
 
 /// A port's key: index of its local address, and the number.
 pub(crate) type PortKey = (u16, u16);
@@ -47,9 +50,15 @@ impl FlowTable {
     /// The flow pair and the leg of a port, even or odd.
     #[inline]
     pub(crate) fn at_port(&self, key: PortKey) -> Option<(Place, Leg)> {
-        let entry = *self.ports.get(index(key))?;
-        let leg = if entry & 1 == 0 { Leg::A } else { Leg::B };
-        Some((Place((entry >> 1).checked_sub(1)?), leg))
+        self.entry(key).place()
+    }
+
+    /// The same, for later.
+    #[inline(always)]
+    pub(crate) fn entry(&self, key: PortKey) -> Entry {
+        self.ports
+            .get(index(key))
+            .map_or(Entry::NONE, |entry| Entry(*entry))
     }
 
     /// Writes to all of its memory, so that the kernel has to find it now and not when a flow pair is installed. For
@@ -168,6 +177,21 @@ impl FlowTable {
         if let Some(slot) = self.ports.get_mut(index(key)) {
             *slot = entry;
         }
+    }
+}
+
+impl Entry {
+    pub(crate) const NONE: Self = Self(0);
+
+    #[inline(always)]
+    pub(crate) fn place(self) -> Option<(Place, Leg)> {
+        let leg = if self.0 & 1 == 0 { Leg::A } else { Leg::B };
+        Some((Place((self.0 >> 1).checked_sub(1)?), leg))
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_some(self) -> bool {
+        self.0 > 1
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use tandem_link::{FlowId, SourceClass};
+use tandem_link::SourceClass;
 
 /// What the worker has to do with a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,8 +14,6 @@ pub enum Verdict {
         port: u16,
         /// Checksums left to the port.
         checksums: TxChecksums,
-        /// The flow pair that it belongs to.
-        flow: FlowId,
     },
     /// Give it to the kernel by the realm's TAP. A VLAN tag is already taken out.
     Exception {

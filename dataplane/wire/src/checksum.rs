@@ -18,17 +18,20 @@ impl Sum {
     #[inline]
     #[must_use]
     pub fn bytes(self, bytes: &[u8]) -> Self {
-        // 64 bits at a time; the carries gather in the upper half.
-        let mut sum = 0u128;
+        // 64 bits at a time; a carry goes into the next word's addition (RFC 1071 section 2 C), a chunk's last one is counted.
+        let (mut sum, mut carries) = (0u64, 0);
         let (chunks, rest) = bytes.as_chunks::<32>();
         for chunk in chunks {
-            for word in chunk.as_chunks::<8>().0 {
-                sum += u128::from(u64::from_ne_bytes(*word));
+            let mut carry = false;
+            for word in chunk.as_chunks().0 {
+                (sum, carry) = sum.carrying_add(u64::from_ne_bytes(*word), carry);
             }
+            carries += u64::from(carry);
         }
-        let (words, rest) = rest.as_chunks::<8>();
+        let (words, rest) = rest.as_chunks();
         for word in words {
-            sum += u128::from(u64::from_ne_bytes(*word));
+            let (more, carry) = sum.overflowing_add(u64::from_ne_bytes(*word));
+            (sum, carries) = (more, carries + u64::from(carry));
         }
         let mut last = 0;
         let (quads, rest) = rest.as_chunks::<4>();
@@ -42,8 +45,7 @@ impl Sum {
         if let [odd] = odd {
             last += u64::from(u16::from_ne_bytes([*odd, 0]));
         }
-        let (low, carries) = (sum as u64, (sum >> 64) as u64);
-        Self(self.0 + (low & 0xffff_ffff) + (low >> 32) + carries + last)
+        Self(self.0 + (sum & 0xffff_ffff) + (sum >> 32) + carries + last)
     }
 
     /// Adds two words.

@@ -20,5 +20,5 @@ pub use ethernet::{Ethernet, EthernetRepr, Mac};
 pub use ipv4::{Ipv4, Ipv4Error, Ipv4Repr};
 pub use ipv6::{Ipv6, Ipv6Error, Ipv6Repr};
 pub use rtcp::{Rtcp, RtcpError};
-pub use rtp::{Rtp, RtpError, RtpRepr};
+pub use rtp::{Rtp, RtpError, RtpHeader, RtpRepr};
 pub use udp::{Udp, UdpError, UdpRepr};

@@ -1,5 +1,7 @@
 //! RTP (RFC 3550 section 5.1).
 
+use std::ops::Deref;
+
 /// Bytes of the fixed header.
 pub const HEADER: usize = 12;
 
@@ -14,10 +16,14 @@ pub enum RtpError {
     Padding,
 }
 
+/// A packet's fixed header.
+#[derive(Clone, Copy, Debug)]
+pub struct RtpHeader<'a>(&'a [u8; HEADER]);
+
 /// A packet whose bounds were checked (RFC 3550 appendix A.1).
 #[derive(Clone, Copy, Debug)]
 pub struct Rtp<'a> {
-    header: &'a [u8; HEADER],
+    header: RtpHeader<'a>,
     csrc: &'a [[u8; 4]],
     extension: Option<(u16, &'a [u8])>,
     payload: &'a [u8],
@@ -31,8 +37,7 @@ impl<'a> Rtp<'a> {
     #[inline(always)]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, RtpError> {
         match bytes.split_first_chunk::<HEADER>() {
-            // Nearly every packet: no padding, no extension, no contributing source.
-            Some((header, payload)) if header[0] == 0x80 => Ok(Self {
+            Some((header, payload)) if let Some(header) = RtpHeader::plain(header) => Ok(Self {
                 header,
                 csrc: &[],
                 extension: None,
@@ -73,48 +78,11 @@ impl<'a> Rtp<'a> {
             }
         };
         Ok(Self {
-            header,
+            header: RtpHeader(header),
             csrc: csrc.as_chunks().0,
             extension,
             payload,
         })
-    }
-
-    /// The marker.
-    #[inline]
-    #[must_use]
-    pub fn marker(&self) -> bool {
-        self.header[1] & 0x80 != 0
-    }
-
-    /// The payload type, 0 to 127.
-    #[inline]
-    #[must_use]
-    pub fn payload_type(&self) -> u8 {
-        self.header[1] & 0x7f
-    }
-
-    /// The sequence number.
-    #[inline]
-    #[must_use]
-    pub fn sequence(&self) -> u16 {
-        u16::from_be_bytes([self.header[2], self.header[3]])
-    }
-
-    /// The timestamp, in units of the payload's clock.
-    #[inline]
-    #[must_use]
-    pub fn timestamp(&self) -> u32 {
-        let h = self.header;
-        u32::from_be_bytes([h[4], h[5], h[6], h[7]])
-    }
-
-    /// The synchronisation source.
-    #[inline]
-    #[must_use]
-    pub fn ssrc(&self) -> u32 {
-        let h = self.header;
-        u32::from_be_bytes([h[8], h[9], h[10], h[11]])
     }
 
     /// The contributing sources.
@@ -134,6 +102,61 @@ impl<'a> Rtp<'a> {
     #[must_use]
     pub fn payload(&self) -> &'a [u8] {
         self.payload
+    }
+}
+
+impl<'a> Deref for Rtp<'a> {
+    type Target = RtpHeader<'a>;
+
+    #[inline]
+    fn deref(&self) -> &RtpHeader<'a> {
+        &self.header
+    }
+}
+
+impl<'a> RtpHeader<'a> {
+    /// The header of nearly every packet: version 2, no padding, no extension, no contributing source, so that all behind it is
+    /// payload. None of any other.
+    #[inline(always)]
+    pub fn plain(bytes: &'a [u8; HEADER]) -> Option<Self> {
+        (bytes[0] == 0x80).then_some(Self(bytes))
+    }
+
+    /// The marker.
+    #[inline]
+    #[must_use]
+    pub fn marker(&self) -> bool {
+        self.0[1] & 0x80 != 0
+    }
+
+    /// The payload type, 0 to 127.
+    #[inline]
+    #[must_use]
+    pub fn payload_type(&self) -> u8 {
+        self.0[1] & 0x7f
+    }
+
+    /// The sequence number.
+    #[inline]
+    #[must_use]
+    pub fn sequence(&self) -> u16 {
+        u16::from_be_bytes([self.0[2], self.0[3]])
+    }
+
+    /// The timestamp, in units of the payload's clock.
+    #[inline]
+    #[must_use]
+    pub fn timestamp(&self) -> u32 {
+        let h = self.0;
+        u32::from_be_bytes([h[4], h[5], h[6], h[7]])
+    }
+
+    /// The synchronisation source.
+    #[inline]
+    #[must_use]
+    pub fn ssrc(&self) -> u32 {
+        let h = self.0;
+        u32::from_be_bytes([h[8], h[9], h[10], h[11]])
     }
 }
 

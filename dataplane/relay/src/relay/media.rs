@@ -71,7 +71,7 @@ impl Relay {
         }
         let is_rtcp = matches!(content, Content::Rtcp);
         let allowed = match content {
-            Content::Rtp(rtp) => flow.heard_rtp(now, leg, &rtp, bytes),
+            Content::Rtp(rtp) => flow.heard_rtp(now, leg, *rtp, bytes),
             Content::Raw => flow.heard_raw(now, leg, bytes),
             Content::Rtcp => flow.heard_rtcp(now, leg, payload, &mut self.counters),
         };
@@ -128,11 +128,7 @@ impl Relay {
         self.counters.relayed_rtcp += u64::from(is_rtcp);
         self.counters.relayed += 1;
         self.counters.relayed_bytes += bytes as u64;
-        Ok(Relayed::Out(Verdict::Transmit {
-            port,
-            checksums,
-            flow: flow.id,
-        }))
+        Ok(Relayed::Out(Verdict::Transmit { port, checksums }))
     }
 
     /// A packet is above its flow's rate: the counter of its drop.

@@ -1,9 +1,9 @@
 //! The short way of nearly every packet: RTP in IPv4 without options from the source that was learned, to an
 //! IPv4 destination whose next hop is known. What is not so goes the general way ([`super::media`]), which comes to the same.
 
-use tandem_link::{FlowId, FlowKind};
+use tandem_link::FlowKind;
 use tandem_wire::checksum::Sum;
-use tandem_wire::{Mac, Rtp, ethernet, ipv4, rtcp, udp};
+use tandem_wire::{Mac, RtpHeader, ethernet, ipv4, rtp, udp};
 
 use super::{Look, Relay};
 use crate::classify::{part, word};
@@ -12,17 +12,20 @@ use crate::network::Way;
 use crate::rewrite::{TTL, identification, tag};
 use crate::{Checksum, Frame, RxChecksums, TxChecksums, Verdict};
 
-/// An Ethernet header with a VLAN tag.
-const TAGGED: usize = ethernet::HEADER + ethernet::TAG;
+/// The longest Ethernet header: with a VLAN tag.
+const LINK: usize = ethernet::HEADER + ethernet::TAG;
 /// IPv4 and UDP headers.
 const HEADERS: usize = ipv4::HEADER + udp::HEADER;
+const UDP_RTP: usize = udp::HEADER + rtp::HEADER;
+/// What is read and written of a packet, the longest link header in front of it: fixed places in an array.
+const HEAD: usize = LINK + HEADERS + rtp::HEADER;
 
 /// What became of a packet: the small part of [`Verdict`], that does not go through memory.
+#[derive(Clone, Copy)]
 pub(super) enum Done {
     Relayed {
         port: u16,
         checksums: TxChecksums,
-        flow: FlowId,
     },
     /// It is counted.
     Dropped,
@@ -32,15 +35,7 @@ impl Done {
     #[inline(always)]
     pub(super) fn verdict(self) -> Verdict {
         match self {
-            Self::Relayed {
-                port,
-                checksums,
-                flow,
-            } => Verdict::Transmit {
-                port,
-                checksums,
-                flow,
-            },
+            Self::Relayed { port, checksums } => Verdict::Transmit { port, checksums },
             Self::Dropped => Verdict::Drop,
         }
     }
@@ -57,27 +52,32 @@ impl Relay {
         look: Look,
     ) -> Option<Done> {
         let ip = usize::from(look.ip);
-        let (place, leg) = look.place.filter(|_| ip != 0)?;
-        let packet = frame.bytes().get(ip..)?;
-        let header = packet.first_chunk::<HEADERS>()?;
-        let udp_len = usize::from(word(header, 24));
-        let udp_checksum = word(header, 26);
-        let (from, to) = (part(header, 12), part(header, 16));
-        let ports = part(header, 20);
-        let ecn = header[1] & 0x03;
-        let dont_fragment = header[6] & 0x40 != 0;
+        let (place, leg) = look.entry.place().filter(|_| ip != 0)?;
+        let received = frame.received();
+        let (head, rest) = frame.head::<HEAD>(ip, LINK)?;
+        let (link, packet) = head.split_first_chunk_mut::<LINK>()?;
+        let (header, bytes) = packet.split_first_chunk_mut::<HEADERS>()?;
+        let header: &mut [u8; HEADERS] = header;
+        let rtp: &[u8; rtp::HEADER] = bytes.first_chunk()?;
+        let (rest, _) =
+            rest.split_at_checked(usize::from(word(header, 24)).checked_sub(UDP_RTP)?)?;
+
+        let udp_len = word(header, 24);
+        let old_checksum = word(header, 26);
+        let (from, to, ports) = (part(header, 12), part(header, 16), part(header, 20));
         let flow = self.table.get_mut(place)?;
-        let source = (from, word(header, 20));
-        // What has no UDP checksum gets one; at the odd port there is RTCP.
-        if udp_checksum == 0
-            || header[23] & 1 != 0
+        // RTCP, on its own port or on this one, and what is not as nearly all RTP is; what has no UDP checksum gets one.
+        if header[23] & 1 != 0
+            || rtp[1] & 0xe0 == 0xc0
+            || old_checksum == 0
             || flow.kind != FlowKind::Rtp
             || flow.idle
-            || !of(&flow.rtp, leg).is_settled_on(source)
-            || !is_right(frame.received(), header, udp_len, packet)
+            || !of(&flow.rtp, leg).is_settled_on((from, word(header, 20)))
+            || !is_right(received, header, rtp, rest)
         {
             return None;
         }
+        let rtp = RtpHeader::plain(rtp)?;
 
         let out = leg.other();
         let way = *of(&flow.ways, out);
@@ -86,193 +86,156 @@ impl Relay {
         let neighbour = self.forwarding.mac(hop)?;
         let local = self.networks.local(way.local)?;
         let by = &local.way;
-        if !destination.is_v4()
-            || !destination.is_some()
-            || ipv4::HEADER + udp_len > usize::from(by.mtu)
-        {
+        let total = ipv4::HEADER + usize::from(udp_len);
+        if !destination.is_v4() || !destination.is_some() || total > usize::from(by.mtu) {
             return None;
         }
-        let new = New {
-            by,
-            neighbour,
-            from: local.address.octets(),
-            to: destination.octets(),
-            ports: (way.port, destination.port),
-            traffic_class: way.dscp << 2 | ecn,
-            udp_len: udp_len as u16,
-        };
-        let (at, len, end) = (ip + ipv4::HEADER, new.len(), ip + ipv4::HEADER + udp_len);
-        let window = frame.room(at, len, end)?;
-        let payload = window.get(len + udp::HEADER..)?;
-        if rtcp::is_rtcp(payload) {
-            return None;
-        }
-        let rtp = Rtp::parse(payload).ok()?;
-        let bytes = payload.len();
 
         // From here on it changes something.
-        if !flow.heard_rtp(now, leg, &rtp, bytes) {
+        let bytes = usize::from(udp_len) - udp::HEADER;
+        if !flow.heard_rtp(now, leg, rtp, bytes) {
             self.above_rate(place, leg).count(&mut self.counters);
             return Some(Done::Dropped);
         }
         flow.relayed(leg, false, bytes);
         flow.active = now;
+        let dont_fragment = header[6] & 0x40 != 0;
         let id = identification(dont_fragment, &mut self.ids);
-        let old = [from, to, ports];
-        let checksums = new.emit(window, (dont_fragment, id), udp_checksum, old)?;
-        frame.set(at, len, end);
+        let traffic_class = way.dscp << 2 | header[1] & 0x03;
+        // What of the old checksum is not of these headers (RFC 1624 equation 3).
+        let kept = Sum::ZERO
+            .word(!old_checksum)
+            .without(from)
+            .without(to)
+            .without(ports);
+        let new = New {
+            by,
+            from: local.address.octets(),
+            to: destination.octets(),
+            ports: pair(way.port, destination.port),
+            first: pair(0x4500 | u16::from(traffic_class), total as u16),
+            second: pair(id, u16::from(dont_fragment) << 14),
+        };
+        new.emit_ip(header, udp_len, kept);
+        let l2_len = new.emit_link(link, neighbour, traffic_class);
+        frame.set(ip, l2_len, ip + total);
         self.counters.relayed += 1;
         self.counters.relayed_bytes += bytes as u64;
+        let offloads = by.offloads.ipv4;
         Some(Done::Relayed {
             port: by.port,
-            checksums,
-            flow: flow.id,
+            checksums: TxChecksums {
+                ipv4: offloads,
+                udp: false,
+                ipv6: false,
+                l2_len: if offloads { l2_len as u8 } else { 0 },
+                l3_len: if offloads { ipv4::HEADER as u16 } else { 0 },
+            },
         })
     }
 }
 
 /// Whether both checksums are right; the UDP checksum is there.
 #[inline(always)]
-fn is_right(received: RxChecksums, header: &[u8; HEADERS], udp_len: usize, packet: &[u8]) -> bool {
+fn is_right(
+    received: RxChecksums,
+    header: &[u8; HEADERS],
+    rtp: &[u8; rtp::HEADER],
+    rest: &[u8],
+) -> bool {
     // One comparison, as devices that look at both say it of nearly every packet.
     let good = RxChecksums {
         ip: Checksum::Good,
         udp: Checksum::Good,
     };
-    received == good || is_right_in_software(received, header, udp_len, packet)
+    received == good || is_right_in_software(received, header, rtp, rest)
 }
 
-#[inline(never)]
+#[inline(always)]
 fn is_right_in_software(
     received: RxChecksums,
     header: &[u8; HEADERS],
-    udp_len: usize,
-    packet: &[u8],
+    rtp: &[u8; rtp::HEADER],
+    rest: &[u8],
 ) -> bool {
+    let at = |place| part(header, place);
+    let addresses = Sum::ZERO.words(at(12)).words(at(16));
     let ip = match received.ip {
-        Checksum::Good | Checksum::Absent => true,
-        Checksum::Bad => false,
         Checksum::Unknown => {
-            let header: &[u8; ipv4::HEADER] = &part(header, 0);
-            Sum::ZERO.bytes(header).folded() == 0xffff
-        }
-    };
-    let udp = match received.udp {
-        Checksum::Good => true,
-        Checksum::Bad | Checksum::Absent => false,
-        Checksum::Unknown => {
-            let addresses = Sum::ZERO.words(part(header, 12)).words(part(header, 16));
-            let datagram = packet.get(ipv4::HEADER..ipv4::HEADER + udp_len);
-            let sum = udp::pseudo_header(addresses, udp_len).bytes(datagram.unwrap_or_default());
+            let sum = addresses.words(at(0)).words(at(4)).words(at(8));
             sum.folded() == 0xffff
         }
+        seen => seen != Checksum::Bad,
+    };
+    let udp = match received.udp {
+        Checksum::Unknown => {
+            let sum = udp::pseudo_header(addresses, UDP_RTP + rest.len());
+            let sum = sum.words(at(20)).words(at(24));
+            let sum = sum
+                .words(part(rtp, 0))
+                .words(part(rtp, 4))
+                .words(part(rtp, 8));
+            sum.bytes(rest).folded() == 0xffff
+        }
+        seen => seen == Checksum::Good,
     };
     ip && udp
 }
 
-/// The headers that it gets: what [`crate::rewrite::Headers`] would write.
+/// Two words, as they are sent.
+#[inline(always)]
+fn pair(high: u16, low: u16) -> [u8; 4] {
+    (u32::from(high) << 16 | u32::from(low)).to_be_bytes()
+}
+
+/// The headers that it gets, by words: what [`crate::rewrite::Headers`] would write.
 struct New<'a> {
     by: &'a Way,
-    neighbour: Mac,
     from: [u8; 4],
     to: [u8; 4],
-    /// Of both.
-    ports: (u16, u16),
-    /// DSCP and ECN.
-    traffic_class: u8,
-    /// Bytes of the UDP header and the payload; not more than the MTU leaves.
-    udp_len: u16,
+    ports: [u8; 4],
+    /// Version, traffic class and length.
+    first: [u8; 4],
+    /// Identification and fragmentation.
+    second: [u8; 4],
 }
 
 impl New<'_> {
-    /// Bytes of the Ethernet and IP headers.
+    /// Writes IPv4 and UDP, and sums up the same words while they are in registers.
     #[inline(always)]
-    fn len(&self) -> usize {
-        match self.by.vlan {
-            None => ethernet::HEADER + ipv4::HEADER,
-            Some(_) => TAGGED + ipv4::HEADER,
-        }
-    }
-
-    /// Writes them in front of the payload that ends the window. `old` are the addresses and ports that the UDP
-    /// checksum covers as it came. None if the window is too short.
-    #[inline(always)]
-    fn emit(
-        &self,
-        window: &mut [u8],
-        fragmentation: (bool, u16),
-        checksum: u16,
-        old: [[u8; 4]; 3],
-    ) -> Option<TxChecksums> {
-        let by = self.by;
-        let (l2_len, header) = match by.vlan {
-            None => {
-                let all = window.first_chunk_mut::<{ ethernet::HEADER + HEADERS }>()?;
-                let (link, rest) = all.split_first_chunk_mut::<{ ethernet::HEADER }>()?;
-                link[..6].copy_from_slice(&self.neighbour);
-                link[6..12].copy_from_slice(&by.mac);
-                link[12..].copy_from_slice(&ethernet::IPV4.to_be_bytes());
-                (ethernet::HEADER, rest)
-            }
-            Some(vlan) => {
-                let all = window.first_chunk_mut::<{ TAGGED + HEADERS }>()?;
-                let (link, rest) = all.split_first_chunk_mut::<TAGGED>()?;
-                link[..6].copy_from_slice(&self.neighbour);
-                link[6..12].copy_from_slice(&by.mac);
-                link[12..14].copy_from_slice(&ethernet::VLAN.to_be_bytes());
-                link[14..16].copy_from_slice(&tag(vlan, self.traffic_class).to_be_bytes());
-                link[16..].copy_from_slice(&ethernet::IPV4.to_be_bytes());
-                (TAGGED, rest)
-            }
-        };
-        self.emit_ip(header.first_chunk_mut()?, fragmentation, checksum, old);
-        if !by.offloads.ipv4 {
-            return Some(TxChecksums::default());
-        }
-        Some(TxChecksums {
-            ipv4: true,
-            udp: false,
-            ipv6: false,
-            l2_len: l2_len as u8,
-            l3_len: ipv4::HEADER as u16,
-        })
-    }
-
-    #[inline(always)]
-    fn emit_ip(
-        &self,
-        header: &mut [u8; HEADERS],
-        (dont_fragment, id): (bool, u16),
-        checksum: u16,
-        [old_from, old_to, old_ports]: [[u8; 4]; 3],
-    ) {
-        // Written by words, and summed up by the same words while they are in registers.
-        let pair = |high: u16, low: u16| (u32::from(high) << 16 | u32::from(low)).to_be_bytes();
-        let total = self.udp_len + ipv4::HEADER as u16;
-        let first = pair(0x4500 | u16::from(self.traffic_class), total);
-        let second = pair(id, if dont_fragment { 0x4000 } else { 0 });
+    fn emit_ip(&self, header: &mut [u8; HEADERS], udp_len: u16, kept: Sum) {
         let third = [TTL, udp::PROTOCOL, 0, 0];
-        let (from_port, to_port) = self.ports;
-        let ports = pair(from_port, to_port);
         let addresses = Sum::ZERO.words(self.from).words(self.to);
-        header[..4].copy_from_slice(&first);
-        header[4..8].copy_from_slice(&second);
+        header[..4].copy_from_slice(&self.first);
+        header[4..8].copy_from_slice(&self.second);
         header[8..12].copy_from_slice(&third);
         if !self.by.offloads.ipv4 {
-            let sum = addresses.words(first).words(second).words(third);
+            let sum = addresses.words(self.first).words(self.second).words(third);
             header[10..12].copy_from_slice(&sum.checksum().to_be_bytes());
         }
         header[12..16].copy_from_slice(&self.from);
         header[16..20].copy_from_slice(&self.to);
-        header[20..24].copy_from_slice(&ports);
-        // RFC 1624 equation 3.
-        let updated = addresses
-            .words(ports)
-            .word(!checksum)
-            .without(old_from)
-            .without(old_to)
-            .without(old_ports)
-            .checksum();
-        header[24..].copy_from_slice(&pair(self.udp_len, udp::sent(updated)));
+        header[20..24].copy_from_slice(&self.ports);
+        let updated = kept.sum(addresses).words(self.ports).checksum();
+        header[24..].copy_from_slice(&pair(udp_len, udp::sent(updated)));
+    }
+
+    /// Writes the Ethernet header at the end of the room for it. Answers its length.
+    #[inline(always)]
+    fn emit_link(&self, link: &mut [u8; LINK], neighbour: Mac, traffic_class: u8) -> usize {
+        let by = self.by;
+        match by.vlan {
+            None => {
+                link[4..10].copy_from_slice(&neighbour);
+                link[10..].copy_from_slice(&by.link);
+                ethernet::HEADER
+            }
+            Some(vlan) => {
+                link[..6].copy_from_slice(&neighbour);
+                link[6..14].copy_from_slice(&by.link);
+                link[14..].copy_from_slice(&pair(tag(vlan, traffic_class), ethernet::IPV4));
+                LINK
+            }
+        }
     }
 }

@@ -17,7 +17,7 @@ impl Look {
     #[inline]
     #[must_use]
     pub fn is_media(&self) -> bool {
-        self.place.is_some() || self.ip != 0
+        self.entry.is_some() || self.ip != 0
     }
 }
 
