@@ -34,6 +34,7 @@ impl Burst {
     }
 
     /// Whether no packet fits any more.
+    #[inline]
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.len == BURST

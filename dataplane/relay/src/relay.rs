@@ -24,6 +24,7 @@ use crate::police::source::Seed;
 use crate::table::{Entry, FlowTable};
 use crate::{ConfigError, Counters, Forwarding, Frame, RelayConfig, Verdict};
 use media::Relayed;
+pub use plain::Plain;
 
 /// Events kept for a worker that does not fetch them.
 const EVENTS: usize = 4096;
@@ -139,8 +140,13 @@ impl Relay {
     pub fn decide(&mut self, now: u64, frame: &mut Frame<'_>, look: Look) -> Verdict {
         match self.relay_plain(now, frame, look) {
             Some(done) => done.verdict(),
-            None => self.classified(now, look.port, 0, false, frame),
+            None => self.decide_otherwise(now, frame, look),
         }
+    }
+
+    /// The second half for a frame that [`Relay::relay_plain`] has left as it was.
+    pub fn decide_otherwise(&mut self, now: u64, frame: &mut Frame<'_>, look: Look) -> Verdict {
+        self.classified(now, look.port, 0, false, frame)
     }
 
     /// A frame came from another worker, as [`Verdict::HandOff`] says. What is in it is this worker's.

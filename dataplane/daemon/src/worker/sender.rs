@@ -69,7 +69,7 @@ impl Sender {
     }
 
     /// Puts a packet into its port's batch; sent by [`Self::flush`] at the latest.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn send(
         &mut self,
         port: u16,
@@ -77,6 +77,19 @@ impl Sender {
         now: u64,
         capture: Option<&mut Capture>,
     ) {
+        match self.ways.get_mut(usize::from(port)) {
+            // Nearly always.
+            Some(Way::Own { longest, batch, .. })
+                if packet.len() <= *longest && !batch.is_full() && capture.is_none() =>
+            {
+                let _ = batch.push(packet);
+            }
+            _ => self.send_otherwise(port, packet, now, capture),
+        }
+    }
+
+    #[inline(never)]
+    fn send_otherwise(&mut self, port: u16, packet: Mbuf, now: u64, capture: Option<&mut Capture>) {
         if let Some(capture) = capture {
             capture.offer(now, port, Direction::Sent, packet.data(), &self.counters);
         }

@@ -20,18 +20,21 @@ const UDP_RTP: usize = udp::HEADER + rtp::HEADER;
 /// What is read and written of a packet, the longest link header in front of it: fixed places in an array.
 const HEAD: usize = LINK + HEADERS + rtp::HEADER;
 
-/// What became of a packet: the small part of [`Verdict`], that does not go through memory.
-#[derive(Clone, Copy)]
-pub(super) enum Done {
+/// What became of a packet: the small part of [`Verdict`], that fits in a register and so does not go through memory.
+#[derive(Clone, Copy, Debug)]
+pub enum Plain {
+    /// It was rewritten in place and its window moved: [`Verdict::Transmit`].
     Relayed {
+        /// Index of the port.
         port: u16,
+        /// Checksums left to the port.
         checksums: TxChecksums,
     },
-    /// It is counted.
+    /// It is counted: [`Verdict::Drop`].
     Dropped,
 }
 
-impl Done {
+impl Plain {
     #[inline(always)]
     pub(super) fn verdict(self) -> Verdict {
         match self {
@@ -42,15 +45,11 @@ impl Done {
 }
 
 impl Relay {
-    /// Relays a packet that was looked at. None if it has to go the general way: nothing has changed then.
+    /// The way of nearly every packet through [`Relay::decide`]. None if it has to go the general way, by
+    /// [`Relay::decide_otherwise`]: nothing has changed then.
     // Called, not inlined: a function of its own keeps its values in registers.
     #[inline(never)]
-    pub(super) fn relay_plain(
-        &mut self,
-        now: u64,
-        frame: &mut Frame<'_>,
-        look: Look,
-    ) -> Option<Done> {
+    pub fn relay_plain(&mut self, now: u64, frame: &mut Frame<'_>, look: Look) -> Option<Plain> {
         let ip = usize::from(look.ip);
         let (place, leg) = look.entry.place().filter(|_| ip != 0)?;
         let received = frame.received();
@@ -95,7 +94,7 @@ impl Relay {
         let bytes = usize::from(udp_len) - udp::HEADER;
         if !flow.heard_rtp(now, leg, rtp, bytes) {
             self.above_rate(place, leg).count(&mut self.counters);
-            return Some(Done::Dropped);
+            return Some(Plain::Dropped);
         }
         flow.relayed(leg, false, bytes);
         flow.active = now;
@@ -122,7 +121,7 @@ impl Relay {
         self.counters.relayed += 1;
         self.counters.relayed_bytes += bytes as u64;
         let offloads = by.offloads.ipv4;
-        Some(Done::Relayed {
+        Some(Plain::Relayed {
             port: by.port,
             checksums: TxChecksums {
                 ipv4: offloads,
