@@ -67,15 +67,26 @@ pub(crate) fn glance(networks: &Networks, port: u16, frame: &[u8]) -> Option<Gla
     const IP: usize = ethernet::HEADER;
     let port = networks.port(port)?;
     let head = frame.first_chunk::<{ IP + ipv4::HEADER + udp::HEADER }>()?;
-    if part(head, 0) != port.mac() {
+    if !port.is_to_us(part(head, 0)) {
         return None;
     }
     if word(head, 12) != ethernet::IPV4 {
         return glance_other(networks, port, frame);
     }
+    let header: &[u8; ipv4::HEADER + udp::HEADER] = head.last_chunk()?;
+    if !is_plain_v4(header, IP, frame.len()) {
+        return None;
+    }
+    let (to, number) = (part(header, 16), word(header, 22));
     let realm = networks.realm(port.untagged())?;
-    let (_, header) = head.split_first_chunk::<IP>()?;
-    glance_v4(realm, header.first_chunk()?, IP, frame.len())
+    let local = match port.usual_media(to) {
+        Some(local) if realm.is_media(number) => local,
+        _ => realm.media_v4(to, number)?,
+    };
+    Some(Glance {
+        key: (local, number),
+        plain: IP as u8,
+    })
 }
 
 /// The same of a frame with a tag, or of IPv6.
@@ -95,7 +106,19 @@ fn glance_other(networks: &Networks, port: &Port, frame: &[u8]) -> Option<Glance
     }
 }
 
-/// `ip` is where the header begins in the frame, `end` where that ends.
+/// Whether it is IPv4 without options, whole, and UDP of the same length. `ip` is where the header begins in the frame, `end` where that ends.
+#[inline(always)]
+fn is_plain_v4(header: &[u8; ipv4::HEADER + udp::HEADER], ip: usize, end: usize) -> bool {
+    let total = usize::from(word(header, 2));
+    let len = usize::from(word(header, 24));
+    header[0] == 0x45
+        && header[9] == udp::PROTOCOL
+        && word(header, 6) & 0x3fff == 0
+        && ip + total <= end
+        && ipv4::HEADER + len == total
+        && len >= udp::HEADER
+}
+
 #[inline(always)]
 fn glance_v4(
     realm: &Realm,
@@ -103,15 +126,7 @@ fn glance_v4(
     ip: usize,
     end: usize,
 ) -> Option<Glance> {
-    let total = usize::from(word(header, 2));
-    let len = usize::from(word(header, 24));
-    if header[0] != 0x45
-        || header[9] != udp::PROTOCOL
-        || word(header, 6) & 0x3fff != 0
-        || ip + total > end
-        || ipv4::HEADER + len > total
-        || len < udp::HEADER
-    {
+    if !is_plain_v4(header, ip, end) {
         return None;
     }
     let port = word(header, 22);

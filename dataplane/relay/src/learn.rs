@@ -132,11 +132,12 @@ impl Learn {
         self.hear_unsettled(known, now, window, source)
     }
 
-    /// Whether packets of this IPv4 source are [`Source::Known`] without any change.
+    /// Whether packets of this IPv4 source are [`Source::Known`] without any change. The port is at an IPv4 address, and so is what it
+    /// has learned.
     #[inline(always)]
     pub(crate) fn is_settled_on(&self, (address, port): ([u8; 4], u16)) -> bool {
-        let source = Endpoint::v4(address.into(), port);
-        self.state == State::Settled && self.learned == source
+        let [.., a, b, c, d] = self.learned.address;
+        self.state == State::Settled && self.learned.port == port && [a, b, c, d] == address
     }
 
     #[inline(never)]

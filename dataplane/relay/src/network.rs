@@ -26,6 +26,7 @@ pub(crate) struct Networks {
 pub(crate) struct Local {
     /// Its port is 0.
     pub(crate) address: Endpoint,
+    pub(crate) is_v4: bool,
     pub(crate) way: Way,
 }
 
@@ -49,6 +50,17 @@ pub(crate) struct Port {
     pub(crate) config: PortConfig,
     /// Realm by VLAN.
     realms: Box<[u16; VLANS]>,
+    /// What nearly every frame without a tag is for.
+    usual: Usual,
+}
+
+/// Our Ethernet address and a media address on a port, to be compared by words.
+#[derive(Debug)]
+struct Usual {
+    /// The Ethernet address in the upper part.
+    mac: u64,
+    /// The first IPv4 media address of the realm without a tag, and its index.
+    media: Option<([u8; 4], u16)>,
 }
 
 /// A realm.
@@ -88,6 +100,10 @@ impl Networks {
             ports: ports
                 .into_iter()
                 .map(|config| Port {
+                    usual: Usual {
+                        mac: word(config.mac),
+                        media: None,
+                    },
                     config,
                     realms: by_vlan(),
                 })
@@ -135,9 +151,17 @@ impl Networks {
             let address = Endpoint::new(SocketAddr::new(ip, 0));
             let place = u16::try_from(self.locals.len())
                 .map_err(|_| ConfigError::TooMany("media addresses"))?;
-            self.locals.push(Local { address, way });
+            let is_v4 = address.is_v4();
+            self.locals.push(Local {
+                address,
+                is_v4,
+                way,
+            });
             media.push((address.address, place));
             if let IpAddr::V4(ip) = ip {
+                if vlan == 0 && media_v4.is_empty() {
+                    on.usual.media = Some((ip.octets(), place));
+                }
                 media_v4.push((ip.octets(), place));
             }
         }
@@ -172,6 +196,11 @@ impl Networks {
     }
 }
 
+/// An Ethernet address for [`Port::is_to_us`].
+fn word([a, b, c, d, e, f]: Mac) -> u64 {
+    u64::from_le_bytes([0, 0, a, b, c, d, e, f])
+}
+
 impl Port {
     #[inline]
     pub(crate) fn mac(&self) -> Mac {
@@ -190,6 +219,19 @@ impl Port {
     pub(crate) fn untagged(&self) -> u16 {
         let [realm, ..] = *self.realms;
         realm
+    }
+
+    /// Whether a frame that begins so is to our Ethernet address.
+    #[inline(always)]
+    pub(crate) fn is_to_us(&self, frame: [u8; 8]) -> bool {
+        u64::from_le_bytes(frame) << 16 == self.usual.mac
+    }
+
+    /// The index of the media address that a frame without a tag to this address is for, if it is the usual one.
+    #[inline(always)]
+    pub(crate) fn usual_media(&self, address: [u8; 4]) -> Option<u16> {
+        let (ours, local) = self.usual.media?;
+        (address == ours).then_some(local)
     }
 }
 
@@ -244,7 +286,7 @@ impl Realm {
     }
 
     #[inline(always)]
-    fn is_media(&self, port: u16) -> bool {
+    pub(crate) fn is_media(&self, port: u16) -> bool {
         let (first, last) = self.media_ports;
         first <= port && port <= last
     }

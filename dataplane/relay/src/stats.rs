@@ -146,7 +146,7 @@ impl RtpStats {
         let elapsed = now.saturating_sub(self.last_seen);
         self.last_seen = now.max(1);
         // It pays out of the credit that the time has filled.
-        let credit = u64::from(self.credit).saturating_add(elapsed).min(FULL);
+        let credit = u64::from(self.credit).wrapping_add(elapsed).min(FULL);
         let cost = limit.cost_ns(bytes);
         if credit < cost {
             self.credit = credit as u32;

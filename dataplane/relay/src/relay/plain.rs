@@ -86,7 +86,7 @@ impl Relay {
         let local = self.networks.local(way.local)?;
         let by = &local.way;
         let total = ipv4::HEADER + usize::from(udp_len);
-        if !destination.is_v4() || !destination.is_some() || total > usize::from(by.mtu) {
+        if !local.is_v4 || !destination.is_some() || total > usize::from(by.mtu) {
             return None;
         }
 
@@ -137,21 +137,6 @@ impl Relay {
 /// Whether both checksums are right; the UDP checksum is there.
 #[inline(always)]
 fn is_right(
-    received: RxChecksums,
-    header: &[u8; HEADERS],
-    rtp: &[u8; rtp::HEADER],
-    rest: &[u8],
-) -> bool {
-    // One comparison, as devices that look at both say it of nearly every packet.
-    let good = RxChecksums {
-        ip: Checksum::Good,
-        udp: Checksum::Good,
-    };
-    received == good || is_right_in_software(received, header, rtp, rest)
-}
-
-#[inline(always)]
-fn is_right_in_software(
     received: RxChecksums,
     header: &[u8; HEADERS],
     rtp: &[u8; rtp::HEADER],
