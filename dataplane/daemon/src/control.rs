@@ -18,7 +18,7 @@ use tandem_link::{
     Command, CommandError, ControllerHello, CounterValue, DataplaneHello, Event, FromDataplane,
     RealmInfo, RefusedReason, SlotTable, ToDataplane, VERSION,
 };
-use tandem_relay::{Forwarding, Stateless};
+use tandem_relay::{Forwarding, Stateless, proof_forwarding};
 use tokio::sync::mpsc::UnboundedSender;
 use tracing::{debug, info, warn};
 
@@ -98,6 +98,8 @@ pub(crate) struct State {
     snapshots: Vec<Arc<Forwarding>>,
     /// Ways to relay SIP that a worker may still have.
     stateless: Vec<Arc<Stateless>>,
+    /// Where the workers' own packets would go, once it was asked for.
+    proof: Option<Arc<Forwarding>>,
     receive: Vec<u8>,
     gaps: GapWatch,
     /// The next flood may be told of.
@@ -116,6 +118,7 @@ impl State {
             generation: 0,
             snapshots: Vec::new(),
             stateless: Vec::new(),
+            proof: None,
             receive: Vec::new(),
             gaps: GapWatch::default(),
             tell_flood_at: 0,
@@ -462,6 +465,15 @@ impl Control {
             Command::Police(limits) => {
                 let limits = *limits;
                 self.every_worker(|| ToWorker::Police { tag, limits })
+            }
+            Command::Prove => {
+                let realms = u16::try_from(self.config.realms.len()).unwrap_or(u16::MAX);
+                let made = || Arc::new(proof_forwarding(realms));
+                let forwarding = Arc::clone(self.state.proof.get_or_insert_with(made));
+                self.every_worker(|| ToWorker::Prove {
+                    tag,
+                    forwarding: Arc::clone(&forwarding),
+                })
             }
             Command::PoliceReport(source) => {
                 let source = *source;

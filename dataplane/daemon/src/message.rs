@@ -65,6 +65,11 @@ pub(crate) enum ToWorker {
     GiveQueues { port: u16, queues: Queues },
     /// Report how SIP is policed, and what is known of a source.
     PoliceReport { tag: Tag, source: Option<IpAddr> },
+    /// Relay a packet of your own by this snapshot. The control thread frees it, when nobody else has it.
+    Prove {
+        tag: Tag,
+        forwarding: Arc<Forwarding>,
+    },
 }
 
 /// From a worker.

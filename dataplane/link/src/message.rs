@@ -101,6 +101,8 @@ pub enum Command {
     PoliceReport(Option<IpAddr>),
     /// Report every port.
     Ports,
+    /// Each worker relays a packet of its own that leaves no port.
+    Prove,
 }
 
 impl Command {
@@ -325,6 +327,9 @@ pub enum CommandError {
     /// More sources in one command than there may be, or a network outside of a full set.
     #[error("the list of sources makes no sense")]
     BadSources,
+    /// A packet of the worker's own did not come out as it should.
+    #[error("a packet was not relayed as it should be")]
+    NotRelayed,
 }
 
 /// One named counter or gauge.

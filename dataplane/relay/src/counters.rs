@@ -138,6 +138,10 @@ counters! {
     /// Media that went from one flow pair of ours straight to another: two legs of calls that meet in a proxy inside,
     /// which left the session descriptions as they were.
     hairpinned,
+    /// Packets of our own that were relayed, for the proof of a new system: they leave no port, and count as nothing else.
+    proof_relayed,
+    /// Those that were not.
+    proof_failed,
     /// Media whose destination is an address of our own, where no flow is.
     drop_destination_local,
     /// Media that would go round in circles between flows of our own.

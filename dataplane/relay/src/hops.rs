@@ -47,6 +47,12 @@ impl Hops {
         self.waiting.push_back((realm, neighbour));
     }
 
+    /// As if it had never been asked for, if nobody has fetched it yet.
+    pub(crate) fn forget(&mut self, realm: u16, neighbour: IpAddr) {
+        self.asked.remove(&(realm, neighbour));
+        self.waiting.retain(|hop| *hop != (realm, neighbour));
+    }
+
     pub(crate) fn next(&mut self) -> Option<(u16, IpAddr)> {
         self.waiting.pop_front()
     }

@@ -34,6 +34,6 @@ pub use counters::Counters;
 pub use forwarding::{Forwarding, ForwardingBuilder, NextHop};
 pub use frame::{Checksum, Frame, RxChecksums};
 pub use police::{PoliceConfig, TRUSTED_NETWORKS, TRUSTED_SOURCES, TrustedNetworks};
-pub use relay::{Look, Plain, Relay};
+pub use relay::{Look, Plain, Relay, proof_forwarding};
 pub use stateless::Stateless;
 pub use verdict::{SipMeta, SipSend, TxChecksums, Verdict};

@@ -191,6 +191,10 @@ impl Networks {
         self.locals.get(usize::from(index))
     }
 
+    pub(crate) fn realms(&self) -> u16 {
+        u16::try_from(self.realms.len()).unwrap_or(NONE)
+    }
+
     pub(crate) fn locals(&self) -> usize {
         self.locals.len()
     }
@@ -267,6 +271,21 @@ impl Realm {
 
     pub(crate) fn has_sip(&self, local: Endpoint) -> bool {
         self.sip.contains(&local)
+    }
+
+    /// Its first media address, with its index.
+    pub(crate) fn first_media(&self) -> Option<(IpAddr, u16)> {
+        let (address, index) = self.media.first()?;
+        let address = Endpoint {
+            address: *address,
+            port: 0,
+        };
+        Some((address.ip(), *index))
+    }
+
+    pub(crate) fn media_ports(&self) -> std::ops::RangeInclusive<u16> {
+        let (first, last) = self.media_ports;
+        first..=last
     }
 
     /// The index of one of its media addresses.

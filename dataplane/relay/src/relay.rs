@@ -4,6 +4,7 @@ mod command;
 mod media;
 mod plain;
 mod police;
+mod proof;
 mod sip;
 mod stateless;
 
@@ -25,6 +26,7 @@ use crate::table::{Entry, FlowTable};
 use crate::{ConfigError, Counters, Forwarding, Frame, RelayConfig, Verdict};
 use media::Relayed;
 pub use plain::Plain;
+pub use proof::proof_forwarding;
 
 /// Events kept for a worker that does not fetch them.
 const EVENTS: usize = 4096;

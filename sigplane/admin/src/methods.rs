@@ -228,6 +228,11 @@ pub const METHODS: &[Method] = &[
         &["address"],
         "How SIP is policed by its sources, and what is known of one",
     ),
+    steers(
+        m::RELAY_TEST,
+        &[],
+        "Each of the dataplane's workers relays a packet of its own, which leaves no port",
+    ),
     looks(
         m::ROUTES_TEST,
         &["sender", "source", "uri", "from", "method"],

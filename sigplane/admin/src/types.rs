@@ -54,7 +54,7 @@ pub mod method {
     pub const DLG_LIST: &str = "dlg.list";
     /// Takes [`super::RouteTest`], returns [`super::RouteTested`].
     pub const ROUTES_TEST: &str = "tandem.routes.test";
-    /// Each of the dataplane's workers relays a packet of its own that leaves no port; returns how many did.
+    /// Each of the dataplane's workers relays a packet of its own that leaves no port; returns null.
     pub const RELAY_TEST: &str = "tandem.relay.test";
     /// Returns a list of [`super::Flow`].
     pub const FLOWS: &str = "tandem.flows";

@@ -8,9 +8,11 @@ mod first_boot;
 mod hardware;
 mod management;
 mod networkd;
+mod reset;
 mod run;
 mod starter;
 mod steps;
+pub(crate) mod transfer;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,6 +35,12 @@ pub(crate) enum Command {
     Network(Place),
     /// Print the packet filter's rules that follow from management.toml and tandem.toml
     Firewall(Place),
+    /// Configuration, keys and tables of this machine into one file
+    Export(transfer::Export),
+    /// What another machine exported, or this one: checked, then taken as a whole
+    Import(transfer::Import),
+    /// Erase configuration, keys, calls and logs, and begin anew; the slots stay
+    FactoryReset(reset::FactoryReset),
     /// Look for mistakes in management.toml
     Check {
         /// The file
@@ -52,7 +60,7 @@ pub(crate) struct Place {
     esp: PathBuf,
 }
 
-pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
+pub(crate) fn run(command: Command, as_json: bool) -> Result<ExitCode, Failure> {
     let step = |place: Place, step: fn(&Host, &str) -> steps::Done| {
         let host = Host { root: place.root };
         let done = step(&host, &place.esp.to_string_lossy());
@@ -74,6 +82,9 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
             write_out(&rules)?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Export(command) => transfer::export(&command, as_json).map(|()| ExitCode::SUCCESS),
+        Command::Import(command) => transfer::import(&command, as_json).map(|()| ExitCode::SUCCESS),
+        Command::FactoryReset(command) => reset::run(&command, as_json).map(|()| ExitCode::SUCCESS),
         Command::Check { file } => {
             let text = std::fs::read_to_string(&file).map_err(|error| Failure::File {
                 path: file.clone(),

@@ -427,10 +427,10 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         return hw::run(command, cli.json);
     }
     if let Command::Appliance { command } = cli.command {
-        return appliance::run(command);
+        return appliance::run(command, cli.json);
     }
     if let Command::Update { root, command } = cli.command {
-        return update::run(command, &root, cli.json);
+        return update::run(command, &root, cli.config.as_deref(), cli.json);
     }
     if let Command::Console { arguments } = &cli.command {
         if cli.url.is_some() {

@@ -25,6 +25,7 @@ use self::environment::Environment;
 use self::place::{How, Place, failed};
 use self::proof::{Check, Findings, Outcome, Proof, Verdict};
 use self::slot::{Slot, seal};
+use crate::appliance::transfer;
 use crate::client::Failure;
 use crate::show::{print, write_out};
 
@@ -79,9 +80,16 @@ pub(crate) enum Command {
     Expire,
 }
 
-pub(crate) fn run(command: Command, root: &Path, as_json: bool) -> Result<ExitCode, Failure> {
+pub(crate) fn run(
+    command: Command,
+    root: &Path,
+    configuration: Option<&Path>,
+    as_json: bool,
+) -> Result<ExitCode, Failure> {
+    let usual = root.join("etc/tandem/tandem.toml");
     let place = Place {
         root: root.to_owned(),
+        configuration: configuration.map_or(usual, Path::to_owned),
     };
     match command {
         Command::Install {
@@ -153,7 +161,6 @@ fn rollback(place: &Place, reboot: bool, as_json: bool) -> Result<(), Failure> {
 
 /// Looks for as long as it takes, up to the deadline.
 fn prove(place: &Place, seconds: u64, decide: bool, as_json: bool) -> Result<ExitCode, Failure> {
-    let configuration = place.at("/etc/tandem/tandem.toml");
     let boot = place.boot();
     if decide {
         let boot = boot?;
@@ -172,7 +179,7 @@ fn prove(place: &Place, seconds: u64, decide: bool, as_json: bool) -> Result<Exi
     let began = Instant::now();
     let mut proof = Proof::new(excused.clone(), seconds.saturating_mul(1_000), STEADY_MS);
     let (verdict, findings) = loop {
-        let findings = checks::look(&configuration, before.as_ref().filter(|_| decide));
+        let findings = checks::look(&place.configuration, before.as_ref().filter(|_| decide));
         let now = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         match proof.look(now, &findings) {
             Verdict::Wait => thread::sleep(PAUSE),
@@ -295,6 +302,9 @@ fn arrive(place: &Place) -> Result<(), Failure> {
     let boot = place.boot()?;
     if boot.how == How::Emergency {
         return Ok(());
+    }
+    if transfer::finish(&place.root)? {
+        eprintln!("tandemctl: an import that was broken off is finished");
     }
     let (blocks, mut environment) = environment(place, boot.slot)?;
     let mut record = record(place);

@@ -140,6 +140,8 @@ pub(crate) enum Ask {
     },
     /// The dataplane's ports.
     Ports(Answer<Result<Vec<Port>, Refusal>>),
+    /// Each of the dataplane's workers relays a packet of its own.
+    Prove(Answer<Result<(), Refusal>>),
     /// How SIP is policed, and what is known of an address.
     Police {
         address: Option<IpAddr>,

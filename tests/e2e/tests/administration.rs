@@ -255,3 +255,35 @@ fn a_capture_is_a_pcap_file_that_tshark_filters_by_call_id() {
         "{addresses}"
     );
 }
+
+#[test]
+fn a_system_proves_itself_and_one_without_dataplane_does_not() {
+    let mut lab = Lab::start(Options::default()).unwrap();
+    let prove = |lab: &Lab, seconds: &str| {
+        let ctl = lab.ctl();
+        let output = ctl
+            .output(&["--json", "update", "prove", "--seconds", seconds])
+            .unwrap();
+        let found: serde_json::Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+        (output.status.code(), found)
+    };
+    let (code, found) = prove(&lab, "60");
+    assert_eq!(code, Some(0), "{found}\n{}", lab.daemons_said());
+    for check in ["signaling", "dataplane", "database", "sip", "relay"] {
+        assert_eq!(found["checks"][check], "passed", "{found}");
+    }
+    let counters = lab.ctl().counters().unwrap();
+    assert!(counters.value("proof_relayed") > 0 && counters.value("proof_failed") == 0);
+    // Nothing of it is a call's.
+    assert_eq!(counters.value("relayed"), 0);
+
+    lab.kill_dataplane();
+    let (code, found) = prove(&lab, "1");
+    assert_eq!(code, Some(1), "{found}");
+    assert_eq!(found["proven"], false);
+    assert!(
+        found["checks"]["dataplane"]["failed"].is_string(),
+        "{found}"
+    );
+}

@@ -119,6 +119,11 @@ impl Worker {
                 self.control.report(FromWorker::Queues { port, queues });
             }
             ToWorker::GiveQueues { port, queues } => self.use_queues(port, queues),
+            ToWorker::Prove { tag, forwarding } => {
+                // The control thread has the last hold on the snapshot.
+                let result = self.relay.prove(now, forwarding);
+                self.control.report(FromWorker::Done { tag, result });
+            }
             ToWorker::PoliceReport { tag, source } => {
                 let report = self.relay.police_report(now, source);
                 self.control.report(FromWorker::Police { tag, report });

@@ -20,6 +20,7 @@ mod not_media;
 mod plain;
 #[cfg(test)]
 mod policing;
+mod proof;
 #[cfg(test)]
 mod quality;
 #[cfg(test)]

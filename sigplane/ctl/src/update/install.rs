@@ -133,7 +133,7 @@ pub(super) fn prepare(place: &Place) -> Result<(), Failure> {
     blocks
         .write(&environment)
         .map_err(|error| failed(blocks.path(), error))?;
-    let findings = checks::look(&place.at("/etc/tandem/tandem.toml"), None);
+    let findings = checks::look(&place.configuration, None);
     place::write(&place.kept("baseline.json"), &findings)
 }
 

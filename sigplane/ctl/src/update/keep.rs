@@ -234,6 +234,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let place = Place {
             root: directory.path().to_owned(),
+            configuration: directory.path().join("etc/tandem/tandem.toml"),
         };
         for path in ["etc/tandem", "data/update", "state/journal"] {
             fs::create_dir_all(directory.path().join(path)).unwrap();

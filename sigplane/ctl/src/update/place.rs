@@ -14,6 +14,8 @@ use crate::client::Failure;
 /// The appliance, whose file system is here.
 pub(super) struct Place {
     pub(super) root: PathBuf,
+    /// The configuration that the proof looks at.
+    pub(super) configuration: PathBuf,
 }
 
 /// Why this slot was booted, in GRUB's words (image/boot/grub.cfg).

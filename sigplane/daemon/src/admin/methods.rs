@@ -146,6 +146,7 @@ async fn done(
             let question = |answer| Ask::Police { address, answer };
             value(ask::first(api, question).await??)
         }
+        m::RELAY_TEST => value(ask::first(api, Ask::Prove).await??),
         m::CAPTURE => Err(Refusal::new(
             ErrorCode::InvalidRequest,
             "a capture needs the unix socket, a connection of its own, and a request with an id",

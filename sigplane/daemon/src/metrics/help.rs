@@ -55,6 +55,8 @@ pub(super) const HELP: &[(&str, &str)] = &[
     ("drop_no_route", "Media without a route to its destination."),
     ("drop_next_hop_unresolved", "Media whose next hop's Ethernet address is not known yet."),
     ("hairpinned", "Media that went from one flow pair of ours straight to another: two legs of calls that meet in a proxy inside, which left the session descriptions as they were."),
+    ("proof_relayed", "Packets of our own that were relayed, for the proof of a new system: they leave no port, and count as nothing else."),
+    ("proof_failed", "Those that were not."),
     ("drop_destination_local", "Media whose destination is an address of our own, where no flow is."),
     ("drop_hairpin_loop", "Media that would go round in circles between flows of our own."),
     ("drop_too_long", "Media longer than the outgoing port's MTU."),

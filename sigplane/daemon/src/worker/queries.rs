@@ -72,6 +72,10 @@ impl Worker {
                 Some(head) => head.requests.police(address, answer),
                 None => drop(answer.send(Err(Refusal::dataplane_down()))),
             },
+            Ask::Prove(answer) => match self.head.as_mut().filter(|_| up) {
+                Some(head) => head.requests.prove(answer),
+                None => drop(answer.send(Err(Refusal::dataplane_down()))),
+            },
             Ask::StopCapture(id) => {
                 if let Some(head) = &mut self.head {
                     head.requests.stop_capture(id);

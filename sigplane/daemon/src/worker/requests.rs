@@ -79,6 +79,8 @@ enum Open {
         answer: Answer<Result<Vec<Port>, Refusal>>,
         ports: Vec<Port>,
     },
+    /// Each of the dataplane's workers relays a packet of its own.
+    Proof { answer: Answer<Result<(), Refusal>> },
     /// Nobody waits for this one.
     Stop,
 }
@@ -233,6 +235,15 @@ impl Requests {
         }
     }
 
+    /// Has each of the dataplane's workers relay a packet of its own.
+    pub(super) fn prove(&mut self, answer: Answer<Result<(), Refusal>>) {
+        if self.open.len() >= MOST {
+            let _ = answer.send(Err(busy()));
+        } else {
+            self.ask(Command::Prove, Open::Proof { answer });
+        }
+    }
+
     /// The session ended, and with it all that was asked in it.
     pub(super) fn session_ended(&mut self) {
         for (_, open) in self.open.drain() {
@@ -242,6 +253,7 @@ impl Requests {
                 Open::Capture { answer, .. } => drop(answer.send(Err(Refusal::dataplane_down()))),
                 Open::Police { answer, .. } => drop(answer.send(Err(Refusal::dataplane_down()))),
                 Open::Ports { answer, .. } => drop(answer.send(Err(Refusal::dataplane_down()))),
+                Open::Proof { answer } => drop(answer.send(Err(Refusal::dataplane_down()))),
                 Open::Blocked(_) | Open::Told | Open::Stateless | Open::Classes | Open::Stop => {}
             }
         }
@@ -388,6 +400,7 @@ impl Requests {
             Some(Open::Ports { answer, ports }) => {
                 let _ = answer.send(result.map(|()| ports).map_err(failed));
             }
+            Some(Open::Proof { answer }) => drop(answer.send(result.map_err(failed))),
             Some(Open::Classes) => self.classes = Some(result),
             Some(Open::Blocked(sources)) => self.blocked = Some(sources),
             Some(Open::Told) if result.is_err() => counters.add(Count::BlocksNotInstalled),
