@@ -195,8 +195,9 @@ impl Writer<'_> {
         for part in parts(&range) {
             let buffer = buffer.get_mut(..(part.end - part.start) as usize);
             let buffer = buffer.unwrap_or_default();
-            self.fetch(part.start, buffer)?;
-            if !is_zero(buffer) {
+            // What cannot be read is written: a disk may put a good sector in the place of a bad one then.
+            let is_done = self.target.read(part.start, buffer).is_ok() && is_zero(buffer);
+            if !is_done {
                 buffer.fill(0);
                 self.put(part.start, buffer)?;
             }

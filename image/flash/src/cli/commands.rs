@@ -285,6 +285,9 @@ fn tell(disk: &Disk, what: &What, done: &Done, seconds: f64, reporter: &Reporter
         size(done.written),
         size(done.zeros)
     );
+    if disk.is_removable {
+        words += " It can be pulled.";
+    }
     if !what.preload.is_empty() {
         words += &format!(
             "\nFor the first boot it has {}: they are on the ESP in clear until then.",

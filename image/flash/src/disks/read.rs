@@ -75,9 +75,21 @@ pub fn detect(system: &System) -> io::Result<Vec<Disk>> {
     let tables = Tables::read(system);
     let disks = system.names("sys/block").into_iter();
     Ok(disks
+        .filter(|name| is_disk(system, name))
         .map(|name| disk(system, &tables, &name))
         .filter(|d| d.size > 0)
         .collect())
+}
+
+/// Not a drive for CDs or floppies, not an eMMC's boot area, not one of several paths to an NVMe disk.
+fn is_disk(system: &System, name: &str) -> bool {
+    let has_number = |prefix: &str| {
+        let rest = name.strip_prefix(prefix);
+        rest.is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let is_area = name.starts_with("mmcblk") && (name.contains("boot") || name.contains("rpmb"));
+    let is_hidden = system.number(format!("sys/block/{name}/hidden")) == Some(1);
+    !(has_number("sr") || has_number("fd") || is_area || is_hidden)
 }
 
 fn disk(system: &System, tables: &Tables, name: &str) -> Disk {

@@ -14,6 +14,8 @@ struct Memory {
     /// Writes that were acknowledged, and lost: a stick that is smaller than it says.
     true_size: usize,
     can_discard: bool,
+    /// A sector that waits for the disk to put another one in its place.
+    unreadable_until_written: Option<usize>,
 }
 
 impl Memory {
@@ -25,6 +27,7 @@ impl Memory {
             operations: 0,
             true_size: size,
             can_discard: false,
+            unreadable_until_written: None,
         }
     }
 
@@ -47,6 +50,8 @@ impl Target for Memory {
         let at = at as usize;
         assert!(at.is_multiple_of(512) && bytes.len().is_multiple_of(512));
         let end = (at + bytes.len()).min(self.true_size).max(at);
+        self.unreadable_until_written
+            .take_if(|bad| (at..end).contains(bad));
         self.bytes[at..end].copy_from_slice(&bytes[..end - at]);
         Ok(())
     }
@@ -54,6 +59,13 @@ impl Target for Memory {
     fn read(&mut self, at: u64, bytes: &mut [u8]) -> io::Result<()> {
         self.operation()?;
         let at = at as usize;
+        let range = at..at + bytes.len();
+        if self
+            .unreadable_until_written
+            .is_some_and(|bad| range.contains(&bad))
+        {
+            return Err(io::Error::from_raw_os_error(libc::EIO));
+        }
         bytes.copy_from_slice(&self.bytes[at..at + bytes.len()]);
         Ok(())
     }
@@ -242,6 +254,16 @@ fn an_interrupt_before_the_first_write_leaves_the_disk_alone() {
     assert_eq!(failure.state, State::Untouched);
     assert_eq!(failure.error.exit_code(), 130);
     assert!(disk.bytes.iter().all(|b| *b == 0xaa));
+}
+
+#[test]
+fn a_place_that_cannot_be_read_is_written() {
+    let (table, head, pieces) = image();
+    let job = job(&table, &head, 20 * MIB);
+    let mut disk = Memory::new(20 * MIB);
+    disk.unreadable_until_written = Some(10 * MIB);
+    run(&mut disk, &job, &pieces).unwrap();
+    assert_eq!(disk.bytes[10 * MIB], 0);
 }
 
 #[test]
