@@ -72,6 +72,7 @@ image: setup
 
 # One test alone: cargo test -p tandem-image-tests --test boot -- --ignored --exact bios
 image-test: image
+	$(CARGO) build --package tandem-load
 	$(CARGO) test --package tandem-image-tests --locked --no-fail-fast -- --ignored --test-threads=1
 
 fmt:

@@ -1,5 +1,7 @@
 //! The SIP workers' threads: how many, on which cores, and together from the first to the last moment.
 
+mod beat;
+
 use std::io;
 use std::num::NonZero;
 use std::thread::{self, JoinHandle};
@@ -11,6 +13,7 @@ use tandem_config::Config;
 
 use crate::startup::StartError;
 use crate::worker::Worker;
+pub(crate) use beat::Beat;
 
 /// The most that are started unasked: each has its part of the media ports, and one alone serves thousands of calls
 /// a second.
@@ -41,19 +44,25 @@ pub(crate) fn check(cores: &[u16]) -> Result<(), StartError> {
 
 /// Has the workers serve, the first one in this thread, until a signal ends them all.
 pub(crate) fn serve(workers: Vec<Worker>, cores: &[u16]) -> Result<(), StartError> {
+    let beat = Beat::first(workers.len());
     let mut workers = workers.into_iter();
     let Some(first) = workers.next() else {
         return Ok(());
     };
     let mut threads = Vec::new();
     for (number, worker) in (1..).zip(workers) {
-        threads.push(spawn(number, worker, cores.get(number).copied())?);
+        threads.push(spawn(
+            number,
+            worker,
+            beat.of(number),
+            cores.get(number).copied(),
+        )?);
     }
     // After the others: a thread begins where the one is that starts it.
     pin(0, cores.first().copied());
     tracing::info!("ready, {} SIP workers", threads.len() + 1);
     tell_manager(&[NotifyState::Ready]);
-    first.serve();
+    first.serve(beat);
     tell_manager(&[NotifyState::Stopping]);
     for thread in threads {
         if thread.join().is_err() {
@@ -63,13 +72,18 @@ pub(crate) fn serve(workers: Vec<Worker>, cores: &[u16]) -> Result<(), StartErro
     Ok(())
 }
 
-fn spawn(number: usize, worker: Worker, core: Option<u16>) -> io::Result<JoinHandle<()>> {
+fn spawn(
+    number: usize,
+    worker: Worker,
+    beat: Beat,
+    core: Option<u16>,
+) -> io::Result<JoinHandle<()>> {
     thread::Builder::new()
         .name(format!("sip-{number}"))
         .spawn(move || {
             let _together = Together;
             pin(number, core);
-            worker.serve();
+            worker.serve(beat);
         })
 }
 

@@ -54,6 +54,7 @@ use crate::metrics::Qualities;
 use crate::resolver;
 use crate::shared::Shared;
 use crate::streams;
+use crate::threads::Beat;
 use counters::{Count, Counters};
 use durable::{Durable, Ready as Promise};
 use head::Head;
@@ -295,9 +296,10 @@ impl Worker {
     }
 
     /// Serves until a signal says stop. Calls stay up: the next life takes them up.
-    pub(crate) fn serve(mut self) {
+    pub(crate) fn serve(mut self, mut beat: Beat) {
         let mut link_ready = true;
         loop {
+            beat.round();
             if link_ready
                 || self
                     .head
@@ -309,7 +311,7 @@ impl Worker {
             }
             self.drive_classes();
             self.coalesce();
-            let ready = self.wait();
+            let ready = self.wait(&beat);
             self.pace.woke(self.clock.mono());
             link_ready = ready.link;
             if ready.signal {
@@ -365,7 +367,7 @@ impl Worker {
     }
 
     /// Sleeps until there is something to do.
-    fn wait(&self) -> Ready {
+    fn wait(&self, beat: &Beat) -> Ready {
         let now = self.clock.mono();
         let wanted = [
             self.core.next_timeout(),
@@ -376,6 +378,7 @@ impl Worker {
             self.disk.next(),
             self.journal_retry,
             self.others.retry().map(|after| now + after),
+            beat.longest_sleep().map(|longest| now + longest),
         ];
         let mut timeout = wanted
             .into_iter()

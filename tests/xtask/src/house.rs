@@ -126,7 +126,7 @@ pub(crate) const HOUSE: &[Room] = &[
         &["tandem-dpdk", "tandem-wire", "tandem-sip", "tandem-sdp"],
     ),
     room("tandem-e2e", Kind::Test, &[]),
-    room("tandem-image-tests", Kind::Test, &[]),
+    room("tandem-image-tests", Kind::Test, &["tandem-e2e"]),
     room("tandem-bench", Kind::Test, &[]),
     room("tandem-bench-micro", Kind::Counting, &[]),
     room("tandem-bench-peers", Kind::Test, &["tandem-e2e"]),

@@ -366,7 +366,7 @@ pub(super) fn network(host: &Host, _esp: &str) -> Done {
     let mut done = Done::default();
     let scene = scene(host, &mut done);
     if scene.interfaces.is_empty() {
-        done.wrong.push("no port is left for management, or it has no driver: name one in management.toml (port), or plug a card in".into());
+        done.say("NO MANAGEMENT: no port is left for it, or it has no driver: name one in management.toml (port), or plug a card in");
     }
     let access = &scene.management.management;
     let macs = known_macs(host);
@@ -417,7 +417,9 @@ pub(super) fn network(host: &Host, _esp: &str) -> Done {
         done.said
             .extend(networkd::remarks(&scene.management, config));
     }
-    done.say(format!("management by {}", scene.devices().join(", ")));
+    if !scene.interfaces.is_empty() {
+        done.say(format!("management by {}", scene.devices().join(", ")));
+    }
     done
 }
 
