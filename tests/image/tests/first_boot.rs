@@ -95,3 +95,18 @@ fn a_data_partition_that_is_damaged() -> Result<()> {
     assert!(facts.contains("DATA=repaired"), "{facts}");
     machine.shut_down()
 }
+
+/// A machine's list of accounts is from an older system: those that the new one brought are added, its own stay.
+#[test]
+#[ignore = "boots the image: make image-test"]
+fn accounts_of_a_new_system() -> Result<()> {
+    let disk = Disk::of(&Image::built()?, 2 << 30)?;
+    disk.plant_shell()?;
+    let own = "root:x:0:0:root:/root:/bin/bash\nvisitor:x:1234:1234:Visitor:/:/usr/sbin/nologin\n";
+    disk.plant("/overlay/etc/upper/passwd", own)?;
+    let mut machine = Machine::start(&disk, &Options::default())?;
+    machine.wait_for_shell()?;
+    let accounts = machine.run("getent passwd visitor root _chrony sshd | cut -d: -f1,3", SHORT)?;
+    assert_eq!(accounts, "visitor:1234\nroot:0\n_chrony:100\nsshd:103");
+    machine.shut_down()
+}
