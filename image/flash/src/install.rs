@@ -282,6 +282,7 @@ pub fn new_data(path: &Path) -> Result<(), Error> {
     let file = std::fs::File::create(path).and_then(|f| f.set_len(DATA));
     file.map_err(|e| Error::io(path, "making room for the new data partition", e))?;
     let mut child = std::process::Command::new("mke2fs")
+        .env("PATH", crate::path())
         .args(["-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256"])
         .args(["-L", "tandem-data", "-m", "1", "-J", "size=32"])
         // As the image has it (image/lib/disk): identities that may change, room to grow while it is mounted.

@@ -28,3 +28,11 @@ pub mod trust;
 
 pub use error::{Error, Failure, State};
 pub use inspect::{Inspected, Kind, inspect};
+
+/// Where programs are looked for: with the administrator's, which `su` leaves out.
+#[must_use]
+pub fn path() -> std::ffi::OsString {
+    let mut path = std::env::var_os("PATH").unwrap_or_default();
+    path.push(":/usr/sbin:/sbin");
+    path
+}

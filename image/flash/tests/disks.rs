@@ -13,8 +13,15 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use common::*;
+
+/// One test at a time: a loop device that one gives back may be the next one's.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A loop device over a file.
 struct Loop {
@@ -26,6 +33,7 @@ impl Loop {
     /// `None` where there are none: not root, or a container.
     fn over(file: &Path, options: &[&str]) -> Option<Self> {
         let out = Command::new("losetup")
+            .env("PATH", tandem_flash::path())
             .args(["--find", "--show"])
             .args(options)
             .arg(file)
@@ -47,6 +55,7 @@ impl Loop {
 impl Drop for Loop {
     fn drop(&mut self) {
         let _ = Command::new("losetup")
+            .env("PATH", tandem_flash::path())
             .args(["--detach", &self.path])
             .status();
     }
@@ -74,6 +83,7 @@ fn texts() -> (String, String) {
 
 #[test]
 fn a_disk_is_written_and_read_back() {
+    let _alone = alone();
     let at = folder();
     let backing = disk(at.path(), 100 * MIB);
     let Some(disk) = Loop::over(&backing, &[]) else {
@@ -90,6 +100,7 @@ fn a_disk_is_written_and_read_back() {
 
 #[test]
 fn a_disk_in_use_is_refused_and_stays_as_it_is() {
+    let _alone = alone();
     let at = folder();
     let backing = at.path().join("backing");
     File::create(&backing).unwrap().set_len(100 * MIB).unwrap();
@@ -170,6 +181,7 @@ fn a_disk_in_use_is_refused_and_stays_as_it_is() {
 
 #[test]
 fn a_read_only_disk_and_a_small_one_are_refused() {
+    let _alone = alone();
     let at = folder();
     let backing = at.path().join("backing");
     File::create(&backing).unwrap().set_len(70 * MIB).unwrap();
@@ -189,6 +201,7 @@ fn a_read_only_disk_and_a_small_one_are_refused() {
 
 #[test]
 fn who_has_no_rights_is_told_so() {
+    let _alone = alone();
     let at = folder();
     let backing = at.path().join("backing");
     File::create(&backing).unwrap().set_len(100 * MIB).unwrap();
@@ -264,6 +277,7 @@ impl Terminal {
 
 #[test]
 fn the_name_has_to_be_typed_and_only_the_name_will_do() {
+    let _alone = alone();
     let at = folder();
     let backing: PathBuf = disk(at.path(), 100 * MIB);
     let before = fs::read(&backing).unwrap();
@@ -291,6 +305,7 @@ fn the_name_has_to_be_typed_and_only_the_name_will_do() {
 
 #[test]
 fn another_disk_that_has_taken_the_name_meanwhile_is_refused() {
+    let _alone = alone();
     let at = folder();
     let backing = at.path().join("first");
     let other = at.path().join("second");

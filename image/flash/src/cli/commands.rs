@@ -226,6 +226,7 @@ pub(super) fn write_disk(
     if !chosen.is_file {
         // The kernel may still have the partitions of before; udev does this, too, where there is one.
         let _ = Process::new("blockdev")
+            .env("PATH", tandem_flash::path())
             .arg("--rereadpt")
             .arg(&disk.path)
             .stderr(std::process::Stdio::null())

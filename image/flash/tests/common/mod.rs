@@ -237,6 +237,7 @@ pub fn disk(folder: &Path, size: u64) -> PathBuf {
 
 pub fn run(program: &str, arguments: &[&str]) -> String {
     let out = Command::new(program)
+        .env("PATH", tandem_flash::path())
         .args(arguments)
         .stdin(Stdio::null())
         .output();
