@@ -106,7 +106,10 @@ fn accounts_of_a_new_system() -> Result<()> {
     disk.plant("/overlay/etc/upper/passwd", own)?;
     let mut machine = Machine::start(&disk, &Options::default())?;
     machine.wait_for_shell()?;
-    let accounts = machine.run("getent passwd visitor root _chrony sshd | cut -d: -f1,3", SHORT)?;
+    let accounts = machine.run(
+        "getent passwd visitor root _chrony sshd | cut -d: -f1,3",
+        SHORT,
+    )?;
     assert_eq!(accounts, "visitor:1234\nroot:0\n_chrony:100\nsshd:103");
     machine.shut_down()
 }
