@@ -236,10 +236,12 @@ pub(super) fn write_disk(
     Ok(())
 }
 
-/// Ctrl-C and the like end the work between two pieces, so that the state of the disk can be told; the second time at once.
+/// Ctrl-C and the like end the work between two pieces, so that the state of the disk can be told; the second time at once. A connection
+/// that breaks ends nothing: the disk is finished.
 fn interruptible() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
+    let _ = signal_hook::flag::register(SIGHUP, Arc::default());
+    for signal in [SIGINT, SIGTERM] {
         let _ = signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop));
         let _ = signal_hook::flag::register(signal, Arc::clone(&stop));
     }

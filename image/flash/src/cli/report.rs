@@ -12,6 +12,13 @@ use tandem_flash::progress::{Phase, Progress};
 const LINES: Duration = Duration::from_secs(10);
 const EVENTS: Duration = Duration::from_millis(250);
 
+/// A line on the standard error. A terminal that went away is no reason to stop in the middle of a disk.
+macro_rules! complain {
+    ($($words:tt)*) => {{
+        let _ = writeln!(std::io::stderr().lock(), $($words)*);
+    }};
+}
+
 /// The display.
 pub(super) struct Reporter {
     is_json: bool,
@@ -73,14 +80,14 @@ impl Reporter {
     pub(super) fn fact(&self, words: &str) {
         match self.is_json {
             true => self.event(&json!({"event": "fact", "text": words})),
-            false => eprintln!("{words}"),
+            false => complain!("{words}"),
         }
     }
 
     pub(super) fn warning(&self, words: &str) {
         match self.is_json {
             true => self.event(&json!({"event": "warning", "text": words})),
-            false => eprintln!("WARNING: {words}"),
+            false => complain!("WARNING: {words}"),
         }
     }
 
@@ -98,9 +105,9 @@ impl Reporter {
             }));
             return;
         }
-        eprintln!("tandem-flash: {error}");
-        eprintln!("  {}", error.remedy());
-        eprintln!("  {}", state.words());
+        complain!("tandem-flash: {error}");
+        complain!("  {}", error.remedy());
+        complain!("  {}", state.words());
     }
 
     /// A phase is over.
@@ -121,7 +128,7 @@ impl Reporter {
         );
         match self.is_json {
             true => self.progress_event(&running),
-            false => eprintln!("{words}"),
+            false => complain!("{words}"),
         }
     }
 
@@ -188,7 +195,7 @@ impl Progress for Reporter {
             let left = left.map_or(String::new(), |s| format!(", {s} s left"));
             let percent = (done * 100).checked_div(running.total).unwrap_or(100);
             let phase = running.phase.words();
-            eprintln!("{phase}: {percent} %, {}/s{left}", HumanBytes(rate));
+            complain!("{phase}: {percent} %, {}/s{left}", HumanBytes(rate));
         }
         self.phase = Some(running);
     }
