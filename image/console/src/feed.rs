@@ -256,8 +256,7 @@ pub(crate) struct SetupNews {
 }
 
 /// What the model asks the shell to do.
-#[allow(dead_code, reason = "the set-up comes next")]
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// End, and give the terminal back.
     Quit,
@@ -302,11 +301,9 @@ pub(crate) struct SetupFiles {
     pub(crate) name: String,
     /// The administrator's key; empty for none.
     pub(crate) key: String,
-    /// The file of the management network; empty for none.
+    /// How it is administered, and what it has on its networks.
     pub(crate) management: String,
-    /// The addresses of the realms' TAPs: the name of a TAP's file and its text.
-    pub(crate) taps: Vec<(String, String)>,
-    /// For `tandemctl hw apply`.
+    /// For the hardware plan.
     pub(crate) wishes: Wishes,
 }
 

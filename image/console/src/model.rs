@@ -16,7 +16,7 @@ pub(crate) use load::{Load, Phase};
 pub(crate) use logs::Logs;
 pub(crate) use rates::{History, Rates, total};
 pub(crate) use screen::Screen;
-pub(crate) use setup::Setup;
+pub(crate) use setup::{Field, Setup, Step};
 pub(crate) use source::Source;
 pub(crate) use trace::{Known, Trace, TraceState};
 
@@ -166,6 +166,14 @@ impl Model {
         all.iter().filter(|u| user_has(u, filter)).collect()
     }
 
+    /// Why nothing may be changed from here: whoever stands before the machine has not said who he is. Until the first login he has read the
+    /// password on this very screen.
+    fn may_not_steer(&self) -> Option<String> {
+        (self.is_login && self.credentials.is_none()).then(|| {
+            "this screen only shows: log in (q), then `tandemctl console` steers, too".to_owned()
+        })
+    }
+
     fn say(&mut self, said: Result<String, String>) {
         let stays = if said.is_ok() { 5_000 } else { 10_000 };
         self.said = Some((said, self.now.saturating_add(stays)));
@@ -210,7 +218,7 @@ impl Model {
             Feed::LogSource(got) => self.logs.source = Some(got),
             Feed::Load(news) => self.load.take(news),
             Feed::Credentials(text) => self.credentials = text,
-            Feed::Machine(got) => self.setup.machine(now, got),
+            Feed::Machine(got) => self.setup.take_machine(got),
             Feed::Setup(news) => self.setup.progress(news),
         }
         Vec::new()

@@ -1,6 +1,7 @@
 //! The thin shell around the model: the terminal, a thread for each source, and what effects do.
 
 mod actions;
+mod apply;
 mod client;
 mod figures;
 mod keyboard;

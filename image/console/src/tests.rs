@@ -110,6 +110,50 @@ fn help_question_and_writing_are_seen() {
 }
 
 #[test]
+fn each_step_of_the_set_up_is_seen() {
+    use crate::model::{Field, Step};
+    let mut model = data::up();
+    model.screen = Screen::Setup;
+    let fields = &mut model.setup.fields;
+    fields.insert(Field::CarrierAddress, "192.0.2.10/24".to_owned());
+    fields.insert(Field::CarrierGateway, "192.0.3.1".to_owned());
+    fields.insert(Field::CoreAddress, "10.20.0.10/24".to_owned());
+    data::feed(
+        &mut model,
+        data::NOW,
+        crate::feed::Feed::Machine(Ok(Box::new(data::machine()))),
+    );
+    for step in Step::ALL {
+        model.setup.step = step;
+        shown(
+            &format!(
+                "setup-step-{}",
+                step.name().to_lowercase().replace(' ', "-")
+            ),
+            &model,
+        );
+    }
+    data::feed(
+        &mut model,
+        data::NOW,
+        crate::feed::Feed::Setup(crate::feed::SetupNews {
+            steps: vec![
+                (
+                    "Configuration is checked".to_owned(),
+                    Ok("no mistakes".to_owned()),
+                ),
+                (
+                    "Hardware plan".to_owned(),
+                    Err("no port is left for the dataplane".to_owned()),
+                ),
+            ],
+            done: true,
+        }),
+    );
+    shown("setup-step-failed", &model);
+}
+
+#[test]
 fn a_message_is_shown_in_full() {
     let mut model = data::up();
     model.screen = Screen::Ladder;

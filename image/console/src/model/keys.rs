@@ -48,7 +48,12 @@ impl Screen {
                 ("x", "stop"),
                 ("Up Dn", "row"),
             ],
-            Self::Setup => &[],
+            Self::Setup => &[
+                ("Left Right", "steps"),
+                ("Up Dn", "field"),
+                ("Enter", "on"),
+                ("Tab", "leave"),
+            ],
             Self::Ladder => &[
                 ("Enter", "message"),
                 ("f", "newest"),
@@ -239,6 +244,18 @@ impl Model {
 
     /// A key that only this screen has; none when it has not.
     fn own_key(&mut self, key: Key) -> Option<Vec<Effect>> {
+        let steers = matches!(
+            (self.screen, key),
+            (Screen::Calls, Key::Enter | Key::Char('x' | 'c'))
+                | (Screen::Targets, Key::Char('d' | 'e'))
+                | (Screen::Load, Key::Enter | Key::Char('x'))
+        );
+        if let Some(why) = self.may_not_steer()
+            && steers
+        {
+            self.say(Err(why));
+            return Some(Vec::new());
+        }
         match (self.screen, key) {
             (Screen::Calls, Key::Enter) => {
                 let calls = self.shown_calls();
@@ -291,6 +308,7 @@ impl Model {
             }
             (Screen::Ladder, _) => self.ladder_key(key),
             (Screen::Load, _) => self.load_key(key),
+            (Screen::Setup, _) => self.setup_key(key),
             _ => None,
         }
     }

@@ -5,10 +5,10 @@ use std::thread;
 use serde_json::{json, to_value};
 use tandem_admin::{CallKey, Ended, Target, method as m};
 
-use super::Hub;
 use super::client::Client;
 use super::load::Runner;
 use super::trace::Follower;
+use super::{Hub, apply, machine};
 use crate::feed::Effect;
 
 /// What is being done.
@@ -46,8 +46,16 @@ impl Actions {
                 self.runner.start(&self.hub, profile, socket);
             }
             Effect::StopLoad => self.runner.stop(&self.hub),
-            Effect::Plan(_) | Effect::Blink(_) | Effect::KeepDraft(_) | Effect::Apply(_) => {}
+            Effect::Plan(wishes) => self.aside(move |hub| machine::look(hub, &wishes)),
+            Effect::Blink(interface) => self.aside(move |hub| machine::blink(hub, &interface)),
+            Effect::KeepDraft(draft) => machine::keep(&self.hub, &draft),
+            Effect::Apply(files) => self.aside(move |hub| apply::apply(hub, &files)),
         }
+    }
+
+    fn aside(&self, work: impl FnOnce(&Hub) + Send + 'static) {
+        let hub = self.hub.clone();
+        thread::spawn(move || work(&hub));
     }
 
     fn ask(&self, question: impl FnOnce(&mut Client) -> Result<String, String> + Send + 'static) {

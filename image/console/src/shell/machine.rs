@@ -1,5 +1,149 @@
-//! The machine, for the set-up; comes in a later step.
+//! The machine, for the set-up.
 
-use super::Hub;
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
-pub(super) fn start(_hub: &Hub) {}
+use tandem_hwprofiles::{Machine as Found, Plan, Profiles, Weight, Wishes as Wanted, detect, plan};
+
+use super::process::run;
+use super::{Hub, apply};
+use crate::feed::{Feed, Got, Machine, MachinePlan, MachinePort, Wishes};
+
+/// Where an unfinished set-up is kept, from the root.
+const DRAFT: &str = "var/lib/tandem-appliance/setup.json";
+/// For how long a light blinks, in seconds.
+const BLINKS: u64 = 10;
+
+pub(super) fn start(hub: &Hub) {
+    let hub = hub.clone();
+    thread::spawn(move || look(&hub, &Wishes::default()));
+}
+
+/// Looks at the machine, and plans it.
+pub(super) fn look(hub: &Hub, wishes: &Wishes) {
+    hub.feed(Feed::Machine(machine(hub, wishes).map(Box::new)));
+}
+
+fn draft(hub: &Hub) -> PathBuf {
+    hub.options.root.join(DRAFT)
+}
+
+fn machine(hub: &Hub, wishes: &Wishes) -> Got<Machine> {
+    let profiles = Profiles::built_in().map_err(|error| error.to_string())?;
+    let found = detect(&hub.options.root).map_err(|error| error.to_string())?;
+    let planned = wanted(wishes)
+        .and_then(|wanted| plan(&profiles, &found, &wanted).map_err(|error| error.to_string()));
+    Ok(Machine {
+        rows: rows(&found),
+        ports: ports(&profiles, &found),
+        plan: planned.map(|plan| planned_for(&plan)),
+        draft: std::fs::read_to_string(draft(hub)).ok(),
+        configured: hub.options.configuration.exists(),
+    })
+}
+
+/// The operator's wishes, for the planner.
+pub(super) fn wanted(wishes: &Wishes) -> Got<Wanted> {
+    let address = |text: &str| match text {
+        "" => Ok(None),
+        text => text
+            .parse()
+            .map(Some)
+            .map_err(|_| format!("{text} is no PCI address")),
+    };
+    Ok(Wanted {
+        carrier: address(&wishes.carrier)?,
+        core: address(&wishes.core)?,
+        management: address(&wishes.management)?,
+        ..Wanted::default()
+    })
+}
+
+fn rows(found: &Found) -> Vec<(String, String)> {
+    let cores = format!(
+        "{} cores, {} threads, {} nodes",
+        found.physical().len(),
+        found.cores.len(),
+        found.nodes.len()
+    );
+    let memory = format!(
+        "{} MB{}",
+        found.memory_mb,
+        if found.gigabyte_pages {
+            ", pages of 1 GB"
+        } else {
+            ""
+        }
+    );
+    [
+        ("machine", found.model.clone()),
+        ("processor", found.processor.clone()),
+        ("cores", cores),
+        ("memory", memory),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .to_vec()
+}
+
+fn ports(profiles: &Profiles, found: &Found) -> Vec<MachinePort> {
+    found
+        .nics
+        .iter()
+        .map(|nic| MachinePort {
+            address: nic.address.to_string(),
+            profile: profiles.of(nic).map_or(String::new(), |p| p.name.clone()),
+            interface: nic.interface.clone().unwrap_or_default(),
+            link: nic
+                .carrier
+                .map_or("", |up| if up { "up" } else { "down" })
+                .to_owned(),
+            speed: nic.speed_mbps,
+            driver: nic.driver.clone().unwrap_or_default(),
+        })
+        .collect()
+}
+
+fn planned_for(plan: &Plan) -> MachinePlan {
+    let notes = |weight: Weight| {
+        let notes = plan.notes.iter().filter(move |note| note.weight == weight);
+        notes.map(|note| note.text.clone()).collect()
+    };
+    let profiles = plan.ports.iter().filter(|p| p.role.is_relayed());
+    let mut profiles: Vec<String> = profiles.filter_map(|p| p.profile.clone()).collect();
+    profiles.dedup();
+    MachinePlan {
+        roles: plan
+            .ports
+            .iter()
+            .map(|p| (p.address.to_string(), p.role.to_string()))
+            .collect(),
+        profile: profiles.join(", "),
+        configuration: plan.configuration(),
+        reasons: notes(Weight::Choice),
+        shortfalls: notes(Weight::Shortfall),
+    }
+}
+
+/// Lets a port's light blink.
+pub(super) fn blink(hub: &Hub, interface: &str) {
+    let mut command = Command::new("ethtool");
+    command.args(["-p", interface, &BLINKS.to_string()]);
+    hub.done(Ok(format!("{interface}: its light blinks for {BLINKS} s")));
+    match run(&mut command, Duration::from_secs(BLINKS + 5)) {
+        Ok(said) if said.code == Some(0) => {}
+        Ok(said) => hub.done(Err(format!(
+            "{interface}: its light does not blink: {}",
+            said.err.lines().next().unwrap_or("the card cannot")
+        ))),
+        Err(why) => hub.done(Err(why)),
+    }
+}
+
+/// Keeps an unfinished set-up.
+pub(super) fn keep(hub: &Hub, text: &str) {
+    if let Err(why) = apply::write(&draft(hub), text, 0o600) {
+        hub.done(Err(format!("the set-up cannot be kept: {why}")));
+    }
+}

@@ -10,8 +10,11 @@ use super::process::run;
 use super::{Hub, program};
 use crate::feed::{Feed, Got, LoadProfile, Service, Slots};
 
-/// What is shown on the first start, from the root.
-const CREDENTIALS: &str = "run/tandem/first-boot-credentials";
+/// What is shown on the first start, from the root: there until somebody has logged in.
+const CREDENTIALS: [&str; 2] = [
+    "run/tandem/first-boot-credentials",
+    "etc/issue.d/60-tandem.issue",
+];
 /// Our services, and those that we need.
 const SERVICES: [&str; 8] = [
     "tandem-dataplane.service",
@@ -36,7 +39,8 @@ pub(super) fn start(hub: &Hub) {
         let mut credentials = None;
         let due = |last: &Option<Instant>| last.is_none_or(|at| at.elapsed() >= EVERY);
         loop {
-            let text = std::fs::read_to_string(hub.options.root.join(CREDENTIALS)).ok();
+            let mut files = CREDENTIALS.iter().map(|file| hub.options.root.join(file));
+            let text = files.find_map(|file| std::fs::read_to_string(file).ok());
             if text != credentials {
                 credentials.clone_from(&text);
                 if !hub.feed(Feed::Credentials(text)) {

@@ -194,6 +194,7 @@ fn others(model: &mut Model) {
                 about: "The most calls with media of which no packet is lost".to_owned(),
             },
         ])),
+        Feed::Machine(Ok(Box::new(machine()))),
         Feed::LogSource(Ok("the journal".to_owned())),
         Feed::Log(vec![
             line(0, Level::Info, "ready: 2 SIP workers, dataplane session 7"),
@@ -569,5 +570,44 @@ fn flow(n: u64) -> Flow {
         idle: n == 2,
         a: leg("192.0.2.10:30000", "192.0.2.100:6000", n * 40),
         b: leg("10.20.0.10:30000", "10.20.0.21:16384", 0),
+    }
+}
+
+/// A machine with three ports, one of them for management.
+pub(super) fn machine() -> crate::feed::Machine {
+    use crate::feed::{Machine, MachinePlan, MachinePort};
+    let port = |n: u8, role: &str| {
+        (
+            format!("0000:41:00.{n}"),
+            role.to_owned(),
+            MachinePort {
+                address: format!("0000:41:00.{n}"),
+                profile: "e810".to_owned(),
+                interface: if n == 2 {
+                    String::new()
+                } else {
+                    format!("enp65s0f{n}")
+                },
+                link: if n == 1 { "down" } else { "up" }.to_owned(),
+                speed: Some(25_000),
+                driver: "ice".to_owned(),
+            },
+        )
+    };
+    let ports = [port(0, "carrier"), port(1, "core"), port(2, "management")];
+    Machine {
+        rows: [("machine", "Lab 1"), ("processor", "Eight of them"), ("memory", "32000 MB, pages of 1 GB")]
+            .map(|(a, b)| (a.to_owned(), b.to_owned()))
+            .to_vec(),
+        plan: Ok(MachinePlan {
+            roles: ports.iter().map(|(a, r, _)| (a.clone(), r.clone())).collect(),
+            profile: "e810".to_owned(),
+            configuration: "[dataplane]\nworkers = [1, 2]\ncontrol_core = 0\n\n[[port]]\nname = \"carrier\"\ndevice = \"0000:41:00.0\"\n\n[[port]]\nname = \"core\"\ndevice = \"0000:41:00.1\"\n".to_owned(),
+            reasons: (0..8).map(|n| format!("reason {n}: the fastest two ports of the same card on one node, since a packet should not cross from node to node")).collect(),
+            shortfalls: vec!["port 0000:41:00.1 has no cable".to_owned()],
+        }),
+        ports: ports.into_iter().map(|(_, _, p)| p).collect(),
+        draft: None,
+        configured: true,
     }
 }

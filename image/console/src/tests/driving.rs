@@ -173,3 +173,120 @@ fn what_is_not_shown_is_not_asked_for() {
     keys(&mut model, "5");
     assert!(model.wants().flows);
 }
+
+#[test]
+fn a_machine_is_set_up_and_the_set_up_can_be_left() {
+    let mut model = data::up();
+    keys(&mut model, "S");
+    assert!(
+        key(&mut model, Key::Right)
+            .iter()
+            .any(|e| matches!(e, Effect::KeepDraft(_)))
+    );
+    // The second port becomes the carrier's; the first one is free again.
+    key(&mut model, Key::Down);
+    let effects = keys(&mut model, "c");
+    let Some(Effect::Plan(wishes)) = effects.first() else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(wishes.carrier, "0000:41:00.1");
+    assert_eq!(
+        keys(&mut model, "b"),
+        [Effect::Blink("enp65s0f1".to_owned())]
+    );
+    key(&mut model, Key::Down);
+    assert_eq!(keys(&mut model, "b"), []);
+    assert!(model.said.as_ref().is_some_and(|(said, _)| said.is_err()));
+    key(&mut model, Key::Right);
+    // What is typed is text, not commands.
+    keys(&mut model, "192.0.2.10/24");
+    key(&mut model, Key::Enter);
+    keys(&mut model, "192.0.3.1");
+    assert!(
+        model
+            .setup
+            .mistakes
+            .iter()
+            .any(|m| m.contains("not on the network")),
+        "{:?}",
+        model.setup.mistakes
+    );
+    key(&mut model, Key::Backspace);
+    key(&mut model, Key::Backspace);
+    key(&mut model, Key::Backspace);
+    keys(&mut model, "2.1");
+    for _ in 0..2 {
+        key(&mut model, Key::Down);
+    }
+    keys(&mut model, "10.20.0.10/24");
+    key(&mut model, Key::Right);
+    keys(&mut model, "edge-q1");
+    key(&mut model, Key::Down);
+    keys(&mut model, "70000");
+    let effects = key(&mut model, Key::Right);
+    let Some(Effect::KeepDraft(draft)) = effects.first() else {
+        panic!("{effects:?}")
+    };
+    // The daemons' own check finds what the fields do not.
+    assert_eq!(model.setup.mistakes.len(), 1, "{:?}", model.setup.mistakes);
+    assert!(
+        model.setup.mistakes[0].contains("`node.id`"),
+        "{:?}",
+        model.setup.mistakes
+    );
+    keys(&mut model, "w");
+    assert!(model.question.is_none());
+
+    // Another console takes it up where it was left.
+    let mut other = data::up();
+    let mut machine = data::machine();
+    machine.draft = Some(draft.clone());
+    other.setup = crate::model::Setup::default();
+    data::feed(
+        &mut other,
+        NOW,
+        crate::feed::Feed::Machine(Ok(Box::new(machine))),
+    );
+    keys(&mut other, "S");
+    assert_eq!(other.setup.step, crate::model::Step::Summary);
+    key(&mut other, Key::Left);
+    key(&mut other, Key::Down);
+    key(&mut other, Key::Backspace);
+    key(&mut other, Key::Right);
+    assert_eq!(other.setup.mistakes, Vec::<String>::new());
+    keys(&mut other, "w");
+    let effects = keys(&mut other, "y");
+    let [Effect::Apply(files)] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(
+        (files.name.as_str(), files.wishes.carrier.as_str()),
+        ("edge-q1", "0000:41:00.1")
+    );
+    let config = tandem_config::parse(&files.configuration).unwrap();
+    assert_eq!((config.node.id, config.realms.len()), (7_000, 2));
+    assert!(
+        files
+            .management
+            .contains("addresses = [\"192.0.2.10/24\"]\ngateways = [\"192.0.2.1\"]"),
+        "{}",
+        files.management
+    );
+}
+
+#[test]
+fn who_has_not_logged_in_can_only_look_once_somebody_has() {
+    let mut model = data::up();
+    model.is_login = true;
+    for text in ["6d", "6e", "4x", "4c"] {
+        assert_eq!(keys(&mut model, text), []);
+        assert!(model.question.is_none() && model.writing.is_none());
+    }
+    keys(&mut model, "4");
+    assert_eq!(key(&mut model, Key::Enter), []);
+    assert_eq!(model.screen, Screen::Calls);
+    // Until then the password stands on the screen.
+    model.credentials = Some("password".to_owned());
+    keys(&mut model, "6d");
+    assert!(model.question.is_some());
+}
