@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 use tandem_admin::{
-    Alarm, Call, CallCounts, Counter, Flow, Info, Registration, SetStateParams, Status, Target,
+    Alarm, Call, CallCounts, Counter, Flow, Info, Port, Registration, SetStateParams, Status,
+    Target,
 };
 
 /// What a source gives: its value, or why there is none now.
@@ -54,6 +55,9 @@ pub(crate) struct Figures {
     pub(crate) counters: Vec<Counter>,
     pub(crate) targets: Vec<Target>,
     pub(crate) alarms: Vec<Alarm>,
+    /// None of a dataplane that is away, or of a version that does not tell.
+    #[serde(default)]
+    pub(crate) ports: Vec<Port>,
 }
 
 /// What was found of a long list.

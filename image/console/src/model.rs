@@ -14,7 +14,7 @@ pub(crate) use keys::{EVERYWHERE, Hint};
 pub(crate) use list::List;
 pub(crate) use load::{Load, Phase};
 pub(crate) use logs::Logs;
-pub(crate) use rates::{History, Rates, total};
+pub(crate) use rates::{History, PortRates, Rates, total};
 pub(crate) use screen::Screen;
 pub(crate) use setup::{Field, Setup, Step};
 pub(crate) use source::Source;

@@ -46,7 +46,11 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     pub log: Vec<PathBuf>,
     /// The load tests
-    #[arg(long, value_name = "FOLDER", default_value = "/usr/share/tandem/load")]
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        default_value = "/usr/share/tandem-load/profiles"
+    )]
     pub load: PathBuf,
     /// Where `tandem-load` and `tandemctl` are [default: beside this program, else in PATH]
     #[arg(long, value_name = "FOLDER")]

@@ -1,8 +1,8 @@
 //! What happens in a second: two looks at the counters, and what became of them over time.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use tandem_admin::{Counter, Plane};
+use tandem_admin::{Counter, Plane, Port};
 
 use crate::feed::Figures;
 
@@ -27,8 +27,12 @@ pub(crate) struct PortRates {
     /// Whether the card brings each flow to its worker.
     pub(crate) steered: bool,
     pub(crate) node: Option<u64>,
-    /// Packets of each receive queue in a second.
-    pub(crate) queues: Vec<(u64, f64)>,
+    /// Mbit/s, if known.
+    pub(crate) speed: Option<u32>,
+    /// `running`, `stalled` or `restarting`; empty for not known.
+    pub(crate) state: String,
+    /// The worker of each receive queue, and its packets in a second; none where the driver does not count by queue.
+    pub(crate) queues: Vec<(u16, Option<f64>)>,
 }
 
 /// A worker of the dataplane, in a second.
@@ -63,6 +67,8 @@ pub(crate) struct Rates {
     pub(crate) sip_pps: f64,
     pub(crate) drops_pps: f64,
     last: Look,
+    /// Packets of each receive queue, by the port's name.
+    queues: HashMap<String, Vec<Option<u64>>>,
     messages: Vec<u64>,
 }
 
@@ -154,6 +160,12 @@ impl Rates {
         self.drops = drops(&now.dataplane, d);
         self.drops_pps = self.drops.iter().map(|(_, rate, _)| rate).sum();
         self.ports = ports(&now.dataplane, d);
+        let before_queues = std::mem::replace(&mut self.queues, queues(&figures.ports));
+        for port in &mut self.ports {
+            if let Some(known) = figures.ports.iter().find(|p| p.name == port.name) {
+                port.know(known, &before_queues, seconds);
+            }
+        }
         self.workers = workers(&now.dataplane, &before.dataplane, d);
         let messages: Vec<u64> = figures
             .status
@@ -176,6 +188,32 @@ impl Rates {
     }
 }
 
+/// Packets of each receive queue, by the port's name.
+fn queues(ports: &[Port]) -> HashMap<String, Vec<Option<u64>>> {
+    let of = |port: &Port| {
+        let queues = port.rx_queues.iter();
+        queues.map(|q| q.traffic.map(|t| t.packets)).collect()
+    };
+    ports.iter().map(|p| (p.name.clone(), of(p))).collect()
+}
+
+impl PortRates {
+    /// What counters do not tell.
+    fn know(&mut self, port: &Port, before: &HashMap<String, Vec<Option<u64>>>, seconds: f64) {
+        self.speed = port.speed_mbps;
+        self.state.clone_from(&port.state);
+        let before = before.get(&port.name).map_or(&[][..], Vec::as_slice);
+        let rate = |(index, queue): (usize, &tandem_admin::Queue)| {
+            let was = before.get(index).copied().flatten().unwrap_or(u64::MAX);
+            let rate = queue
+                .traffic
+                .map(|t| t.packets.saturating_sub(was) as f64 / seconds);
+            (queue.worker, rate)
+        };
+        self.queues = port.rx_queues.iter().enumerate().map(rate).collect();
+    }
+}
+
 fn drops(values: &HashMap<String, u64>, rate: impl Fn(&str) -> f64) -> Vec<(String, f64, u64)> {
     let mut drops: Vec<_> = values
         .iter()
@@ -193,7 +231,7 @@ fn drops(values: &HashMap<String, u64>, rate: impl Fn(&str) -> f64) -> Vec<(Stri
 }
 
 fn ports(values: &HashMap<String, u64>, rate: impl Fn(&str) -> f64) -> Vec<PortRates> {
-    let mut names: BTreeMap<String, BTreeMap<u64, ()>> = BTreeMap::new();
+    let mut names = BTreeSet::new();
     for name in values.keys() {
         let Some(rest) = name.strip_prefix("port_") else {
             continue;
@@ -204,17 +242,10 @@ fn ports(values: &HashMap<String, u64>, rate: impl Fn(&str) -> f64) -> Vec<PortR
         if let Some(port) = port
             && !port.ends_with("_kernel")
         {
-            names.entry(port.to_owned()).or_default();
-        }
-        let queue = rest
-            .strip_suffix("_packets")
-            .and_then(|rest| rest.rsplit_once("_rxq_"))
-            .and_then(|(port, queue)| Some((port, queue.parse().ok()?)));
-        if let Some((port, queue)) = queue {
-            names.entry(port.to_owned()).or_default().insert(queue, ());
+            names.insert(port.to_owned());
         }
     }
-    let port = |(name, queues): (String, BTreeMap<u64, ()>)| {
+    let port = |name: String| {
         let figure = |what: &str| values.get(&format!("port_{name}_{what}")).copied();
         let rate = |what: &str| rate(&format!("port_{name}_{what}"));
         let losses = ["rx_missed", "rx_errors", "tx_errors", "rx_no_buffer"];
@@ -230,10 +261,9 @@ fn ports(values: &HashMap<String, u64>, rate: impl Fn(&str) -> f64) -> Vec<PortR
             tx_queues: figure("tx_queues").unwrap_or(0),
             steered: figure("steered") == Some(1),
             node: figure("numa_node"),
-            queues: queues
-                .into_keys()
-                .map(|q| (q, rate(&format!("rxq_{q}_packets"))))
-                .collect(),
+            queues: Vec::new(),
+            speed: None,
+            state: String::new(),
             name,
         }
     };

@@ -42,6 +42,8 @@ fn look(client: &mut Option<Client>, hub: &Hub) -> Result<Box<Figures>, String> 
         counts: client.call(m::DLG_STATS_ACTIVE, Value::Null)?,
         targets: client.call(m::DISPATCHER_LIST, Value::Null)?,
         alarms: client.call(m::ALARMS, Value::Null)?,
+        // Without a dataplane there are none.
+        ports: client.call(m::PORTS, Value::Null).unwrap_or_default(),
         counters: client.call(m::STATISTICS, Value::Null)?,
         // Last: the rates are of the counters.
         taken_ms: now_ms(),

@@ -185,12 +185,12 @@ fn others(model: &mut Model) {
         })),
         Feed::Profiles(Ok(vec![
             LoadProfile {
-                path: "/usr/share/tandem/load/sip-cps.toml".to_owned(),
+                path: "/usr/share/tandem-load/profiles/sip-cps.toml".to_owned(),
                 about: "Calls a second without media, going up until the appliance refuses"
                     .to_owned(),
             },
             LoadProfile {
-                path: "/usr/share/tandem/load/zero-loss.toml".to_owned(),
+                path: "/usr/share/tandem-load/profiles/zero-loss.toml".to_owned(),
                 about: "The most calls with media of which no packet is lost".to_owned(),
             },
         ])),
@@ -211,7 +211,7 @@ fn others(model: &mut Model) {
             ),
         ]),
         Feed::Load(LoadNews::Started(
-            "/usr/share/tandem/load/sip-cps.toml".to_owned(),
+            "/usr/share/tandem-load/profiles/sip-cps.toml".to_owned(),
         )),
     ] {
         feed(model, NOW, f);
@@ -385,13 +385,6 @@ fn figures(taken_ms: u64, second: u64, size: &Size) -> Figures {
         ] {
             count(Plane::Dataplane, format!("port_{port}_{what}"), value);
         }
-        for queue in 0..size.workers {
-            count(
-                Plane::Dataplane,
-                format!("port_{port}_rxq_{queue}_packets"),
-                second * 40_600 / size.workers,
-            );
-        }
     }
     for worker in 0..size.workers {
         let busy = (20 + worker * 37 % 80) * 10_000_000;
@@ -457,6 +450,26 @@ fn figures(taken_ms: u64, second: u64, size: &Size) -> Figures {
         counters,
         targets: (0..size.targets).map(target).collect(),
         alarms: (0..size.alarms).map(alarm).collect(),
+        ports: ["carrier", "core"]
+            .map(|name| port(name, second, size.workers))
+            .to_vec(),
+    }
+}
+
+fn port(name: &str, second: u64, workers: u64) -> tandem_admin::Port {
+    let queue = |worker: u64| tandem_admin::Queue {
+        worker: worker as u16,
+        traffic: (worker != 1).then_some(tandem_admin::Traffic {
+            packets: second * 40_600 / workers,
+            bytes: 0,
+        }),
+    };
+    tandem_admin::Port {
+        name: name.to_owned(),
+        speed_mbps: Some(25_000),
+        state: "running".to_owned(),
+        rx_queues: (0..workers).map(queue).collect(),
+        ..tandem_admin::Port::default()
     }
 }
 

@@ -130,7 +130,7 @@ fn a_load_test_is_started_and_stopped_after_a_yes_alone() {
     keys(&mut model, "k");
     key(&mut model, Key::Enter);
     let start = Effect::StartLoad {
-        profile: "/usr/share/tandem/load/zero-loss.toml".to_owned(),
+        profile: "/usr/share/tandem-load/profiles/zero-loss.toml".to_owned(),
         socket: true,
     };
     assert_eq!(keys(&mut model, "y"), [start]);

@@ -16,6 +16,9 @@ pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
         .iter()
         .map(|p| {
             let link = match p.up {
+                Some(true) if !matches!(p.state.as_str(), "" | "running") => {
+                    styled(p.state.clone(), BAD)
+                }
                 Some(true) => styled("up", GOOD),
                 Some(false) => styled("DOWN", BAD),
                 None => styled("-", FAINT),
@@ -38,6 +41,7 @@ pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
                 row.extend([
                     Cell::from(if p.steered { "by the card" } else { "by us" }),
                     p.node.map_or("-".to_owned(), |n| n.to_string()).into(),
+                    p.speed.map_or("-".to_owned(), |s| s.to_string()).into(),
                 ]);
             }
             row
@@ -52,27 +56,30 @@ pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
         ">queues", "steering", ">node",
     ];
     let table = Table {
-        headings: all.get(..if wide { 11 } else { 9 }).unwrap_or(all),
+        headings: all.get(..if wide { 12 } else { 9 }).unwrap_or(all),
         selected: None,
         first: 0,
         empty: "no figures of the dataplane",
     };
     table.draw(buffer, top, &rows);
-    let queues: Vec<(String, u64, f64)> = ports
-        .iter()
-        .flat_map(|p| p.queues.iter().map(|(q, pps)| (p.name.clone(), *q, *pps)))
-        .collect();
+    let of = |p: &crate::model::PortRates| {
+        let queue = |(index, (worker, pps)): (usize, &(u16, Option<f64>))| {
+            let pps = pps.map_or("-".to_owned(), brief);
+            format!("{} {index} (worker {worker}): {pps}", p.name)
+        };
+        p.queues.iter().enumerate().map(queue).collect::<Vec<_>>()
+    };
+    let queues: Vec<String> = ports.iter().flat_map(of).collect();
     let rows = (queues.len().div_ceil(per_row(area.width)) as u16).min(area.height / 3);
     let (top, area) = split(area, if queues.is_empty() { 0 } else { rows + 2 });
     if !queues.is_empty() {
         heading(buffer, top, 0, "Receive queues, packets in a second");
         let each = top.width / per_row(area.width) as u16;
-        for (index, (port, queue, pps)) in queues.iter().enumerate() {
+        for (index, text) in queues.iter().enumerate() {
             let column = (index % per_row(area.width)) as u16 * each;
             let row = (index / per_row(area.width)) as u16 + 1;
             if row <= rows {
-                let text = format!("{port} {queue}: {}", brief(*pps));
-                put(buffer, top, (column + 1, row), &text, PLAIN);
+                put(buffer, top, (column + 1, row), text, PLAIN);
             }
         }
     }
@@ -80,7 +87,7 @@ pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
 }
 
 fn per_row(width: u16) -> usize {
-    usize::from(width / 26).max(1)
+    usize::from(width / 38).max(1)
 }
 
 fn drops(model: &Model, area: Rect, buffer: &mut Buffer) {
