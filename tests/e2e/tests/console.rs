@@ -25,8 +25,13 @@ impl Screen {
     fn start(lab: &Lab, name: &str, (columns, rows): (u16, u16), environment: &str) -> Self {
         let socket = lab.dir().join(format!("tmux-{name}"));
         let console = binary("tandemctl");
+        // For the guide's pictures: `TANDEM_CONSOLE_RECORDING=FILE`, then `tandem-console pictures FILE docs/guide/pictures`.
+        let recording = match std::env::var("TANDEM_CONSOLE_RECORDING") {
+            Ok(file) if name == "small" => format!("--record {file}"),
+            _ => String::new(),
+        };
         let shell = format!(
-            "{environment} {} --config {} console --log {} --log {}; echo CONSOLE-ENDED $?; stty -a | grep -o -- '-\\?echo '; exec sh",
+            "{environment} {} --config {} console {recording} --log {} --log {}; echo CONSOLE-ENDED $?; stty -a | grep -o -- '-\\?echo '; exec sh",
             console.display(),
             lab.config_file().display(),
             lab.log("tandem-sigplane").display(),
@@ -99,7 +104,11 @@ impl Drop for Screen {
 
 #[test]
 fn every_key_does_what_it_says_on_a_real_terminal() {
-    let mut lab = Lab::start(Options::default()).unwrap();
+    let options = Options {
+        trunk: None,
+        ..Options::default()
+    };
+    let mut lab = Lab::start(options).unwrap();
     let _first = Server::start(&lab, &lab.core, "server-1", SERVERS[0]).unwrap();
     let _second = Server::start(&lab, &lab.core, "server-2", SERVERS[1]).unwrap();
     let calls = Calls {
