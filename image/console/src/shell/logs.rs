@@ -47,7 +47,10 @@ pub(super) fn start(hub: &Hub) {
         .options
         .log
         .iter()
-        .map(|p| p.display().to_string())
+        .map(|p| {
+            p.file_stem()
+                .map_or(String::new(), |name| name.to_string_lossy().into_owned())
+        })
         .collect();
     hub.feed(Feed::LogSource(Ok(names.join(" "))));
 }

@@ -32,7 +32,6 @@ pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
         .map(|c| {
             let lasts = model.now.saturating_sub(c.answer_ms.unwrap_or(c.start_ms)) / 1_000;
             let mut row: Vec<Cell> = vec![
-                c.key.to_string().into(),
                 if c.direction == "inbound" {
                     "in"
                 } else {
@@ -43,12 +42,13 @@ pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
                 stopwatch(lasts).into(),
                 short(&c.from_uri).into(),
                 short(&c.to_uri).into(),
-                c.target.clone().into(),
+                short(&c.target).into(),
             ];
             if wide {
                 row.extend([
                     Cell::from(c.source.clone()),
                     c.flows.len().to_string().into(),
+                    c.key.to_string().into(),
                     c.call_id.clone().into(),
                 ]);
             }
@@ -57,10 +57,10 @@ pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
         .collect();
     let headings: &[&str] = if wide {
         &[
-            ">call", "dir", "state", ">time", "from", "to", "target", "source", ">flows", "Call-ID",
+            "dir", "state", ">time", "from", "to", "target", "source", ">flows", ">call", "Call-ID",
         ]
     } else {
-        &[">call", "dir", "state", ">time", "from", "to", "target"]
+        &["dir", "state", ">time", "from", "to", "target"]
     };
     let table = Table {
         headings,

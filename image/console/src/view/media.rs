@@ -35,7 +35,6 @@ pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     let table = Table {
         headings: match wide {
             true => &[
-                ">call",
                 "from",
                 "peer",
                 ">loss %",
@@ -43,13 +42,13 @@ pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
                 ">MOS",
                 ">rtt ms",
                 ">last",
+                ">call",
                 "kind",
                 ">packets",
                 ">heard loss %",
                 ">worker",
             ],
             false => &[
-                ">call",
                 "from",
                 "peer",
                 ">loss %",
@@ -106,7 +105,6 @@ fn leg(flow: &Flow, leg: &FlowLeg, caller: bool, wide: bool) -> Vec<Cell> {
     };
     let once = |text: String| if caller { text } else { String::new() };
     let mut row: Vec<Cell> = vec![
-        once(flow.call.to_string()).into(),
         if caller { "caller" } else { "callee" }.into(),
         leg.latched
             .or(leg.remote)
@@ -126,7 +124,8 @@ fn leg(flow: &Flow, leg: &FlowLeg, caller: bool, wide: bool) -> Vec<Cell> {
             format!("{:.1}", f64::from(r.fraction_lost) * 100.0 / 256.0)
         });
         row.extend([
-            Cell::from(once(flow.kind.clone())),
+            Cell::from(once(flow.call.to_string())),
+            once(flow.kind.clone()).into(),
             rtp.packets.to_string().into(),
             heard.into(),
             once(flow.worker.to_string()).into(),
