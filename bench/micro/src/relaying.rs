@@ -136,6 +136,34 @@ pub(crate) const CASES: &[Case] = &[
         },
     },
     Case {
+        name: "stateless-request",
+        about: "the same, relayed to one of three targets without the signaling plane",
+        make: || {
+            stage(
+                Way {
+                    software: true,
+                    ..Way::default()
+                },
+                packets::invite,
+                Outcome::SipRelayed,
+            )
+        },
+    },
+    Case {
+        name: "stateless-response",
+        about: "the 200 of them, relayed back",
+        make: || {
+            stage(
+                Way {
+                    software: true,
+                    ..Way::default()
+                },
+                stage::answers,
+                Outcome::SipRelayed,
+            )
+        },
+    },
+    Case {
         name: "command",
         about: "a flow pair removed, and another one installed in its place (each counts as one)",
         make: || Ok(Box::new(commands::Commands::new()?)),

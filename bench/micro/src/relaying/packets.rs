@@ -145,6 +145,20 @@ pub(crate) fn invite(way: Way) -> Option<Packets> {
     Some(split(frames, 0))
 }
 
+/// What answers each message: its end comes from the peer of the inner side.
+pub(crate) fn answers(way: Way, messages: Vec<Vec<u8>>) -> Option<Packets> {
+    let (local, peer) = way.ends(1);
+    let frames = messages
+        .iter()
+        .map(|message| {
+            let end = message.iter().position(|byte| *byte == b'\n')?;
+            let answer = [b"SIP/2.0 200 OK\r\n", message.get(end + 1..)?].concat();
+            frame(way, 1, (peer, SIP), (local, SIP), &answer).map(|frame| (1, frame))
+        })
+        .collect::<Option<Vec<_>>>()?;
+    Some(split(frames, 0))
+}
+
 /// An INVITE with an offer.
 fn request(call: u32) -> Vec<u8> {
     let offer = "v=0\r\no=- 20518 0 IN IP4 192.0.2.10\r\ns=-\r\nc=IN IP4 192.0.2.10\r\nt=0 0\r\n\

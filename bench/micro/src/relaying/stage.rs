@@ -8,11 +8,11 @@ use std::sync::Arc;
 use tandem_bench_micro::prefetch;
 use tandem_link::{
     Cookie, FlowId, FlowKind, FlowSpec, LegSpec, MediaKind, PoliceLimit, PoliceLimits, RateLimit,
-    SlotTable, SourceClass,
+    SlotTable, SourceClass, StatelessSpec, StatelessTarget,
 };
 use tandem_relay::{
     Checksum, Forwarding, Frame, PoliceConfig, PortConfig, RealmConfig, Relay, RelayConfig,
-    RxChecksums, TxOffloads, Verdict,
+    RxChecksums, SipSend, Stateless, TxOffloads, Verdict,
 };
 use tandem_shm::{DatagramMeta, End, PayloadBuffer, Reader, Session, payload_buffer};
 use tandem_wire::sip::ShardTable;
@@ -40,6 +40,8 @@ pub(crate) enum Outcome {
     Policed,
     /// In a ring.
     Sip,
+    /// Sent without the signaling plane.
+    SipRelayed,
 }
 
 pub(crate) struct Stage {
@@ -83,6 +85,9 @@ impl Stage {
         }
         if packets.policed {
             police(&mut relay)?;
+        }
+        if outcome == Outcome::SipRelayed {
+            relay_sip(&mut relay, way)?;
         }
         let checksum = if way.software {
             Checksum::Unknown
@@ -167,6 +172,10 @@ impl Load for Stage {
                     Some(rings) => rings.push(&meta, buffer),
                     None => false,
                 },
+                Verdict::SipRelayed {
+                    send: SipSend::Transmit { .. },
+                    ..
+                } => self.outcome == Outcome::SipRelayed,
                 _ => false,
             };
             good += u64::from(right);
@@ -219,6 +228,47 @@ impl Rings {
         };
         end.producer.has_free(2) && end.producer.push(&datagram, payload).is_ok()
     }
+}
+
+/// SIP of the outer side's peer goes to three targets, of which one takes calls: the inner side's peer.
+fn relay_sip(relay: &mut Relay, way: Way) -> Result<(), Box<dyn Error>> {
+    let [(outer, sender), (inner, peer)] = [0, 1].map(|leg| way.ends(leg));
+    let target = |port: u16| StatelessTarget {
+        address: (peer, port).into(),
+        realm: 1,
+        weight: 1,
+        up: port == packets::SIP,
+        place: port.to_be_bytes().to_vec(),
+    };
+    let spec = StatelessSpec {
+        realms: vec![0],
+        record_route: true,
+        key: [7; 16],
+        hash: (1, 2),
+        senders: vec![(sender, 32)],
+        targets: (0..3).map(|n| target(packets::SIP + n)).collect(),
+    };
+    let sip = [outer, inner].map(|ip| vec![(ip, packets::SIP).into()]);
+    relay.set_stateless(0, Some(Arc::new(Stateless::new(&spec, &sip)?)));
+    Ok(())
+}
+
+/// The answers to INVITEs that were relayed so.
+pub(crate) fn answers(way: Way) -> Option<Packets> {
+    let mut relay = relay(way, 1).ok()?;
+    relay_sip(&mut relay, way).ok()?;
+    let mut sent = Vec::new();
+    for (port, bytes) in packets::invite(way)?.items {
+        let mut buffer = [0; BUFFER];
+        buffer
+            .get_mut(HEADROOM..HEADROOM + bytes.len())?
+            .copy_from_slice(&bytes);
+        let mut frame = Frame::new(&mut buffer, HEADROOM, bytes.len(), RxChecksums::default())?;
+        relay.receive(1, port, &mut frame);
+        let headers = tandem_wire::ethernet::HEADER + 20 + tandem_wire::udp::HEADER;
+        sent.push(frame.bytes().get(headers..)?.to_vec());
+    }
+    packets::answers(way, sent)
 }
 
 /// 100,000 sources are registered, and all others together may send one datagram a second.
