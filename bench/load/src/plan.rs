@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 
 use crate::engine::Engine;
 use crate::generator::{Load, Mixed, Payload, Raw, StreamSpec};
-use crate::profile::{Calls, Flood, Place, Profile, Registrations, Search, Streams};
+use crate::profile::{Calls, Flood, Of, Place, Profile, Registrations, Search, Streams};
 use crate::sip::{
-    Agent, CallSettings, Crowd, Flood as Flooding, FloodSettings, RegisterSettings, Side, Users,
+    Agent, CallSettings, Crowd, Flood as Flooding, FloodSettings, Rate, RegisterSettings, Side,
+    Users,
 };
 use crate::{MILLISECOND, Nanos, SECOND};
 
@@ -90,12 +91,16 @@ pub fn sip_addresses(profile: &Profile) -> Result<Vec<SocketAddr>, String> {
     profile.port.keys().map(of).collect()
 }
 
-/// The profile of a trial at a rate: packets a second over all streams, or calls at once.
+/// The profile of a trial at a rate: packets a second over all streams, calls at once, or calls a second.
 #[must_use]
 pub fn trial(profile: &Profile, search: &Search, rate: f64) -> Profile {
     let mut profile = profile.clone();
     profile.duration = search.trial;
     match &mut profile.calls {
+        Some(calls) if search.of == Of::CallsASecond => {
+            calls.rate = Rate::Constant(rate);
+            calls.limit = None;
+        }
         Some(calls) => {
             calls.concurrent = rate as u32;
             calls.hold = None;
@@ -194,6 +199,21 @@ fn call_settings(profile: &Profile, calls: &Calls) -> Result<CallSettings, Strin
         ptime: calls.ptime,
         media_ports: calls.media_ports,
         answer_after: Nanos::from(calls.answer_after) * MILLISECOND,
+        ring_after: calls
+            .ring
+            .then(|| Nanos::from(calls.ring_after) * MILLISECOND),
+        limit: calls.limit,
+        patience: nanos(calls.patience),
+        refuse: calls.refuse.map(|refuse| (refuse.one_of, refuse.code)),
+        users: match &calls.users {
+            Some(who) => Some(Users::new(
+                who.count,
+                &who.user,
+                &who.password,
+                &who.domain,
+            )?),
+            None => None,
+        },
         ..settings
     };
     settings.names(&calls.number, &calls.caller)
@@ -287,7 +307,37 @@ mod tests {
             }
             names.push(profile.name);
         }
-        assert_eq!(names.len(), 7, "{names:?}");
+        assert_eq!(names.len(), 8, "{names:?}");
+    }
+
+    #[test]
+    fn a_trial_of_calls_a_second_has_them_at_that_rate_and_as_long_as_they_are() {
+        let text = include_str!("../profiles/sip-cps.toml");
+        let search = "[search]\nof = \"calls_a_second\"\nfrom = 100\nto = 4000\nresolution = 50\ntrial = 20\n";
+        let profile = Profile::parse("x", &format!("{text}\n{search}")).unwrap();
+        let wanted = profile.search.as_ref().unwrap();
+        let trial = trial(&profile, wanted, 700.0);
+        let (before, calls) = (profile.calls.as_ref().unwrap(), trial.calls.unwrap());
+        assert_eq!((calls.rate, trial.duration), (Rate::Constant(700.0), 20));
+        assert_eq!(
+            (calls.hold, calls.concurrent),
+            (before.hold, before.concurrent)
+        );
+    }
+
+    #[test]
+    fn everything_that_a_call_can_be_told_stands_in_a_profile() {
+        let text = include_str!("../profiles/sip-cps.toml");
+        let more = "ring = false\nlimit = 7\npatience = 2.5\nrefuse = { one_of = 4, code = 486 }\n\
+            users = { count = 3, user = \"u%d\", password = \"p%d\", domain = \"example.com\" }\n";
+        let text = text.replacen("[calls]\n", &format!("[calls]\n{more}"), 1);
+        let profile = Profile::parse("x", &text).unwrap();
+        let calls = profile.calls.as_ref().unwrap();
+        let settings = call_settings(&profile, calls).unwrap();
+        assert_eq!((settings.ring_after, settings.limit), (None, Some(7)));
+        assert_eq!(settings.patience, 5 * SECOND / 2);
+        assert_eq!(settings.refuse, Some((4, 486)));
+        assert_eq!(settings.users.unwrap().count, 3);
     }
 
     #[test]

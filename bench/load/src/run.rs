@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tandem_load::engine::{Engine, EngineError};
 use tandem_load::figures::Figures;
 use tandem_load::plan;
-use tandem_load::profile::{Profile, ProfileError};
+use tandem_load::profile::{Of, Profile, ProfileError};
 use tandem_load::report::{self, Machine, Origin, Progress, Report, WriteError};
 use tandem_load::search::{Search, Trial};
 use tandem_load::socket::{self, SocketError};
@@ -92,10 +92,10 @@ pub(crate) fn search(wanted: &Wanted) -> Result<ExitCode, Failed> {
     let Some(bounds) = &profile.search else {
         return Err(Failed::NoSearch(wanted.profile.clone()));
     };
-    let unit = if profile.calls.is_some() {
-        "calls at once"
-    } else {
-        "packets a second"
+    let unit = match bounds.of {
+        Of::CallsASecond => "calls a second",
+        Of::Load if profile.calls.is_some() => "calls at once",
+        Of::Load => "packets a second",
     };
     let mut bench = Bench::start(&profile, wanted)?;
     let mut search = Search::new(bounds);
@@ -105,7 +105,10 @@ pub(crate) fn search(wanted: &Wanted) -> Result<ExitCode, Failed> {
         if bench.stop.load(Ordering::Relaxed) {
             return Err(Failed::Stopped);
         }
-        let trial = Trial::new(rate, &figures, bounds.tolerance_ppm);
+        let mut trial = Trial::new(rate, &figures, bounds.tolerance_ppm);
+        if bounds.of == Of::CallsASecond {
+            trial = trial.at_that_rate(&figures);
+        }
         eprintln!("{rate:.0} {unit}: {}", trial.note());
         if trial.passed || search.passed.is_none() {
             best = figures;

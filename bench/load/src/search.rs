@@ -8,7 +8,7 @@ use crate::profile;
 /// One trial.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
-    /// Packets a second, or calls at once.
+    /// Packets a second, calls at once, or calls a second.
     pub rate: f64,
     /// Media packets sent.
     pub sent: u64,
@@ -30,7 +30,8 @@ impl Trial {
         let generator_limit = figures.generator_limit();
         let failed_calls = sip.failed() + sip.calls_cut + sip.without_media;
         let bound = rtp.sent as f64 * tolerance_ppm / 1e6;
-        let all_came = rtp.sent > 0 && rtp.lost as f64 <= bound && failed_calls == 0;
+        let is_anything = rtp.sent > 0 || sip.calls_answered > 0;
+        let all_came = is_anything && rtp.lost as f64 <= bound && failed_calls == 0;
         Self {
             rate,
             sent: rtp.sent,
@@ -38,6 +39,21 @@ impl Trial {
             failed_calls,
             passed: all_came && generator_limit.is_none(),
             generator_limit,
+        }
+    }
+
+    /// The same where calls are to begin at that rate: if some were held back it was another one.
+    #[must_use]
+    pub fn at_that_rate(self, figures: &Figures) -> Self {
+        let held_back = figures.totals.sip.calls_held_back;
+        if held_back == 0 {
+            return self;
+        }
+        let why = format!("{held_back} calls were held back: calls.concurrent is too small");
+        Self {
+            passed: false,
+            generator_limit: self.generator_limit.or(Some(why)),
+            ..self
         }
     }
 
@@ -158,6 +174,7 @@ mod tests {
             to,
             resolution,
             trial: 1,
+            of: profile::Of::Load,
             tolerance_ppm: 0.0,
         }
     }
@@ -173,6 +190,20 @@ mod tests {
         let mut search = Search::new(&wanted(0.5, 1.0, 1.0));
         search.tried(slow);
         assert!(search.finding("calls").contains("GENERATOR"));
+    }
+
+    #[test]
+    fn calls_a_second_need_no_media_but_the_rate() {
+        let mut figures = Figures::default();
+        figures.totals.sip.calls_answered = 100;
+        let trial = |figures: &Figures| Trial::new(10.0, figures, 0.0).at_that_rate(figures);
+        assert!(trial(&figures).passed);
+        figures.totals.sip.calls_held_back = 1;
+        let held = trial(&figures);
+        assert!(!held.passed && held.generator_limit.unwrap().contains("concurrent"));
+        figures.totals.sip.calls_held_back = 0;
+        figures.totals.sip.timeouts = 1;
+        assert!(!trial(&figures).passed);
     }
 
     proptest! {

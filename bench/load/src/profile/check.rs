@@ -1,6 +1,6 @@
 //! What a profile may not say.
 
-use super::{Place, Profile};
+use super::{Of, Place, Profile};
 use crate::sip::Rate;
 
 /// The first thing that cannot be, with what would be right.
@@ -37,6 +37,9 @@ pub(super) fn check(profile: &Profile) -> Option<String> {
         if problem.is_some() {
             return problem;
         }
+        if calls.patience.is_nan() || calls.patience <= 0.0 {
+            return Some("calls.patience must be above 0 seconds".to_owned());
+        }
         if calls.media_ports.0 >= calls.media_ports.1 {
             return Some("calls.media_ports must be the first and the last port".to_owned());
         }
@@ -70,6 +73,9 @@ pub(super) fn check(profile: &Profile) -> Option<String> {
     let search = search.as_ref()?;
     if !(search.from > 0.0 && search.from < search.to && search.resolution > 0.0) {
         return Some("search needs 0 < from < to, and a resolution above 0".to_owned());
+    }
+    if search.of == Of::CallsASecond && calls.as_ref().is_none_or(|c| c.hold.is_none()) {
+        return Some("a search of calls a second needs [calls] with hold".to_owned());
     }
     (calls.is_none() && streams.is_empty())
         .then(|| "search needs [calls] or [[streams]] to search the rate of".to_owned())

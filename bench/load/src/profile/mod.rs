@@ -150,9 +150,48 @@ pub struct Calls {
     /// Who calls, written the same way.
     #[serde(default = "default::caller")]
     pub caller: String,
-    /// Milliseconds from INVITE to 180 and 200 at the answering server.
+    /// Milliseconds from INVITE to 200 at the answering server.
     #[serde(default)]
     pub answer_after: u32,
+    /// Milliseconds from INVITE to 180 there; without it at once.
+    #[serde(default)]
+    pub ring_after: u32,
+    /// Whether there is a 180.
+    #[serde(default = "default::yes")]
+    pub ring: bool,
+    /// Calls in all at most.
+    pub limit: Option<u64>,
+    /// Seconds that callers wait for an answer behind the first sign of life.
+    #[serde(default = "default::patience")]
+    pub patience: f64,
+    /// Some calls are refused by the answering server.
+    pub refuse: Option<Refuse>,
+    /// Who calls, with a password, instead of `caller`.
+    pub users: Option<Callers>,
+}
+
+/// Calls that are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refuse {
+    /// One of so many.
+    pub one_of: u32,
+    /// With this code, 300 to 699.
+    pub code: u16,
+}
+
+/// Users who call and are asked for their passwords.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Callers {
+    /// How many.
+    pub count: u32,
+    /// User names; `%d` becomes the user's number, from 0.
+    pub user: String,
+    /// Passwords, written the same way.
+    pub password: String,
+    /// Their domain.
+    pub domain: String,
 }
 
 /// Registrations.
@@ -232,11 +271,25 @@ pub struct Streams {
     pub rate: Option<f64>,
 }
 
-/// A search for the highest rate without loss: of calls if the profile has `[calls]`, else of packets of `[[streams]]`.
+/// What a search looks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Of {
+    /// Calls at once if the profile has `[calls]`, else packets a second of `[[streams]]`.
+    #[default]
+    Load,
+    /// Calls a second, each as long as `calls.hold` says.
+    CallsASecond,
+}
+
+/// A search for the highest rate without loss.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Search {
-    /// The lowest rate that it tries: packets a second, or calls at once.
+    /// What of.
+    #[serde(default)]
+    pub of: Of,
+    /// The lowest rate that it tries.
     pub from: f64,
     /// The highest one.
     pub to: f64,
@@ -352,6 +405,9 @@ mod default {
     }
     pub(super) fn caller() -> String {
         "+4940%d".to_owned()
+    }
+    pub(super) fn patience() -> f64 {
+        60.0
     }
     pub(super) fn expires() -> u32 {
         3600
