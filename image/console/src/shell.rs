@@ -8,7 +8,7 @@ mod keyboard;
 mod lists;
 mod load;
 mod logs;
-mod machine;
+pub(crate) mod machine;
 mod process;
 mod system;
 mod terminal;

@@ -31,16 +31,24 @@ fn draft(hub: &Hub) -> PathBuf {
 }
 
 fn machine(hub: &Hub, wishes: &Wishes) -> Got<Machine> {
-    let profiles = Profiles::built_in().map_err(|error| error.to_string())?;
     let found = detect(&hub.options.root).map_err(|error| error.to_string())?;
+    let mut machine = of(&found, wishes)?;
+    machine.draft = std::fs::read_to_string(draft(hub)).ok();
+    machine.configured = hub.options.configuration.exists();
+    Ok(machine)
+}
+
+/// A machine as it was found, and its plan.
+pub(crate) fn of(found: &Found, wishes: &Wishes) -> Got<Machine> {
+    let profiles = Profiles::built_in().map_err(|error| error.to_string())?;
     let planned = wanted(wishes)
-        .and_then(|wanted| plan(&profiles, &found, &wanted).map_err(|error| error.to_string()));
+        .and_then(|wanted| plan(&profiles, found, &wanted).map_err(|error| error.to_string()));
     Ok(Machine {
-        rows: rows(&found),
-        ports: ports(&profiles, &found),
+        rows: rows(found),
+        ports: ports(&profiles, found),
         plan: planned.map(|plan| planned_for(&plan)),
-        draft: std::fs::read_to_string(draft(hub)).ok(),
-        configured: hub.options.configuration.exists(),
+        draft: None,
+        configured: false,
     })
 }
 
