@@ -42,14 +42,28 @@ impl Runner {
         let Some(pid) = pid else {
             return hub.done(Err("no load test runs".to_owned()));
         };
-        let mut kill = Command::new("kill");
-        kill.args(["-INT", &pid.to_string()]);
-        let sent = kill.status();
-        hub.done(match sent {
-            Ok(status) if status.success() => Ok("the load test is being stopped".to_owned()),
-            _ => Err("the load test cannot be stopped".to_owned()),
+        hub.done(match interrupt(pid) {
+            true => Ok("the load test is being stopped".to_owned()),
+            false => Err("the load test cannot be stopped".to_owned()),
         });
     }
+}
+
+impl Drop for Runner {
+    /// Nobody watches it any more.
+    fn drop(&mut self) {
+        let pid = *self.pid.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pid) = pid {
+            interrupt(pid);
+        }
+    }
+}
+
+fn interrupt(pid: u32) -> bool {
+    let mut kill = Command::new("kill");
+    kill.args(["-INT", &pid.to_string()]);
+    kill.stderr(Stdio::null());
+    kill.status().is_ok_and(|status| status.success())
 }
 
 fn run(hub: &Hub, profile: &str, socket: bool, pid: &Mutex<Option<u32>>) -> Result<(), String> {
