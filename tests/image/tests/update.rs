@@ -59,6 +59,7 @@ fn updates(firmware: Firmware) -> Result<()> {
         )?;
     }
     is_booted(&mut machine, "A", "normal")?;
+    is_marked_good(&mut machine, "A")?;
 
     // What is refused leaves the other slot alone.
     machine.run(
@@ -69,7 +70,7 @@ fn updates(firmware: Firmware) -> Result<()> {
         ("foreign", "does not trust"),
         ("changed", "not what was signed"),
         ("older", "--allow-downgrade"),
-        ("others", "for another kind"),
+        ("others", "is for \"toaster\""),
         ("none", "No such file"),
     ] {
         let (status, said) = machine.run_for_status(
@@ -106,6 +107,7 @@ fn updates(firmware: Firmware) -> Result<()> {
         .wait_for("slot B is what was installed there", patience(120))?;
     is_booted(&mut machine, "B", "trial")?;
     wait_for(&mut machine, r#""what":"proven""#)?;
+    is_marked_good(&mut machine, "B")?;
     let version = machine.run("cat /etc/tandem-release", SHORT)?;
     assert!(version.contains("VERSION=99.0.0"), "{version}");
 
@@ -173,6 +175,19 @@ fn is_booted(machine: &mut Machine, slot: &str, how: &str) -> Result<()> {
         return Ok(());
     }
     Err(Failure::new(format!("not {wanted}: {status}")))
+}
+
+/// Waits until the running slot is marked good: until then, a power cut counts as a boot that failed.
+fn is_marked_good(machine: &mut Machine, slot: &str) -> Result<()> {
+    let version = if slot == "A" {
+        env!("CARGO_PKG_VERSION")
+    } else {
+        "99.0.0"
+    };
+    wait_for(
+        machine,
+        &format!(r#""slot":"{slot}","booted":true,"version":"{version}","state":"good","tries":0"#),
+    )
 }
 
 /// Waits until the status has this.

@@ -24,11 +24,11 @@ pub(super) fn install(
     as_json: bool,
 ) -> Result<(), Failure> {
     let boot = place.boot()?;
-    only_root()?;
     let bundle = fs::canonicalize(bundle).map_err(|error| failed(bundle, error))?;
     let version = place.version();
     let target = boot.slot.other();
     let said = checked(place, &bundle, &version, allow_downgrade, target)?;
+    only_root()?;
     rauc::install(&bundle, |step| {
         if !as_json {
             eprintln!("{step}");

@@ -158,6 +158,14 @@ fn absent(error: std::io::Error) -> Failure {
 pub(super) fn explain(said: &str) -> String {
     const MEANINGS: [(&str, &str); 16] = [
         (
+            "Already processing",
+            "an update runs already: `tandemctl update status`",
+        ),
+        (
+            "D-Bus error",
+            "RAUC's service does not run: `systemctl status rauc`",
+        ),
+        (
             "certificate has expired",
             "the certificate that the bundle is signed with has expired: take a newer bundle, or put the machine's clock right if it is wrong (`timedatectl`)",
         ),
@@ -203,20 +211,12 @@ pub(super) fn explain(said: &str) -> String {
             "the other slot is mounted: `findmnt` says where; unmount it",
         ),
         (
-            "Already processing",
-            "an update runs already: `tandemctl update status`",
-        ),
-        (
             "No space left",
             "there is no space left on the data partition: `df /data`, and remove what is not needed",
         ),
         (
             "Hook returned",
             "the slot could not be prepared: `journalctl -u rauc`",
-        ),
-        (
-            "de.pengutronix.rauc",
-            "RAUC's service does not run: `systemctl status rauc`",
         ),
     ];
     let meaning = MEANINGS.iter().find(|(words, _)| said.contains(words));
@@ -263,5 +263,7 @@ mod tests {
         assert!(explain(said).contains("does not trust"));
         assert!(explain("what is this").contains("journalctl"));
         assert!(explain("").contains("nothing"));
+        let said = "D-Bus error while installing: No such file or directory";
+        assert!(explain(said).contains("service does not run"));
     }
 }
