@@ -64,7 +64,7 @@ pub(super) fn run(
     write_disk(&chosen, &what, &mut stick.source, args, reporter)?;
     if !args.dry_run {
         reporter.fact(
-            "Now pull the stick and reboot: with both in, which one's partitions are taken is left to chance.",
+            "Now pull the stick and reboot: with both in, the order in the firmware says which one starts.",
         );
     }
     Ok(())
