@@ -25,7 +25,7 @@ pub const SIZE: u64 = 81 * MIB;
 
 /// A folder with a released image in it: tandem-9.9.9.img, .img.zst, .img.bmap, SHA256SUMS, SHA256SUMS.sig, release-key.pem.
 pub struct Release {
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
     pub at: PathBuf,
 }
 
@@ -56,7 +56,7 @@ impl Release {
             &["-a", "--sparse=always", &from, &at.display().to_string()],
         );
         Self {
-            _folder: folder,
+            _folder: Some(folder),
             at,
         }
     }
@@ -80,12 +80,13 @@ pub fn release() -> &'static Release {
 }
 
 fn make() -> Release {
-    let folder = folder();
-    let at = folder.path().to_owned();
-    let release = Release {
-        _folder: folder,
-        at,
-    };
+    // A static is never dropped: the next run of the same test clears away.
+    let program = std::env::current_exe().unwrap();
+    let name = program.file_stem().unwrap().to_owned();
+    let at = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&at);
+    fs::create_dir_all(&at).unwrap();
+    let release = Release { _folder: None, at };
     let image = release.image();
     let path = image.display().to_string();
     File::create(&image).unwrap().set_len(SIZE).unwrap();
