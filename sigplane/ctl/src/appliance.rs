@@ -22,6 +22,7 @@ use clap::{Args, Subcommand};
 use crate::client::Failure;
 use crate::show::write_out;
 
+pub(crate) use hardware::grub_file;
 use management::Management;
 use run::Host;
 

@@ -12,6 +12,7 @@ use tandem_hwprofiles::{
 };
 use tempfile::TempDir;
 
+use crate::appliance::grub_file;
 use crate::client::Failure;
 use crate::show::write_out;
 use crate::table::table;
@@ -170,7 +171,13 @@ fn make(place: &Where, wanted: Wanted) -> Result<Plan, Failure> {
 
 fn apply(place: &Where, wanted: Wanted, dry_run: bool, as_json: bool) -> Result<(), Failure> {
     let plan = make(place, wanted)?;
-    let files = files(&plan);
+    // The appliance gives ports to their drivers itself, on each start, and GRUB there reads one file of ours.
+    let is_appliance = place.root.join("etc/tandem-release").exists();
+    let files = if is_appliance {
+        vec![grub_file(&plan)]
+    } else {
+        files(&plan)
+    };
     if dry_run {
         let show = |file: &tandem_hwprofiles::File| {
             format!("/{} ({})\n{}\n", file.path, file.purpose, file.text)
@@ -191,7 +198,11 @@ fn apply(place: &Where, wanted: Wanted, dry_run: bool, as_json: bool) -> Result<
         return write_out(&format!("{}\n", json!({ "written": written })));
     }
     let mut text: String = written.iter().map(|path| format!("{path}\n")).collect();
-    text += "Run update-grub and start the machine anew; `tandemctl hw verify` then says whether all is as planned.\n";
+    text += if is_appliance {
+        "Start the machine anew; its console and `tandemctl hw verify` then say whether all is as planned.\n"
+    } else {
+        "Run update-grub and start the machine anew; `tandemctl hw verify` then says whether all is as planned.\n"
+    };
     write_out(&text)
 }
 

@@ -133,3 +133,23 @@ fn a_plan_is_written_and_its_machine_verified() {
         out(&verified)
     );
 }
+
+#[test]
+fn on_the_appliance_grub_has_a_file_of_ours() {
+    let dir = tempfile::tempdir().unwrap();
+    let machine = machine(dir.path());
+    let root = dir.path().join("root");
+    fs::create_dir_all(root.join("etc")).unwrap();
+    fs::write(root.join("etc/tandem-release"), "VERSION=1\n").unwrap();
+    let place = root.to_string_lossy().into_owned();
+    let applied = hw(&["apply", "--machine", &machine, "--root", &place]);
+    assert!(applied.status.success(), "{applied:?}");
+    let text = fs::read_to_string(root.join("boot/efi/EFI/tandem/hardware.cfg")).unwrap();
+    assert!(
+        text.starts_with("set tandem_hw=\"default_hugepagesz=1G"),
+        "{text}"
+    );
+    assert!(root.join("etc/tandem/hardware.json").exists());
+    assert!(!root.join("etc/driverctl.d").exists());
+    assert!(!out(&applied).contains("update-grub"));
+}

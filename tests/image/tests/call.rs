@@ -304,14 +304,15 @@ fn ports() -> Vec<String> {
     all
 }
 
-/// What the flash tool would write: the configuration, and how the machine is reached.
+/// What the flash tool would write: the configuration, and how the machine is reached. An emulated machine beside others is slow: no
+/// probes that come too late, no calls refused for that.
 fn preload(disk: &Disk) -> Result<()> {
     let tandem = format!(
         "[node]\nid = 1\n[dataplane]\nworkers = [1]\ncontrol_core = 0\nidle = \"pause\"\nmbufs = 16383\nmax_flows = 4096\n\
          [[port]]\nname = \"carrier\"\ndevice = \"0000:00:11.0\"\n[[port]]\nname = \"core\"\ndevice = \"0000:00:12.0\"\n\
          [[realm]]\nname = \"carrier\"\nside = \"external\"\nport = \"carrier\"\ntap = \"{CARRIER_TAP}\"\nsip = [\"{}\"]\nmedia = [\"{OUTSIDE}\"]\n\
          [[realm]]\nname = \"core\"\nside = \"internal\"\nport = \"core\"\ntap = \"{CORE_TAP}\"\nsip = [\"{}\"]\nmedia = [\"{INSIDE}\"]\n\
-         [dispatcher]\nprobe_interval = 2\nprobe_timeout = 1\n[sip]\nworkers = 1\n",
+         [dispatcher]\nprobe_interval = 0\n[overload]\ntarget = 0\n[sip]\nworkers = 1\n",
         sip(OUTSIDE),
         sip(INSIDE)
     );

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use tandem_config::{Config, Side};
 use tandem_hwprofiles::{
-    Binding, Difference, Iommu, Machine, Nic, PageSize, PciAddress, Plan, Profiles, Role, Wishes,
+    Binding, Difference, File, Iommu, Machine, Nic, PageSize, PciAddress, Plan, Profiles, Role,
+    Wishes,
 };
 
 use super::management::Management;
@@ -81,6 +82,15 @@ pub(super) fn grub(plan: &Plan) -> String {
         .map(String::as_str)
         .collect();
     format!("set tandem_hw=\"{}\"\n", arguments.join(" "))
+}
+
+/// That file for `tandemctl hw apply`.
+pub(crate) fn grub_file(plan: &Plan) -> File {
+    File {
+        path: "boot/efi/EFI/tandem/hardware.cfg".into(),
+        text: grub(plan),
+        purpose: "the kernel's command line of the next start",
+    }
 }
 
 /// PID 1 and all services keep off the workers' cores; the dataplane's threads pin themselves.
