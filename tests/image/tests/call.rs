@@ -97,7 +97,7 @@ fn both_planes(machine: &mut Machine) -> Result<()> {
         patience(120),
     )?;
     until(machine, "tandemctl status", "up", patience(60))?;
-    let failed = machine.run("systemctl --failed --no-legend --plain", SHORT)?;
+    let failed = machine.run("systemctl --no-pager --failed --no-legend --plain", SHORT)?;
     assert_eq!(
         failed,
         "",
@@ -110,8 +110,8 @@ fn both_planes(machine: &mut Machine) -> Result<()> {
 /// The services run as they are meant to, and management is closed to the sides of the calls.
 fn confined(machine: &mut Machine) -> Result<()> {
     let users = machine.run(
-        "for plane in dataplane sigplane; do stat -c %U /proc/$(systemctl show -P MainPID tandem-$plane); done; \
-         grep -h NoNewPrivs /proc/$(systemctl show -P MainPID tandem-dataplane)/status | tr -d '\\t'",
+        "for plane in dataplane sigplane; do stat -c %U /proc/$(systemctl --no-pager show -P MainPID tandem-$plane); done; \
+         grep -h NoNewPrivs /proc/$(systemctl --no-pager show -P MainPID tandem-dataplane)/status | tr -d '\\t'",
         SHORT,
     )?;
     assert_eq!(users, "tandem-dataplane\ntandem-sigplane\nNoNewPrivs:1");
