@@ -1,6 +1,9 @@
 //! The program itself, where it has no terminal.
 #![allow(missing_docs)]
-#![allow(clippy::unwrap_used, reason = "a program that does not start fails the test")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a program that does not start fails the test"
+)]
 
 use std::process::{Command, Stdio};
 
