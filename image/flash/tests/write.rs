@@ -114,8 +114,7 @@ fn a_preload_is_on_the_esp_for_the_first_boot() {
     let ours = disk(at, 100 * MIB);
     shell(
         at,
-        "ssh-keygen -q -t ed25519 -N '' -f id 2>/dev/null || true
-        [ -e id.pub ] || echo 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f a' >id.pub
+        "ssh-keygen -q -t ed25519 -N '' -f id
         printf '[management]\\nssh_password = false\\n' >management.toml",
     );
     let config = format!(
