@@ -1,7 +1,7 @@
 //! A SIP call with media from one network through the booted appliance's ports to another, and 5,000 packets a second.
 //!
-//! The ports are virtio cards behind an IOMMU, given to vfio-pci by the appliance itself; each is on a bridge with the wires of
-//! the laboratory of tests/e2e, whose peers call as they do there.
+//! The ports are cards behind an IOMMU (virtio's, or Intel's 82574L), given to vfio-pci by the appliance itself; each is on a bridge
+//! with the wires of the laboratory of tests/e2e, whose peers call as they do there.
 #![allow(missing_docs)]
 
 use std::fs;
@@ -22,30 +22,58 @@ const SHORT: Duration = Duration::from_secs(60);
 #[test]
 #[ignore = "boots the image: make image-test"]
 fn bios() -> Result<()> {
-    calls(Firmware::Bios)
+    calls(Firmware::Bios, &VIRTIO)
 }
 
 #[test]
 #[ignore = "boots the image: make image-test"]
 fn uefi() -> Result<()> {
-    calls(Firmware::Uefi)
+    calls(Firmware::Uefi, &VIRTIO)
 }
 
-fn calls(firmware: Firmware) -> Result<()> {
+#[test]
+#[ignore = "boots the image: make image-test"]
+fn intel() -> Result<()> {
+    calls(Firmware::Bios, &INTEL)
+}
+
+/// The cards of both sides.
+struct Cards {
+    /// QEMU's device, and its options.
+    device: &'static str,
+    options: &'static str,
+    /// Our profile of it.
+    profile: &'static str,
+}
+
+const VIRTIO: Cards = Cards {
+    device: "virtio-net-pci",
+    options: ",iommu_platform=on,disable-legacy=on",
+    profile: "virtio",
+};
+
+/// The 82574L.
+const INTEL: Cards = Cards {
+    device: "e1000e",
+    options: "",
+    profile: "e1000",
+};
+
+fn calls(firmware: Firmware, cards: &Cards) -> Result<()> {
     let lab = wires()?;
     // All of it on one thread, where QEMU's devices are: QEMU ends with the thread that started it.
     lab.appliance
-        .enter(|| through(&lab, firmware).map_err(|error| tandem_e2e::Failure::new(error.0)))
+        .enter(|| through(&lab, firmware, cards).map_err(|error| tandem_e2e::Failure::new(error.0)))
         .map_err(said)
 }
 
-fn through(lab: &Lab, firmware: Firmware) -> Result<()> {
+fn through(lab: &Lab, firmware: Firmware, cards: &Cards) -> Result<()> {
     let disk = Disk::of(&Image::built()?, 3 << 30)?;
     disk.plant_shell()?;
     preload(&disk)?;
     let options = Options {
         firmware,
-        arguments: ports(),
+        arguments: ports(cards),
         ..Options::default()
     };
     let mut machine = Machine::start(&disk, &options)?;
@@ -56,12 +84,12 @@ fn through(lab: &Lab, firmware: Firmware) -> Result<()> {
     console.wait_for("this machine is edge-1", patience(60))?;
     let plan = console.wait_for("0000:00:12.0 is with vfio-pci", patience(60))?;
     for line in [
-        "0000:00:10.0 management (virtio)",
-        "0000:00:11.0 carrier (virtio)",
-        "0000:00:12.0 core (virtio)",
-        "0000:00:11.0 is with vfio-pci",
+        "0000:00:10.0 management (virtio)".to_owned(),
+        format!("0000:00:11.0 carrier ({})", cards.profile),
+        format!("0000:00:12.0 core ({})", cards.profile),
+        "0000:00:11.0 is with vfio-pci".to_owned(),
     ] {
-        assert!(plan.contains(line), "{line}:\n{plan}");
+        assert!(plan.contains(&line), "{line}:\n{plan}");
     }
     both_planes(&mut machine)?;
     confined(&mut machine)?;
@@ -277,14 +305,15 @@ fn wires() -> Result<Lab> {
 }
 
 /// An IOMMU, a card for management by QEMU's own network, one for each side.
-fn ports() -> Vec<String> {
-    let card = |number: u8, of: &str| {
+fn ports(sides: &Cards) -> Vec<String> {
+    let card = |number: u8, card: &Cards, of: &str| {
         [
             "-netdev".to_owned(),
             of.to_owned(),
             "-device".to_owned(),
             format!(
-                "virtio-net-pci,netdev=n{number},mac=52:54:00:00:00:{number},addr=0x{number},iommu_platform=on,disable-legacy=on"
+                "{},netdev=n{number},mac=52:54:00:00:00:{number},addr=0x{number}{}",
+                card.device, card.options
             ),
         ]
     };
@@ -292,13 +321,15 @@ fn ports() -> Vec<String> {
         "-device".to_owned(),
         "intel-iommu,intremap=on,caching-mode=on".to_owned(),
     ];
-    all.extend(card(10, "user,id=n10,restrict=on"));
+    all.extend(card(10, &VIRTIO, "user,id=n10,restrict=on"));
     all.extend(card(
         11,
+        sides,
         "tap,id=n11,ifname=vm0,script=no,downscript=no,vhost=off",
     ));
     all.extend(card(
         12,
+        sides,
         "tap,id=n12,ifname=vm1,script=no,downscript=no,vhost=off",
     ));
     all
