@@ -274,7 +274,8 @@ impl Machine {
         // The rest of the line may not have come yet.
         let status = match status.split_once('-') {
             Some((status, _)) => status.to_owned(),
-            None => status.to_owned() + &running.shell.wait_for("-", within)?.replace('-', ""),
+            // Waited for from the mark on, so what has come already is in it.
+            None => running.shell.wait_for("-", within)?.replace('-', ""),
         };
         let status = status
             .trim()

@@ -156,14 +156,18 @@ fn absent(error: std::io::Error) -> Failure {
 
 /// What RAUC's words mean, and what to do.
 pub(super) fn explain(said: &str) -> String {
-    const MEANINGS: [(&str, &str); 16] = [
+    const MEANINGS: [(&str, &str); 17] = [
         (
             "Already processing",
             "an update runs already: `tandemctl update status`",
         ),
         (
             "D-Bus error",
-            "RAUC's service does not run: `systemctl status rauc`",
+            "RAUC's service does not run, or ended while it worked: `journalctl -u rauc`",
+        ),
+        (
+            "Failed to execute child process",
+            "a program that RAUC needs is not in this system, or cannot be run: boot the other version (`tandemctl update rollback`), and tell who makes your releases",
         ),
         (
             "certificate has expired",
@@ -265,5 +269,7 @@ mod tests {
         assert!(explain("").contains("nothing"));
         let said = "D-Bus error while installing: No such file or directory";
         assert!(explain(said).contains("service does not run"));
+        let said = "Failed to start unsquashfs: Failed to execute child process “unsquashfs” (No such file or directory)";
+        assert!(explain(said).contains("a program that RAUC needs"));
     }
 }
