@@ -119,8 +119,15 @@ fn database(config: &Config, status: &Status) -> Outcome {
     }
 }
 
+/// Without a `before`, whether there is one at all: this is what a later look is compared with.
 fn links(before: Option<&Findings>, now: &[String]) -> Outcome {
-    let had = before.map_or(&[][..], |before| &before.links);
+    let Some(before) = before else {
+        return match now.is_empty() {
+            true => Outcome::Absent("no port has a link".into()),
+            false => Outcome::Passed,
+        };
+    };
+    let had = &before.links;
     let lost: Vec<_> = had.iter().filter(|port| !now.contains(port)).collect();
     match lost.as_slice() {
         [] if had.is_empty() => Outcome::Absent("no port had a link before".into()),
@@ -231,5 +238,7 @@ mod tests {
             Outcome::Failed(_)
         ));
         assert!(matches!(links(None, &[]), Outcome::Absent(_)));
+        // What is kept before an update is not excused for want of something to be compared with.
+        assert_eq!(links(None, &["ext".into()]), Outcome::Passed);
     }
 }
