@@ -2,11 +2,17 @@
  * Bursts and frees cross into C once a burst; nothing here has logic. */
 #include "shim.h"
 
+#include <stdio.h>
 #include <unistd.h>
 
 int tnd_errno(void)
 {
     return rte_errno;
+}
+
+int tnd_log_to_stderr(void)
+{
+    return rte_openlog_stream(stderr);
 }
 
 uint32_t tnd_lcore_id(void)

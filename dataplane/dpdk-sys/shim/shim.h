@@ -12,6 +12,7 @@
 #include <rte_ethdev.h>
 #include <rte_flow.h>
 #include <rte_lcore.h>
+#include <rte_log.h>
 #include <rte_mbuf.h>
 #include <rte_mempool.h>
 #include <rte_version.h>
@@ -93,6 +94,8 @@ struct tnd_layout {
 
 /* rte_errno is thread-local behind a macro. */
 int tnd_errno(void);
+/* DPDK's messages go to the standard error output alone: its default is syslog, too. */
+int tnd_log_to_stderr(void);
 uint32_t tnd_lcore_id(void);
 
 uint16_t tnd_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **packets, uint16_t count);

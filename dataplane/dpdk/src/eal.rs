@@ -82,6 +82,8 @@ impl Eal {
         let mut argv: Vec<*mut c_char> = owned.into_iter().map(CString::into_raw).collect();
         argv.push(std::ptr::null_mut());
         let argv = argv.leak();
+        // SAFETY: keeps the address of C's own `stderr`; nothing of DPDK runs yet. Needed: by default each message is in the journal twice.
+        unsafe { sys::tnd_log_to_stderr() };
         // SAFETY: an array of `count` strings and a null, all of them writable and never freed;
         // called once per process. Needed: this is how DPDK starts.
         let result = unsafe { sys::rte_eal_init(count, argv.as_mut_ptr()) };

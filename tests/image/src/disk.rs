@@ -183,6 +183,8 @@ TTYPath=/dev/ttyS1
 TTYReset=yes
 Restart=always
 RestartSec=1
+# A shell does not end by SIGTERM, and each shutdown would wait for it.
+KillSignal=SIGHUP
 
 [Install]
 WantedBy=multi-user.target

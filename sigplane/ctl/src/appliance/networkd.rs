@@ -110,7 +110,7 @@ fn tap(management: &Management, realm: &Realm, mac: Option<&String>, files: &mut
     files.insert(
         format!("50-{name}.netdev"),
         format!(
-            "[NetDev]\nName={name}\nKind=tap\n{mac}\n[Tap]\nUser=tandem-dataplane\nGroup=tandem-dataplane\n"
+            "[NetDev]\nName={name}\nKind=tap\n\n[Tap]\nUser=tandem-dataplane\nGroup=tandem-dataplane\n"
         ),
     );
     let net = management.realm(&realm.name);
@@ -118,7 +118,7 @@ fn tap(management: &Management, realm: &Realm, mac: Option<&String>, files: &mut
     let has_six = addresses.iter().any(|own| own.address.is_ipv6());
     // The TAP has a carrier only while the dataplane has it and the port has a link: addresses and routes stay.
     let mut text = format!(
-        "[Match]\nName={name}\n\n[Link]\nRequiredForOnline=no\n\n[Network]\nDHCP=no\nIPv6AcceptRA=no\nLinkLocalAddressing={}\n\
+        "[Match]\nName={name}\n\n[Link]\n{mac}RequiredForOnline=no\n\n[Network]\nDHCP=no\nIPv6AcceptRA=no\nLinkLocalAddressing={}\n\
          ConfigureWithoutCarrier=yes\nIgnoreCarrierLoss=yes\nKeepConfiguration=yes\nLLDP=no\n",
         if has_six { "ipv6" } else { "no" }
     );
@@ -270,14 +270,13 @@ mod tests {
         let macs = BTreeMap::from([("0000:00:03.0".to_owned(), "52:54:00:00:00:03".to_owned())]);
         let files = files(&file, Some(&config), &[], &macs);
         let netdev = &files["50-tnd-carrier.netdev"];
-        assert!(
-            netdev.contains("Kind=tap\nMACAddress=52:54:00:00:00:03\n"),
-            "{netdev}"
-        );
+        // networkd takes no address for a TAP there.
+        assert!(!netdev.contains("MACAddress"), "{netdev}");
         assert!(netdev.contains("User=tandem-dataplane\n"), "{netdev}");
-        assert!(!files["50-tnd-core.netdev"].contains("MACAddress"));
+        assert!(!files["50-tnd-core.network"].contains("MACAddress"));
         let text = &files["50-tnd-carrier.network"];
         for part in [
+            "[Link]\nMACAddress=52:54:00:00:00:03\n",
             "Address=198.18.0.1/24\n",
             "[Route]\nGateway=198.18.0.254\n",
             "Destination=203.0.113.0/24\nGateway=198.18.0.253\n",

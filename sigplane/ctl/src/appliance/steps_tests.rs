@@ -244,7 +244,7 @@ fn the_network_follows_its_files() {
     hardware(&place.host(), ESP);
     let done = network(&place.host(), ESP);
     assert_eq!(done.wrong, Vec::<String>::new());
-    let tap = place.text("run/systemd/network/50-tnd-carrier.netdev");
+    let tap = place.text("run/systemd/network/50-tnd-carrier.network");
     assert!(tap.contains("MACAddress=52:54:00:00:00:03"), "{tap}");
     assert!(
         place
