@@ -213,11 +213,15 @@ WantedBy=multi-user.target
             .and_then(|rest| rest.split([' ', ',', '\n']).next())
             .and_then(|number| number.parse().ok())
             .ok_or_else(|| Failure::new(format!("dumpe2fs shows no bitmap:\n{said}")))?;
-        self.overwrite("data", bitmap * 4096, &[0xff; 4096])?;
+        // First: debugfs opens no file system with a wrong bitmap, and says so with exit status 0.
         run(Command::new("debugfs")
             .args(["-w", "-R", "set_super_value state 2"])
-            .arg(&device))
-        .map(|_| ())
+            .arg(&device))?;
+        let said = run(Command::new("dumpe2fs").arg("-h").arg(&device))?;
+        if !said.contains("not clean with errors") {
+            return Err(Failure::new(format!("it is not marked:\n{said}")));
+        }
+        self.overwrite("data", bitmap * 4096, &[0xff; 4096])
     }
 
     /// e2fsck finds nothing wrong with the data partition, which begins at this byte.
