@@ -22,14 +22,16 @@ use lab::controller::{Controller, alarm};
 use lab::{Lab, Options, PATIENCE};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tandem_dpdk::{Burst, Device, Eal, EalSettings, Mempool, Port, PortConfig, Started};
+use tandem_dpdk::{Burst, Device, Eal, EalSettings, Mempool, Port, PortConfig};
 use tandem_link::{AlarmKind, Command, PortState};
 
 /// Where the other end finds its socket.
 const SOCKET: &str = "TANDEM_TEST_MEMIF";
 
-/// No test by itself: the other end of a port, as a process. It says `media` for each burst with media, and connects again
-/// when its link is gone.
+/// No test by itself: the other end of a port, as a process. It says `media` for each burst with media.
+///
+/// It never connects twice: in DPDK 22.11 a client that closes while the server's driver is at its socket leaves a callback behind there
+/// (`memif_listener_handler`), which then blocks on the next client's socket. A peer that comes again is a new process here.
 #[test]
 fn other_end() {
     let Ok(socket) = std::env::var(SOCKET) else {
@@ -48,21 +50,12 @@ fn other_end() {
     let device: Device = device.parse().unwrap();
     let mut end = Port::start(eal, &device, &PortConfig::default(), &pool).unwrap();
     let mut burst = Burst::new();
-    let mut seen_up = Instant::now();
     loop {
-        let Started { port, rx, tx, .. } = &mut end;
-        rx[0].receive(&mut burst);
+        end.rx[0].receive(&mut burst);
         // UDP to the port of the call.
         let media = |data: &[u8]| data.get(36..38) == Some(&PORT.to_be_bytes());
         if burst.drain().filter(|packet| media(packet.data())).count() > 0 {
             println!("media");
-        }
-        if port.link().unwrap().up {
-            seen_up = Instant::now();
-        } else if seen_up.elapsed() > Duration::from_millis(200) {
-            // Without its server it fails, and is tried again.
-            let _ = port.restart(rx, tx);
-            seen_up = Instant::now();
         }
         std::thread::sleep(Duration::from_micros(50));
     }
@@ -132,7 +125,7 @@ fn a_stalled_port_is_restarted_and_a_peer_that_died_is_served_again() {
     );
     let mut controller = Controller::connect(&lab.link_socket());
     alarm(&mut controller, AlarmKind::PortDown, true);
-    let mut other = OtherEnd::start(&lab);
+    let other = OtherEnd::start(&lab);
     alarm(&mut controller, AlarmKind::PortDown, false);
 
     let from = lab.udp("x", "10.1.0.2:0");
@@ -165,9 +158,10 @@ fn a_stalled_port_is_restarted_and_a_peer_that_died_is_served_again() {
         assert!(since.elapsed() < PATIENCE, "it is not restarted");
     }
     println!("restarted after {:?}", since.elapsed());
-    // The peer's end has lost its link by that, and is stopped.
+    // The peer's end has lost its link by that. Whoever keeps it starts it anew.
     alarm(&mut controller, AlarmKind::PortDown, true);
-    other.signal(Signal::SIGCONT);
+    drop(other);
+    let mut other = OtherEnd::start(&lab);
     alarm(&mut controller, AlarmKind::PortDown, false);
     other.await_media(&from, entry);
     let flows = alarm(&mut controller, AlarmKind::QueueStalled, false);
