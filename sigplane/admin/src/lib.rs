@@ -5,6 +5,7 @@
 //! until it ends; closing the connection stops it.
 #![forbid(unsafe_code)]
 
+mod alarms;
 mod config;
 pub mod methods;
 mod ports;
@@ -12,6 +13,7 @@ mod rpc;
 pub mod tokens;
 mod types;
 
+pub use alarms::{UPDATE_ALARMS, update_alarms};
 pub use config::{
     CONFIRM_WITHIN, CONFIRM_WITHIN_MOST, ConfigApplied, ConfigApply, ConfigChange, ConfigChecked,
     ConfigDiff, ConfigMistake, ConfigOutcome, ConfigPending, ConfigRevision, ConfigRollback,

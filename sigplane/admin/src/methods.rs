@@ -216,7 +216,7 @@ pub const METHODS: &[Method] = &[
     looks(
         m::ALARMS,
         &[],
-        "What is wrong with the dataplane now: ports without a link, workers that are stuck",
+        "What is wrong now: no dataplane, ports without a link, workers that are stuck, updates that failed",
     ),
     looks(
         m::PORTS,

@@ -621,9 +621,10 @@ pub struct BlockParams {
 /// `tandem.alarms.list`: something that is wrong now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alarm {
-    /// What it is about: `port_down`, `queue_stalled`, `worker_stuck`, `foreign_node`.
+    /// What it is about: `port_down`, `queue_stalled`, `worker_stuck`, `foreign_node`, `dataplane_down`; of updates `slot_failed`,
+    /// `slot_corrupt`, `on_trial`, `install_failed`, `hardware_plan`, `last_resort`, `environment`, `no_copy`.
     pub kind: String,
-    /// Whom it is about: a port's name, a worker's index.
+    /// Whom it is about: a port's name, a worker's index, a plane, the system.
     pub subject: String,
     /// For people.
     pub text: String,

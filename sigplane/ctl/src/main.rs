@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 the appliance or a file said no, 2 wrong usage, 3 the daemon is not running.
 
 mod about;
+mod alarms;
 mod appliance;
 mod calls;
 mod capture;
@@ -165,7 +166,7 @@ enum Command {
         #[arg(long)]
         all: bool,
     },
-    /// What is wrong with the dataplane now
+    /// What is wrong now: with the planes, and with the system's updates
     Alarms,
     /// Sources that are not heard
     Blocked {
@@ -444,10 +445,22 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Some(command) => command,
         None => return Ok(ExitCode::SUCCESS),
     };
-    let mut client = match (cli.url, cli.token_file) {
-        (Some(url), Some(token)) => Client::remote(Remote::new(&url, &token, cli.ca.as_deref())?),
-        _ => Client::connect(&socket(cli.socket, cli.config.as_deref())?)?,
+    let connected = match (cli.url, cli.token_file) {
+        (Some(url), Some(token)) => Ok(Client::remote(Remote::new(
+            &url,
+            &token,
+            cli.ca.as_deref(),
+        )?)),
+        _ => Client::connect(&socket(cli.socket, cli.config.as_deref())?),
     };
+    if matches!(command, Command::Alarms) {
+        let run_dir = match &cli.config {
+            Some(file) => check::load(file)?.node.run_dir,
+            None => PathBuf::from("/run/tandem"),
+        };
+        return alarms::run(connected, &run_dir, cli.json);
+    }
+    let mut client = connected?;
     match command {
         Command::Status => show::status(&mut client, cli.json),
         Command::Dispatcher { command } => match command {
@@ -483,7 +496,6 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Counters { filter, all } => {
             show::counters(&mut client, cli.json, filter.as_deref(), all)
         }
-        Command::Alarms => show::alarms(&mut client, cli.json),
         Command::Blocked { command } => match command {
             Blocked::List => show::blocked(&mut client, cli.json),
             Blocked::Add { address, seconds } => {
@@ -495,7 +507,8 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
             command: Police::Show { address },
         } => police::show(&mut client, cli.json, address),
         Command::Capture(capture) => capture::capture(&mut client, &capture),
-        Command::Config { .. }
+        Command::Alarms
+        | Command::Config { .. }
         | Command::Db { .. }
         | Command::Export { .. }
         | Command::Hw { .. }

@@ -6,12 +6,11 @@ use std::net::IpAddr;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tandem_admin::{
-    Alarm, BlockParams, Blocked, Counter, DirectionFigures, Flow, Plane, SipWorker, Status, method,
+    BlockParams, Blocked, Counter, DirectionFigures, Flow, Plane, SipWorker, Status, method,
 };
 
 use crate::client::{Client, Failure};
 use crate::table::table;
-use crate::time::rfc3339;
 
 /// `tandemctl status`
 pub(crate) fn status(client: &mut Client, json: bool) -> Result<(), Failure> {
@@ -184,22 +183,6 @@ pub(crate) fn blocked(client: &mut Client, json: bool) -> Result<(), Failure> {
             .map(|b| vec![b.source.clone(), b.reason.clone(), age(b.left_s)])
             .collect();
         table(&["source", "reason", ">left"], &rows)
-    })
-}
-
-/// `tandemctl alarms`
-pub(crate) fn alarms(client: &mut Client, json: bool) -> Result<(), Failure> {
-    let alarms: Vec<Alarm> = ask(client, method::ALARMS)?;
-    print(json, &alarms, |alarms| {
-        let since = |ms: u64| rfc3339(i64::try_from(ms).unwrap_or(i64::MAX));
-        let rows: Vec<Vec<String>> = alarms
-            .iter()
-            .map(|a| {
-                let (kind, subject) = (a.kind.clone(), a.subject.clone());
-                vec![since(a.since_ms), kind, subject, a.text.clone()]
-            })
-            .collect();
-        table(&["since", "kind", "subject", "what"], &rows)
     })
 }
 

@@ -1,5 +1,6 @@
 //! `tandemctl update`: another version into the other slot, its proof, and the way back (ADR 22).
 
+mod alarms;
 mod boot;
 mod checks;
 mod environment;
@@ -106,6 +107,10 @@ pub(crate) fn run(
         Command::MarkGood => {
             mark_good(&place, &["by hand".to_owned()])?;
             let boot = place.boot()?;
+            // Whoever says so has seen them.
+            let mut record = record(&place);
+            record.alarms.clear();
+            save(&place, &record)?;
             print(as_json, &json!({ "slot": boot.slot, "good": true }), |_| {
                 format!("slot {} is good\n", boot.slot)
             })?;
@@ -268,6 +273,7 @@ fn fall_back(place: &Place, notes: Vec<String>) -> Result<(), Failure> {
     let mut record = record(place);
     if !environment.is_ok(boot.slot.other()) {
         record.alarm(
+            now(),
             "slot_failed",
             format!(
                 "this version did not prove itself, and there is no other to fall back to: {}",
@@ -307,6 +313,7 @@ fn arrive(place: &Place) -> Result<(), Failure> {
         eprintln!("tandemctl: an import that was broken off is finished");
     }
     let (blocks, mut environment) = environment(place, boot.slot)?;
+    let is_lost = matches!(blocks.read(), Ok(None));
     let mut record = record(place);
     let notes: Vec<_> = Slot::ALL
         .into_iter()
@@ -323,6 +330,13 @@ fn arrive(place: &Place) -> Result<(), Failure> {
         .map(|(slot, _)| *slot)
         .collect();
     arrived(boot, now(), &corrupt, &mut environment, &mut record);
+    if is_lost {
+        record.alarm(
+            now(),
+            "environment",
+            "what GRUB knew of the slots could not be read, nor its copy, and was made anew: the disk may be failing (`smartctl -a`); look whether `tandemctl update status` says what you expect".into(),
+        );
+    }
     // In any case: it may have been broken, and the copy has to follow what GRUB wrote.
     blocks
         .write(&environment)
@@ -346,6 +360,7 @@ fn arrive(place: &Place) -> Result<(), Failure> {
             }
             if !falls && let Err(error) = keep::keep(place, &writer) {
                 record.alarm(
+                    now(),
                     "no_copy",
                     format!("configuration and state of version {writer} were not kept: {error}"),
                 );
@@ -378,7 +393,11 @@ fn record(place: &Place) -> Record {
 }
 
 fn save(place: &Place, record: &Record) -> Result<(), Failure> {
-    place::write(&place.kept("record.json"), record)
+    place::write(&place.kept("record.json"), record)?;
+    if let Err(why) = alarms::publish(place, record) {
+        eprintln!("<3>tandemctl: `tandemctl alarms` does not know of the update's alarms: {why}");
+    }
+    Ok(())
 }
 
 fn event(what: &str, version: &str, notes: Vec<String>) -> Event {

@@ -1,4 +1,5 @@
-//! `tandemctl update install` with the real RAUC and the image's own scripts: what is refused before the other slot is touched.
+//! `tandemctl update install` with the real RAUC and the image's own scripts: what is refused before the other slot is touched. And what
+//! a start finds wrong, told by `tandemctl alarms`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use std::fs;
@@ -180,4 +181,54 @@ fn what_is_not_to_be_installed_is_refused_with_its_cause() {
     let file = lab.path("short.raucb");
     fs::write(&file, bytes.get(..60_000).unwrap()).unwrap();
     lab.refuses(&file, "no bundle, or not all of one");
+}
+
+#[test]
+fn what_a_start_finds_wrong_is_an_alarm_while_nothing_runs() {
+    let directory = TempDir::new().unwrap();
+    let root = directory.path().join("root");
+    for folder in ["proc", "etc", "boot/efi/EFI/tandem"] {
+        fs::create_dir_all(root.join(folder)).unwrap();
+    }
+    fs::write(
+        root.join("proc/cmdline"),
+        "tandem.slot=A tandem.boot=normal\n",
+    )
+    .unwrap();
+    // As the initramfs leaves it.
+    fs::write(root.join("boot/efi/EFI/tandem/corrupt-B"), "").unwrap();
+    let tandemctl = |arguments: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_tandemctl"))
+            .args(arguments)
+            .output()
+            .unwrap()
+    };
+    let arrived = tandemctl(&["update", "--root", root.to_str().unwrap(), "arrive"]);
+    assert!(arrived.status.success(), "{arrived:?}");
+
+    let run_dir = root.join("run/tandem");
+    let example = top().join("config/tandem.example.toml");
+    let text = fs::read_to_string(example).unwrap();
+    let node = format!("[node]\nrun_dir = {run_dir:?}\n");
+    let configuration = directory.path().join("tandem.toml");
+    fs::write(&configuration, text.replacen("[node]\n", &node, 1)).unwrap();
+    let configuration = configuration.to_str().unwrap();
+    let output = tandemctl(&["--json", "--config", configuration, "alarms"]);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let alarms: Vec<tandem_admin::Alarm> = serde_json::from_slice(&output.stdout).unwrap();
+    let kinds: Vec<_> = alarms.iter().map(|alarm| alarm.kind.as_str()).collect();
+    assert_eq!(kinds, ["signaling_down", "slot_corrupt", "environment"]);
+    assert!(alarms.iter().all(|alarm| alarm.since_ms > 0));
+    let output = tandemctl(&["--config", configuration, "alarms"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    for remedy in [
+        "systemctl start tandem-sigplane",
+        "install a bundle",
+        "tandemctl update status",
+    ] {
+        assert!(said.contains(remedy), "{said}");
+    }
+    // The signaling plane runs as another user.
+    let mode = fs::metadata(run_dir.join(tandem_admin::UPDATE_ALARMS)).unwrap();
+    assert_eq!(std::os::unix::fs::MetadataExt::mode(&mode) & 0o777, 0o644);
 }

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use tandem_admin::{Counter, Info, Role, Target};
+use tandem_admin::{Alarm, Counter, Info, Role, Target, UPDATE_ALARMS, update_alarms};
 use tandem_call::histogram::Histogram;
 use tandem_config::Config;
 use tokio::net::UnixListener;
@@ -61,6 +61,7 @@ impl std::fmt::Display for AdminError {
 pub(crate) struct Api {
     node: u16,
     state_dir: PathBuf,
+    run_dir: PathBuf,
     started: Instant,
     started_at: SystemTime,
     /// Of every SIP worker.
@@ -93,6 +94,7 @@ impl Api {
         Arc::new(Self {
             node: config.node.id,
             state_dir: config.node.state_dir.clone(),
+            run_dir: config.node.run_dir.clone(),
             started: Instant::now(),
             started_at: SystemTime::now(),
             mailboxes,
@@ -118,6 +120,17 @@ impl Api {
     /// The targets of the dispatcher table.
     pub(crate) async fn targets(&self) -> Result<Vec<Target>, Refusal> {
         ask::targets(self).await
+    }
+
+    /// What is wrong: with the dataplane, and with the system's updates.
+    pub(crate) async fn alarms(&self) -> Result<Vec<Alarm>, Refusal> {
+        let mut alarms = ask::first(self, Ask::Alarms).await?;
+        // A few bytes in memory.
+        let read = std::fs::read(self.run_dir.join(UPDATE_ALARMS));
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let now_ms = u64::try_from(now.unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
+        alarms.extend(update_alarms(read, now_ms));
+        Ok(alarms)
     }
 
     /// Who we are.

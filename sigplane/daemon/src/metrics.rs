@@ -90,6 +90,7 @@ impl Metrics {
         let workers = self.api.statistics_of_each().await.map_err(refused)?;
         let histograms = self.api.histograms_of_each().await.map_err(refused)?;
         let targets = self.api.targets().await.map_err(refused)?;
+        let alarms = self.api.alarms().await.map_err(refused)?;
         let mut families = Families::new(&self.names);
         families.of_process(&self.api.about());
         families.of_workers(&workers);
@@ -98,6 +99,7 @@ impl Metrics {
         families.qualities(&self.qualities.all());
         families.targets(&targets);
         families.usages(&self.usages);
+        families.alarms(&alarms);
         let mut text = Vec::with_capacity(128 * 1024);
         let failed = |e: prometheus::Error| (ErrorCode::Internal, e.to_string());
         TextEncoder::new()

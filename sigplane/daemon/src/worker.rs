@@ -211,9 +211,11 @@ impl Worker {
         } = parts;
         let share = core.config().share;
         let marks = journal.lock().marks();
-        let head = head.map(|parts| Box::new(Head::new(&config, parts, share.shards)));
+        let clock = Clock::start();
+        let now_ms = clock.now().wall_ms;
+        let head = head.map(|parts| Box::new(Head::new(&config, parts, share.shards, now_ms)));
         Self {
-            clock: Clock::start(),
+            clock,
             share,
             held: Held::new(),
             durable: Durable::new(marks),

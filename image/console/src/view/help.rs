@@ -32,7 +32,7 @@ const fn about(screen: Screen) -> &'static str {
         Screen::Users => {
             "Registered users and their contacts. The search looks through all of them."
         }
-        Screen::Alarms => "What is wrong with the dataplane now.",
+        Screen::Alarms => "What is wrong now: with the dataplane, and with the system's updates.",
         Screen::Logs => {
             "The last lines of both planes' logs. l turns the least level, / filters by text, f follows the newest line."
         }

@@ -22,10 +22,13 @@ pub(super) struct Event {
 /// Something that somebody has to look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Alarm {
-    /// slot_failed, slot_corrupt, hardware_plan, last_resort, environment
+    /// slot_failed, slot_corrupt, on_trial, install_failed, hardware_plan, last_resort, environment, no_copy
     pub(super) kind: String,
     /// What is wrong, and what to do.
     pub(super) text: String,
+    /// Unix seconds.
+    #[serde(default)]
+    pub(super) since: u64,
 }
 
 /// What is kept between boots, besides GRUB's environment.
@@ -42,12 +45,21 @@ pub(super) struct Record {
 
 impl Record {
     /// An alarm, once.
-    pub(super) fn alarm(&mut self, kind: &str, text: String) {
-        self.alarms.retain(|alarm| alarm.kind != kind);
+    pub(super) fn alarm(&mut self, time: u64, kind: &str, text: String) {
+        let known = self.alarms.iter().find(|alarm| alarm.kind == kind);
+        let since = known.map_or(time, |alarm| alarm.since);
+        self.over(&[kind]);
         self.alarms.push(Alarm {
             kind: kind.into(),
             text,
+            since,
         });
+    }
+
+    /// Alarms that do not stand any more.
+    pub(super) fn over(&mut self, kinds: &[&str]) {
+        self.alarms
+            .retain(|alarm| !kinds.contains(&alarm.kind.as_str()));
     }
 }
 
@@ -63,6 +75,7 @@ pub(super) fn arrived(
     for slot in corrupt {
         environment.bad(*slot);
         record.alarm(
+            time,
             "slot_corrupt",
             format!("what is in slot {slot} is not what was installed there: the disk may be failing (`smartctl -a`); install a bundle to write the slot anew"),
         );
@@ -88,12 +101,23 @@ pub(super) fn arrived(
             )],
         );
     }
+    if boot.how != How::Trial {
+        record.over(&["on_trial"]);
+    }
     match boot.how {
+        How::Normal => record.over(&["hardware_plan", "last_resort"]),
+        How::Trial if !environment.is_proven(boot.slot) => record.alarm(
+            time,
+            "on_trial",
+            format!("the system in slot {} is on trial: it is marked good when it has proven itself, else the machine goes back to slot {other} by itself; what it is looked at for: `tandemctl update prove`", boot.slot),
+        ),
         How::Plain => record.alarm(
+            time,
             "hardware_plan",
             "two starts with the hardware plan failed, so this one is without it (no huge pages, no isolated cores): look at `tandemctl hw plan`, apply it anew and start the machine".into(),
         ),
         How::Last => record.alarm(
+            time,
             "last_resort",
             "no slot is good, so the last good one was started: install a bundle".into(),
         ),
@@ -105,10 +129,11 @@ pub(super) fn arrived(
 /// The system that was on trial is bad, and the other one is to go on.
 pub(super) fn fell_back(record: &mut Record, time: u64, version: &str, notes: Vec<String>) {
     let text = format!(
-        "version {version} did not prove itself, and the version before runs again: {}",
+        "version {version} did not prove itself, and the version before runs again (install a bundle of a version that does, or leave it at that by `tandemctl update mark-good`): {}",
         notes.join("; ")
     );
-    record.alarm("slot_failed", text);
+    record.over(&["on_trial"]);
+    record.alarm(time, "slot_failed", text);
     record.last = Some(Event {
         time,
         what: "fell_back".into(),
@@ -206,7 +231,20 @@ mod tests {
             &mut environment,
             &mut record
         ));
-        assert!(record.alarms.is_empty());
+        // It is told of, until it is proven or over.
+        assert_eq!(
+            (record.alarms[0].kind.as_str(), record.alarms[0].since),
+            ("on_trial", 9)
+        );
+        arrived(
+            boot(Slot::A, How::Normal),
+            10,
+            &[],
+            &mut environment,
+            &mut record,
+        );
+        assert_eq!(record.alarms.len(), 1);
+        assert_eq!(record.alarms[0].kind, "slot_failed");
     }
 
     #[test]
@@ -242,5 +280,22 @@ mod tests {
             is_good_at_once(boot(Slot::A, How::Plain))
                 && !is_good_at_once(boot(Slot::B, How::Trial))
         );
+        // Each start without it is the same alarm; one with it ends the alarm.
+        arrived(
+            boot(Slot::A, How::Plain),
+            20,
+            &[],
+            &mut environment,
+            &mut record,
+        );
+        assert_eq!((record.alarms.len(), record.alarms[0].since), (1, 9));
+        arrived(
+            boot(Slot::A, How::Normal),
+            30,
+            &[],
+            &mut environment,
+            &mut record,
+        );
+        assert!(record.alarms.is_empty());
     }
 }

@@ -12,7 +12,7 @@ use super::keep;
 use super::place::{self, Place, failed};
 use super::rauc::{self, Step, step};
 use super::slot::{Slot, seal};
-use super::{environment, event, only_root, record, restart, save};
+use super::{environment, event, now, only_root, record, restart, save};
 use crate::client::Failure;
 use crate::show::print;
 
@@ -29,16 +29,23 @@ pub(super) fn install(
     let target = boot.slot.other();
     let said = checked(place, &bundle, &version, allow_downgrade, target)?;
     only_root()?;
-    rauc::install(&bundle, |step| {
+    let installed = rauc::install(&bundle, |step| {
         if !as_json {
             eprintln!("{step}");
         }
-    })?;
-    // RAUC has marked it; whether it is as it should be was looked at by its handler.
+    });
     let mut record = record(place);
-    record
-        .alarms
-        .retain(|alarm| alarm.kind != "slot_failed" && alarm.kind != "slot_corrupt");
+    if let Err(failure) = installed {
+        record.alarm(
+            now(),
+            "install_failed",
+            format!("version {} is not in slot {target}, so there may be no version to fall back to until a bundle is installed: {failure}", said.version),
+        );
+        save(place, &record)?;
+        return Err(failure);
+    }
+    // RAUC has marked it; whether it is as it should be was looked at by its handler.
+    record.over(&["slot_failed", "slot_corrupt", "install_failed"]);
     record.last = Some(event("installed", &said.version, Vec::new()));
     save(place, &record)?;
     let next =

@@ -114,9 +114,6 @@ pub(super) fn text(status: &Status) -> String {
         text += &format!("last: {what}, version {}, {time}\n", last.version);
         text.extend(last.notes.iter().map(|note| format!("      {note}\n")));
     }
-    if status.on_trial {
-        text += "this version is on trial: it is marked good when it has proven itself\n";
-    }
     text.extend(
         status
             .alarms

@@ -128,7 +128,7 @@ async fn done(
         m::PERMISSIONS_DUMP => value(addresses(api).await?),
         m::TLS_RELOAD => tls_reload(api).await.map(|()| Value::Null),
         m::FLOWS => value(ask::first(api, Ask::Flows).await??),
-        m::ALARMS => value(ask::first(api, Ask::Alarms).await?),
+        m::ALARMS => value(api.alarms().await?),
         m::BLOCKED => value(ask::first(api, Ask::Blocked).await?),
         m::BLOCK => {
             let params: BlockParams = params::read(order, params)?;

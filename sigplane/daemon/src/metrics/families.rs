@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use prometheus::proto;
-use tandem_admin::{Counter, Info, Plane, Target};
+use tandem_admin::{Alarm, Counter, Info, Plane, Target};
 use tandem_call::histogram::Histogram;
 use tandem_policy::routing::{Purpose, Usages};
 
@@ -221,6 +221,18 @@ impl<'a> Families<'a> {
                 let kind = proto::MetricType::HISTOGRAM;
                 self.add(name, || (*help).to_owned(), kind, metric);
             }
+        }
+    }
+
+    /// What is wrong.
+    pub(super) fn alarms(&mut self, alarms: &[Alarm]) {
+        for alarm in alarms {
+            let labels = [
+                ("kind", alarm.kind.as_str()),
+                ("subject", alarm.subject.as_str()),
+            ];
+            let help = "1 for each alarm that stands, as `tandemctl alarms` has them.";
+            self.gauge("tandem_alarm", help, &labels, 1.0);
         }
     }
 

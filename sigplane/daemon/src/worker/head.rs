@@ -33,6 +33,8 @@ pub(super) struct Head {
     pub(super) change: Change,
     pub(super) http: http::Handle,
     pub(super) freeswitch: Arc<freeswitch::Counters>,
+    /// Since when there is no session, in milliseconds since the Unix epoch, if there is none.
+    pub(super) down_since_ms: u64,
     lists: Lists,
     told: Told,
 }
@@ -46,7 +48,7 @@ struct Told {
 }
 
 impl Head {
-    pub(super) fn new(config: &Config, parts: HeadParts, shards: ShardTable) -> Self {
+    pub(super) fn new(config: &Config, parts: HeadParts, shards: ShardTable, now_ms: u64) -> Self {
         Self {
             link: Link::new(config, shards.workers()),
             guard: Guard::new(config, parts.seed),
@@ -56,6 +58,7 @@ impl Head {
             change: parts.change,
             http: parts.http,
             freeswitch: parts.freeswitch,
+            down_since_ms: now_ms,
             lists: Lists::default(),
             told: Told::default(),
         }
@@ -100,7 +103,9 @@ impl Worker {
 
     fn link_went_down(&mut self) {
         self.counters.add(Count::LinkSessionsEnded);
+        let now = self.clock.now().wall_ms;
         if let Some(head) = &mut self.head {
+            head.down_since_ms = now;
             head.requests.session_ended();
             head.guard.session_ended();
             head.classes.session_ended();

@@ -56,8 +56,11 @@ impl Worker {
                 None => drop(answer.send(Err(Refusal::dataplane_down()))),
             },
             Ask::Alarms(answer) => {
-                let head = self.head.as_ref();
-                let _ = answer.send(head.map_or_else(Vec::new, |head| head.requests.alarms()));
+                let alarms = self.head.as_ref().map_or_else(Vec::new, |head| match up {
+                    true => head.requests.alarms(),
+                    false => vec![dataplane_down(head.down_since_ms)],
+                });
+                let _ = answer.send(alarms);
             }
             Ask::Blocked(answer) => drop(answer.send(self.blocked())),
             Ask::Block { params, answer } => drop(answer.send(self.block_source(&params))),
@@ -190,6 +193,15 @@ impl Worker {
             value,
         };
         counters.map(counter).collect()
+    }
+}
+
+fn dataplane_down(since_ms: u64) -> tandem_admin::Alarm {
+    tandem_admin::Alarm {
+        kind: "dataplane_down".into(),
+        subject: "dataplane".into(),
+        text: "the dataplane is not connected, so no call can be set up: `systemctl status tandem-dataplane`, and its log says why".into(),
+        since_ms,
     }
 }
 

@@ -27,6 +27,20 @@ pub(crate) fn alone() {
     assert!(status.success());
 }
 
+/// What an HTTP server has at a path, with its head.
+pub(crate) fn get(server: &str, path: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(server).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut text).unwrap();
+    text
+}
+
 /// A directory with a configuration in it.
 pub(crate) struct Lab {
     pub(crate) dir: tempfile::TempDir,

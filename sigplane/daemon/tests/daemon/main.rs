@@ -97,6 +97,50 @@ fn the_management_api_tells_what_is_and_bears_nonsense() {
 }
 
 #[test]
+fn alarms_are_those_of_the_dataplane_and_of_the_system() {
+    alone();
+    let lab = Lab::new();
+    lab.write_config(
+        r#"
+[[http]]
+listen = "127.0.0.1:9100"
+services = ["metrics"]
+metrics_access = "network"
+networks = ["127.0.0.0/8"]
+plain = true
+"#,
+    );
+    let _daemon = lab.start();
+    let mut admin = lab.admin();
+    let alarms = admin.call("tandem.alarms.list");
+    let alarms = alarms["result"].as_array().unwrap();
+    assert_eq!(alarms.len(), 1, "{alarms:?}");
+    assert_eq!(alarms[0]["kind"], "dataplane_down");
+    assert!(alarms[0]["since_ms"].as_u64().unwrap() > 0);
+
+    // As `tandemctl update` writes it.
+    let alarm = tandem_admin::Alarm {
+        kind: "slot_failed".into(),
+        subject: "system".into(),
+        text: "why".into(),
+        since_ms: 5,
+    };
+    let path = lab.path("run").join(tandem_admin::UPDATE_ALARMS);
+    std::fs::write(&path, serde_json::to_vec(&[alarm]).unwrap()).unwrap();
+    let alarms = admin.call("tandem.alarms.list");
+    assert_eq!(alarms["result"][1]["kind"], "slot_failed");
+    let metrics = lab::get("127.0.0.1:9100", "/metrics");
+    for kind in ["dataplane_down", "slot_failed"] {
+        let line = format!("tandem_alarm{{kind=\"{kind}\",");
+        assert!(metrics.contains(&line), "{metrics}");
+    }
+
+    std::fs::write(&path, "[").unwrap();
+    let alarms = admin.call("tandem.alarms.list");
+    assert_eq!(alarms["result"][1]["kind"], "alarms_unreadable");
+}
+
+#[test]
 fn a_second_one_on_the_same_state_is_refused() {
     alone();
     let lab = Lab::new();
