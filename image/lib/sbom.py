@@ -138,18 +138,17 @@ def ours(folder: str, version: str) -> list[dict]:
     return entries
 
 
-PROGRAMS = ["tandem-dataplane", "tandem-sigplane", "tandemctl", "tandem-load", "tandem-console"]
+def programs(top: str) -> list[str]:
+    with open(os.path.join(top, "image/programs.list"), encoding="utf-8") as file:
+        return [line.strip() for line in file if line.strip() and not line.startswith("#")]
 
 
 def crates(top: str) -> list[dict]:
     """What our programs link: cargo says which crates and their licences, Cargo.lock their checksums."""
     with open(os.path.join(top, "Cargo.lock"), "rb") as file:
         sums = {(p["name"], p["version"]): p.get("checksum") for p in tomllib.load(file)["package"]}
-    members = {name for name, _ in sums}
     rows: set[tuple[str, str, str]] = set()
-    for program in PROGRAMS:
-        if program not in members:
-            continue
+    for program in programs(top):
         command = [os.environ.get("CARGO", "cargo"), "tree", "--locked", "--package", program, "--edges", "normal", "--prefix", "none"]
         command += ["--target", "x86_64-unknown-linux-gnu", "--format", "{p}\t{l}"]
         output = subprocess.run(command, cwd=top, check=True, capture_output=True, text=True).stdout

@@ -121,3 +121,46 @@ fn a_changed_cache_is_fetched_anew() {
     assert!(build.fetch().status.success());
     assert_eq!(fs::read(&cached).unwrap(), b"whatever");
 }
+
+/// The bill of materials has what each program in our packages is made of.
+#[test]
+fn the_bill_names_the_crates_of_every_program() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let said = |command: &mut Command| {
+        let output = command.current_dir(&top).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{error}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let script = "import sys; sys.path.insert(0, 'image/lib'); import sbom; print(*(p['name'] + ' v' + p['versionInfo'] for p in sbom.crates('.')), sep='\\n')";
+    let bill = said(Command::new("python3").args(["-B", "-c", script]));
+    let debs = fs::read_to_string(top.join("image/debs")).unwrap();
+    let programs: Vec<_> = debs
+        .lines()
+        .filter_map(|line| line.strip_prefix("program "))
+        .collect();
+    assert!(programs.len() > 5, "{programs:?}");
+    for program in programs {
+        let tree = said(Command::new(env!("CARGO")).args([
+            "tree",
+            "--locked",
+            "--package",
+            program,
+            "--edges",
+            "normal",
+            "--depth",
+            "1",
+            "--prefix",
+            "none",
+        ]));
+        // Ours have a path.
+        let crates: Vec<_> = tree.lines().filter(|line| !line.contains('/')).collect();
+        assert!(!crates.is_empty(), "{tree}");
+        for name in crates {
+            let name = name
+                .trim_end_matches(" (*)")
+                .trim_end_matches(" (proc-macro)");
+            assert!(bill.lines().any(|line| line == name), "{program}: {name}");
+        }
+    }
+}
