@@ -18,17 +18,8 @@ use crate::target::{Device, Target as _};
 /// Bytes of the data partition until the first boot lets it grow.
 pub const DATA: u64 = 96 << 20;
 
-/// What GRUB knows of the slots of a new machine: A is there and good, B is empty (image/boot/grub.cfg).
-const SLOTS: &[&str] = &[
-    "ORDER=A B",
-    "A_OK=1",
-    "A_TRY=0",
-    "A_PROVEN=1",
-    "B_OK=0",
-    "B_TRY=0",
-    "B_PROVEN=0",
-    "LAST_GOOD=A",
-];
+/// What GRUB knows of the slots of a new machine.
+const SLOTS: &str = include_str!("../../boot/slots");
 
 /// Files of the ESP that belong to the machine that the stick ran on.
 const OF_MACHINE: &[&str] = &[
@@ -265,7 +256,7 @@ fn new_esp(esp: &mut [u8]) -> io::Result<()> {
 /// GRUB's environment block: 1,024 bytes, filled up with `#` (GRUB manual, "The GRUB environment block").
 fn environment() -> Vec<u8> {
     let mut text = String::from("# GRUB Environment Block\n");
-    for line in SLOTS {
+    for line in SLOTS.lines().filter(|line| !line.starts_with('#')) {
         text.push_str(line);
         text.push('\n');
     }

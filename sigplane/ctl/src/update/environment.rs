@@ -224,6 +224,18 @@ mod tests {
     }
 
     #[test]
+    fn a_new_machine_is_the_same_to_all() {
+        let slots = include_str!("../../../../image/boot/slots");
+        let lines = slots.lines().filter(|line| !line.starts_with('#'));
+        let mut theirs: Vec<_> = lines.filter_map(|line| line.split_once('=')).collect();
+        let ours = Environment::of_a_new_machine(Slot::A).0;
+        let mut ours: Vec<_> = ours.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        theirs.sort_unstable();
+        ours.sort_unstable();
+        assert_eq!(ours, theirs);
+    }
+
+    #[test]
     fn a_broken_block_is_made_good_by_its_copy() {
         let directory = tempfile::tempdir().unwrap();
         let blocks = Blocks::new(directory.path());
