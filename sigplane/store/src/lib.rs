@@ -19,6 +19,7 @@ pub use database::{
     CDR_COLUMNS, CdrColumn, CdrFilter, CdrKind, CdrOrder, CdrRow, CdrValue, Copied, Database,
     DatabaseError, DatabasePlace, MariaDb, MariaDbError, MariaDbHost, MariaDbOptions, MariaDbTls,
     Readers, RouteRows, RoutesStamp, SqliteDatabase, TableRows, TableState, WantedTables, Written,
+    configuration_tables,
 };
 pub use journal::{
     Change, Cut, Entry, Journal, JournalError, JournalOptions, JournalTail, LiveCall, Marks,

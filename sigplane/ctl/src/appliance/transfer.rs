@@ -10,14 +10,14 @@ mod crypt;
 
 use std::fs;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
-use tandem_config::Config;
-use tandem_store::{Database, DatabasePlace, WantedTables};
+use tandem_config::{Config, DatabaseUrl};
+use tandem_store::{Database, DatabasePlace};
 
 use self::archive::{Archive, File};
 use super::management::Management;
@@ -30,7 +30,7 @@ pub(crate) use self::apply::finish;
 const CONFIGURATION: &str = "etc/tandem/tandem.toml";
 /// The machine's own: another one has other cards.
 const NOT_TAKEN: [&str; 1] = ["etc/tandem/hardware.json"];
-/// Rows of dispatcher, address and subscriber.
+/// A database with the rows of the tables that are configuration.
 const TABLES: &str = "tables.db";
 /// How long the database may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -181,7 +181,7 @@ fn gather(root: &Path) -> Result<Archive, Failure> {
             }
             add(&mut archive, root, inside)?;
         }
-        if let Some(bytes) = rows(&config)? {
+        if let Some(bytes) = rows(root, &config)? {
             archive.files.push(File::ours(TABLES, bytes));
         }
     }
@@ -213,16 +213,13 @@ fn add(archive: &mut Archive, root: &Path, inside: &Path) -> Result<(), Failure>
 }
 
 /// The rows of the tables that are configuration, as a database of their own; none if the database is another machine's.
-fn rows(config: &Config) -> Result<Option<Vec<u8>>, Failure> {
-    let tandem_config::DatabaseUrl::Sqlite(path) = &config.database.url else {
+fn rows(root: &Path, config: &Config) -> Result<Option<Vec<u8>>, Failure> {
+    let Some(path) = database(root, config).filter(|path| path.exists()) else {
         return Ok(None);
     };
-    if !path.exists() {
-        return Ok(None);
-    }
     let directory = tempfile::tempdir().map_err(|error| failed(Path::new("/tmp"), error))?;
     let copy = directory.path().join(TABLES);
-    copy_rows(config, path, &copy)?;
+    copy_rows(&path, &copy)?;
     let bytes = fs::read(&copy).map_err(|error| failed(&copy, error))?;
     Ok(Some(bytes))
 }
@@ -233,31 +230,49 @@ fn tables(root: &Path, archive: &Archive) -> Result<(), Failure> {
         return Ok(());
     };
     let config = crate::check::load(&root.join(CONFIGURATION))?;
-    let tandem_config::DatabaseUrl::Sqlite(path) = &config.database.url else {
+    let Some(path) = database(root, &config) else {
         return Ok(());
     };
     let directory = tempfile::tempdir().map_err(|error| failed(Path::new("/tmp"), error))?;
     let from = directory.path().join(TABLES);
     fs::write(&from, &file.bytes).map_err(|error| failed(&from, error))?;
-    copy_rows(&config, &from, path)
+    let is_new = !path.exists();
+    copy_rows(&from, &path)?;
+    if is_new {
+        belongs_to_its_folder(&path).map_err(|error| failed(&path, error))?;
+    }
+    Ok(())
 }
 
-fn copy_rows(config: &Config, from: &Path, into: &Path) -> Result<(), Failure> {
-    let place = |path: &Path| -> Result<DatabasePlace, Failure> {
-        let mut database = config.database.clone();
-        database.url = tandem_config::DatabaseUrl::Sqlite(path.to_owned());
-        Ok(DatabasePlace::of(&database)?.with_patience(PATIENCE))
-    };
+/// The embedded database's file.
+fn database(root: &Path, config: &Config) -> Option<PathBuf> {
+    match &config.database.url {
+        DatabaseUrl::Sqlite(path) => Some(root.join(path.strip_prefix("/").unwrap_or(path))),
+        DatabaseUrl::MariaDb(_) => None,
+    }
+}
+
+/// The signaling plane is to write it, whoever made it.
+fn belongs_to_its_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("/")).metadata()?;
+    std::os::unix::fs::chown(path, Some(folder.uid()), Some(folder.gid()))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o640))
+}
+
+fn copy_rows(from: &Path, into: &Path) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::Database(error.to_string()))?;
+    let mut place = DatabasePlace::Sqlite {
+        path: into.to_owned(),
+        busy: PATIENCE,
+    };
     runtime.block_on(async {
-        let mut source = Database::open_as_it_is(&mut place(from)?).await?;
-        let rows = source.tables(WantedTables::ALL).await?;
-        source.close().await;
-        let mut database = Database::open(&mut place(into)?).await?;
-        database.copy(&rows).await?;
+        let mut database = Database::open(&mut place).await?;
+        if let Database::Sqlite(database) = &mut database {
+            database.copy_configuration(from).await?;
+        }
         database.close().await;
         Ok(())
     })

@@ -39,6 +39,12 @@ pub(super) fn cdr_definition() -> &'static str {
     definition
 }
 
+/// The names of the tables.
+#[cfg(test)]
+pub(super) fn table_names() -> Vec<&'static str> {
+    schema::TABLES.into_iter().map(|(name, ..)| name).collect()
+}
+
 /// How long a connection is said farewell to.
 const FAREWELL: Duration = Duration::from_millis(500);
 

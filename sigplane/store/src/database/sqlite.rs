@@ -4,6 +4,7 @@ mod acc;
 mod admin;
 mod cdr;
 mod cdrs;
+mod configuration;
 mod dialog;
 mod fs_cdr;
 mod location;
@@ -28,6 +29,12 @@ pub(super) fn cdr_definition() -> &'static str {
         .find(|(name, ..)| *name == "cdr")
         .unwrap();
     definition
+}
+
+/// The names of the tables.
+#[cfg(test)]
+pub(super) fn table_names() -> Vec<&'static str> {
+    schema::TABLES.into_iter().map(|(name, ..)| name).collect()
 }
 
 /// An open file: one connection, on one thread.

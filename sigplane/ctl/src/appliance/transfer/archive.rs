@@ -15,8 +15,8 @@ use crate::client::Failure;
 /// The version of the format.
 const FORMAT: u32 = 1;
 const LIST: &str = "export.json";
-/// Bytes of all files together at most.
-const MOST: u64 = 64 * 1024 * 1024;
+/// Bytes of all files together at most: millions of rows.
+const MOST: u64 = 1024 * 1024 * 1024;
 /// Where files may go, and the tables, which are no file there.
 const PLACES: [&str; 5] = [
     "etc/tandem/",

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use super::*;
 
@@ -195,4 +196,141 @@ fn what_was_broken_off_is_finished() {
         content(other.path()).remove("etc/tandem/tls/key.pem")
     );
     assert!(!finish(other.path()).unwrap());
+}
+
+/// Asks a database with the plain tool that an administrator has.
+fn sqlite3(path: &Path, sql: &str) -> String {
+    let output = Command::new("sqlite3").arg(path).arg(sql).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{sql}: {said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A machine's database, with all tables.
+fn database_of(machine: &tempfile::TempDir) -> PathBuf {
+    let path = machine.path().join("var/lib/tandem/tandem.db");
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let empty = machine.path().join("empty.db");
+    sqlite3(&empty, "VACUUM");
+    copy_rows(&empty, &path).unwrap();
+    path
+}
+
+/// The columns of a table but for the row's number, and what type each has.
+fn columns(path: &Path, table: &str) -> Vec<(String, String)> {
+    let sql = format!("SELECT name, type FROM pragma_table_info('{table}') WHERE name <> 'id'");
+    let text = sqlite3(path, &sql);
+    let rows = text.lines().map(|line| line.split_once('|').unwrap());
+    rows.map(|(name, kind)| (name.to_owned(), kind.to_owned()))
+        .collect()
+}
+
+/// Two rows in a table with a value of its own in each column.
+fn fill(path: &Path, table: &str) {
+    let columns = columns(path, table);
+    for row in 1..=2 {
+        let values: Vec<_> = columns
+            .iter()
+            .enumerate()
+            .map(|(n, (name, kind))| match kind.contains("CHAR") {
+                true => format!("'{name} {row} \u{e9}'"),
+                false => format!("{}", n * 10 + row),
+            })
+            .collect();
+        let names: Vec<_> = columns
+            .iter()
+            .map(|(name, _)| format!("\"{name}\""))
+            .collect();
+        let (names, values) = (names.join(", "), values.join(", "));
+        sqlite3(
+            path,
+            &format!("INSERT INTO {table} ({names}) VALUES ({values})"),
+        );
+    }
+}
+
+fn content_of(path: &Path, table: &str) -> String {
+    let names: Vec<_> = columns(path, table)
+        .iter()
+        .map(|(name, _)| format!("\"{name}\""))
+        .collect();
+    let names = names.join(", ");
+    sqlite3(path, &format!("SELECT {names} FROM {table} ORDER BY id"))
+}
+
+#[test]
+fn what_somebody_configured_in_the_database_goes_along_and_what_happened_stays() {
+    let guide = include_str!("../../../../../docs/guide/updates.md");
+    let (one, other) = (machine("one"), machine("other"));
+    let (from, into) = (database_of(&one), database_of(&other));
+    let tables = tandem_store::configuration_tables();
+    for (table, _) in &tables {
+        if *table != "tandem_spool" {
+            fill(&from, table);
+        }
+        let is_told_of = guide.contains(&format!("`{table}`"));
+        assert!(
+            is_told_of,
+            "docs/guide/updates.md says whether {table} goes along"
+        );
+    }
+    // Another table of somebody's, and a row that the other machine has.
+    sqlite3(&from, "CREATE TABLE mine (id INTEGER)");
+    let there =
+        "INSERT INTO dispatcher (setid, destination, description) VALUES (1, 'there', 'mine')";
+    sqlite3(&into, there);
+    sqlite3(&from, &there.replace("mine", "theirs"));
+    for phrase in [None, Some("correct horse battery")] {
+        let file = exported(one.path(), phrase);
+        // What was there is added to, however often.
+        imported(other.path(), &file, phrase).unwrap();
+        for (table, is_configuration) in &tables {
+            let (ours, theirs) = (content_of(&from, table), content_of(&into, table));
+            match (*table, is_configuration) {
+                ("dispatcher", _) => {
+                    assert_eq!(theirs.lines().count(), 3, "{theirs}");
+                    assert!(theirs.contains("mine") && !theirs.contains("theirs"));
+                    let rows = ours.lines().filter(|row| !row.contains("there"));
+                    assert!(
+                        rows.clone().count() == 2 && rows.clone().all(|row| theirs.contains(row))
+                    );
+                }
+                (_, true) => assert!(!ours.is_empty() && ours == theirs, "{table}: {theirs}"),
+                (_, false) => assert_eq!(theirs, "", "{table}"),
+            }
+        }
+    }
+    // A machine that has no database yet gets one that its folder's owner can use.
+    fs::remove_file(&into).unwrap();
+    imported(other.path(), &exported(one.path(), None), None).unwrap();
+    assert_eq!(
+        content_of(&from, "did_routing"),
+        content_of(&into, "did_routing")
+    );
+    let mode = fs::metadata(&into).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o640);
+}
+
+#[test]
+fn an_export_of_an_older_version_is_taken() {
+    let (one, other) = (machine("one"), machine("other"));
+    // Its database had three tables, one of them without a column of today.
+    let tables = one.path().join("tables");
+    sqlite3(
+        &tables,
+        "CREATE TABLE dispatcher (id INTEGER PRIMARY KEY, setid INTEGER, destination TEXT, flags INTEGER);
+         INSERT INTO dispatcher VALUES (7, 1, 'sip:192.0.2.1', 8);
+         CREATE TABLE subscriber (id INTEGER PRIMARY KEY, username TEXT, domain TEXT, ha1 TEXT);
+         INSERT INTO subscriber VALUES (3, 'alice', 'example.net', 'x');",
+    );
+    let mut archive = gather(one.path()).unwrap();
+    archive
+        .files
+        .push(File::ours(TABLES, fs::read(&tables).unwrap()));
+    let file = one.path().join("older");
+    fs::write(&file, archive.pack().unwrap()).unwrap();
+    let into = database_of(&other);
+    imported(other.path(), &file, None).unwrap();
+    assert_eq!(content_of(&into, "dispatcher"), "1|sip:192.0.2.1|8|0||\n");
+    assert_eq!(content_of(&into, "subscriber"), "alice|example.net||x|\n");
 }
