@@ -2,17 +2,46 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::Args;
 use serde_json::{from_slice, from_value, to_value};
 use tandem_admin::{
     CaptureEnd, CaptureParams, CaptureStarted, CapturedPacket, Notification, method,
 };
 
-use crate::Capture;
 use crate::client::{Client, Failure};
 use crate::pcap::Pcap;
+
+/// What to capture, and how much of it at most.
+#[derive(Args)]
+pub(crate) struct Capture {
+    /// The pcap file; `-` for standard output
+    #[arg(short = 'w', long = "write", value_name = "FILE")]
+    write: PathBuf,
+    /// SIP with this Call-ID, and the media of its call
+    #[arg(long, value_name = "CALL-ID")]
+    call_id: Option<String>,
+    /// Media of this flow, as `tandemctl flows` numbers it
+    #[arg(long, value_name = "NUMBER")]
+    flow: Option<u64>,
+    /// Anything from or to this address
+    #[arg(long, value_name = "ADDRESS")]
+    address: Option<std::net::IpAddr>,
+    /// Stop after so many packets
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    max_packets: u64,
+    /// Stop after so many bytes
+    #[arg(long, value_name = "N", default_value_t = 64 * 1024 * 1024)]
+    max_bytes: u64,
+    /// Stop after so many seconds
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    seconds: u32,
+    /// Keep so many bytes of each packet; 0 for all
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    snaplen: u32,
+}
 
 /// Writes packets to the file until one of the limits is reached.
 pub(crate) fn capture(client: &mut Client, wanted: &Capture) -> Result<(), Failure> {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use clap::Subcommand;
 use serde_json::json;
 use tandem_config::{Config, DatabaseUrl, MariaDbUrl};
 use tandem_store::{Database, DatabaseError, DatabasePlace, TableState, WantedTables};
@@ -16,19 +17,27 @@ use crate::table::table;
 /// How long a step may take: a table is changed, or filled from another one.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// What to do.
-pub(crate) enum Work {
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Make what is missing of the tables
     Init,
+    /// How each table stands, and rows that cannot be used; changes nothing
     Check,
+    /// Bring tables of an older version up to date
     Migrate,
-    Import(String),
+    /// Insert what another database has in dispatcher, address and subscriber and this one has not
+    Import {
+        /// sqlite:/PATH or mysql://USER:PASSWORD@HOST/DATABASE
+        from: String,
+    },
+    /// Print the statements that make the daemon's user with what it needs and no more
     Users,
 }
 
 /// Does it to the database of this configuration file. False when something is not as it should be.
-pub(crate) fn run(config: &Path, as_json: bool, work: &Work) -> Result<bool, Failure> {
+pub(crate) fn run(config: &Path, as_json: bool, command: &Command) -> Result<bool, Failure> {
     let config = check::load(config)?;
-    if let Work::Users = work {
+    if let Command::Users = command {
         return users(&config).map(|()| true);
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -37,23 +46,23 @@ pub(crate) fn run(config: &Path, as_json: bool, work: &Work) -> Result<bool, Fai
         .map_err(|error| Failure::Database(error.to_string()))?;
     runtime.block_on(async {
         let mut place = DatabasePlace::of(&config.database)?.with_patience(PATIENCE);
-        match work {
-            Work::Init => {
+        match command {
+            Command::Init => {
                 let database = Database::open(&mut place).await?;
                 show(database, as_json).await
             }
-            Work::Check => {
+            Command::Check => {
                 let database = Database::open_as_it_is(&mut place).await?;
                 show(database, as_json).await
             }
-            Work::Migrate => {
+            Command::Migrate => {
                 let mut database = Database::open_as_it_is(&mut place).await?;
                 for step in database.migrate().await? {
                     write_out(&format!("{step}\n"))?;
                 }
                 show(database, as_json).await
             }
-            Work::Import(from) => {
+            Command::Import { from } => {
                 let mut from = source(&config, from)?.with_patience(PATIENCE);
                 let mut source = Database::open_as_it_is(&mut from).await?;
                 let rows = source.tables(WantedTables::ALL).await?;
@@ -82,7 +91,7 @@ pub(crate) fn run(config: &Path, as_json: bool, work: &Work) -> Result<bool, Fai
                 write_out(&text)?;
                 Ok(rows.bad.is_empty())
             }
-            Work::Users => Ok(true),
+            Command::Users => Ok(true),
         }
     })
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use clap::{Args, Subcommand};
 use tandem_admin::{Reloaded, SetStateParams, Target, method};
 
 use crate::client::{Client, Failure};
@@ -14,8 +15,68 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How long a media server's own word is waited for behind the last call of ours.
 const LIVE: Duration = Duration::from_secs(15);
 
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Every target with its state, calls and probe latency
+    List,
+    /// Read the dispatcher and address tables again
+    Reload,
+    /// Say what state a target has. Active, inactive and probing last until probes say otherwise, disabled and draining until
+    /// another word, also through restarts
+    SetState {
+        /// active, inactive, probing, disabled or draining
+        #[arg(value_parser = ["active", "inactive", "probing", "disabled", "draining"])]
+        state: String,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// No new calls for a target; those that it has end by themselves
+    Drain {
+        #[command(flatten)]
+        which: Which,
+        /// Wait until it has no calls, for so many seconds at most
+        #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "3600")]
+        wait: Option<u64>,
+    },
+    /// Calls for a target again
+    Enable {
+        #[command(flatten)]
+        which: Which,
+    },
+}
+
+/// A target.
+#[derive(Args)]
+pub(crate) struct Which {
+    /// Its id, URI or duid, as `tandemctl dispatcher list` has them
+    target: String,
+    /// Its set, where several have it
+    #[arg(long, value_name = "N")]
+    set: Option<u32>,
+}
+
+impl Which {
+    fn to(self, state: &str) -> SetStateParams {
+        SetStateParams {
+            target: self.target,
+            set: self.set,
+            state: state.to_owned(),
+        }
+    }
+}
+
+pub(crate) fn run(client: &mut Client, json: bool, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::List => list(client, json),
+        Command::Reload => reload(client, json),
+        Command::SetState { state, which } => set_state(client, json, &which.to(&state)).map(drop),
+        Command::Drain { which, wait } => drain(client, json, &which.to("draining"), wait),
+        Command::Enable { which } => set_state(client, json, &which.to("active")).map(drop),
+    }
+}
+
 /// `tandemctl dispatcher list`
-pub(crate) fn list(client: &mut Client, json: bool) -> Result<(), Failure> {
+fn list(client: &mut Client, json: bool) -> Result<(), Failure> {
     let targets: Vec<Target> = ask(client, method::DISPATCHER_LIST)?;
     print(json, &targets, |targets| text(targets))
 }
@@ -74,7 +135,7 @@ fn text(targets: &[Target]) -> String {
 }
 
 /// `tandemctl dispatcher reload`
-pub(crate) fn reload(client: &mut Client, json: bool) -> Result<(), Failure> {
+fn reload(client: &mut Client, json: bool) -> Result<(), Failure> {
     // A million routes may be among the tables.
     client.wait_up_to(Duration::from_secs(70))?;
     let reloaded: Reloaded = ask(client, method::DISPATCHER_RELOAD)?;
@@ -87,11 +148,7 @@ pub(crate) fn reload(client: &mut Client, json: bool) -> Result<(), Failure> {
 }
 
 /// `tandemctl dispatcher set-state`
-pub(crate) fn set_state(
-    client: &mut Client,
-    json: bool,
-    params: &SetStateParams,
-) -> Result<Target, Failure> {
+fn set_state(client: &mut Client, json: bool, params: &SetStateParams) -> Result<Target, Failure> {
     let value = serde_json::to_value(params).map_err(|e| Failure::Protocol(e.to_string()))?;
     let target: Target = client.call(method::DISPATCHER_SET_STATE, value)?;
     print(json, &target, |t| {
@@ -104,7 +161,7 @@ pub(crate) fn set_state(
 }
 
 /// `tandemctl dispatcher drain`: and waits until the target has no calls, if that is wanted.
-pub(crate) fn drain(
+fn drain(
     client: &mut Client,
     json: bool,
     params: &SetStateParams,

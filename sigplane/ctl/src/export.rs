@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::Subcommand;
 use serde_json::json;
 use tandem_config::{Config, Realm, Side};
 use tandem_freeswitch::files::{self, File, Member, Route, Services, Settings};
@@ -21,13 +22,20 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What one set of files is called that is for every member.
 const ANY: &str = "any";
 
-/// `tandemctl export freeswitch`
-pub(crate) fn freeswitch(
-    config: &Path,
-    directory: &Path,
-    force: bool,
-    as_json: bool,
-) -> Result<(), Failure> {
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// SIP profile, access list, dialplan and modules' configurations for each FreeSWITCH of the pool
+    Freeswitch {
+        /// A directory; each member's files are in one of its own below it
+        directory: PathBuf,
+        /// Write over files that are there
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+pub(crate) fn run(config: &Path, as_json: bool, command: &Command) -> Result<(), Failure> {
+    let Command::Freeswitch { directory, force } = command;
     let config = check::load(config)?;
     let settings = settings(&config)?;
     let members = members(&config)?;
@@ -37,7 +45,7 @@ pub(crate) fn freeswitch(
             written.push((directory.join(&member.name).join(file.path), file));
         }
     }
-    if !force && let Some((path, _)) = written.iter().find(|(path, _)| path.exists()) {
+    if !*force && let Some((path, _)) = written.iter().find(|(path, _)| path.exists()) {
         return Err(Failure::Refused(format!(
             "{} is there: give another directory, or --force to write over it",
             path.display()

@@ -5,6 +5,7 @@
 mod about;
 mod alarms;
 mod appliance;
+mod blocked;
 mod calls;
 mod capture;
 mod cdr;
@@ -31,8 +32,7 @@ mod update;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
-use tandem_admin::SetStateParams;
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::client::{Client, Failure};
 use crate::remote::Remote;
@@ -76,7 +76,7 @@ enum Command {
     /// Media servers and trunks
     Dispatcher {
         #[command(subcommand)]
-        command: Dispatcher,
+        command: dispatcher::Command,
     },
     /// Version, node, process and uptime
     Info,
@@ -171,12 +171,12 @@ enum Command {
     /// Sources that are not heard
     Blocked {
         #[command(subcommand)]
-        command: Blocked,
+        command: blocked::Command,
     },
     /// How SIP is policed by its sources
     Police {
         #[command(subcommand)]
-        command: Police,
+        command: police::Command,
     },
     /// The configuration: look at it, change it, go back
     Config {
@@ -186,12 +186,12 @@ enum Command {
     /// The database of a configuration file, whether the daemon runs or not
     Db {
         #[command(subcommand)]
-        command: Db,
+        command: db::Command,
     },
     /// Files for other machines, of a configuration file
     Export {
         #[command(subcommand)]
-        command: Export,
+        command: export::Command,
     },
     /// What the appliance's units do on the machine
     Appliance {
@@ -227,143 +227,7 @@ enum Command {
         command: cdr::Command,
     },
     /// Write what crosses the dataplane's ports to a pcap file (tcpdump sees nothing there)
-    Capture(Capture),
-}
-
-#[derive(Subcommand)]
-enum Dispatcher {
-    /// Every target with its state, calls and probe latency
-    List,
-    /// Read the dispatcher and address tables again
-    Reload,
-    /// Say what state a target has. Active, inactive and probing last until probes say otherwise, disabled and draining until
-    /// another word, also through restarts
-    SetState {
-        /// active, inactive, probing, disabled or draining
-        #[arg(value_parser = ["active", "inactive", "probing", "disabled", "draining"])]
-        state: String,
-        #[command(flatten)]
-        which: Which,
-    },
-    /// No new calls for a target; those that it has end by themselves
-    Drain {
-        #[command(flatten)]
-        which: Which,
-        /// Wait until it has no calls, for so many seconds at most
-        #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "3600")]
-        wait: Option<u64>,
-    },
-    /// Calls for a target again
-    Enable {
-        #[command(flatten)]
-        which: Which,
-    },
-}
-
-/// A target.
-#[derive(Args)]
-struct Which {
-    /// Its id, URI or duid, as `tandemctl dispatcher list` has them
-    target: String,
-    /// Its set, where several have it
-    #[arg(long, value_name = "N")]
-    set: Option<u32>,
-}
-
-impl Which {
-    fn to(self, state: &str) -> SetStateParams {
-        SetStateParams {
-            target: self.target,
-            set: self.set,
-            state: state.to_owned(),
-        }
-    }
-}
-
-#[derive(Subcommand)]
-enum Blocked {
-    /// Every blocked source, why, and for how long yet
-    List,
-    /// Block a source: an address, or the /64 of an IPv6 address
-    Add {
-        /// The address
-        address: std::net::IpAddr,
-        /// For so many seconds [default: defence.block of the configuration]
-        #[arg(long, value_name = "N")]
-        seconds: Option<u32>,
-    },
-    /// Hear a source again
-    Remove {
-        /// Any address of it
-        address: std::net::IpAddr,
-    },
-}
-
-#[derive(Subcommand)]
-enum Police {
-    /// How many sources are known, and what is known of an address
-    Show {
-        /// The address
-        address: Option<std::net::IpAddr>,
-    },
-}
-
-#[derive(Subcommand)]
-enum Db {
-    /// Make what is missing of the tables
-    Init,
-    /// How each table stands, and rows that cannot be used; changes nothing
-    Check,
-    /// Bring tables of an older version up to date
-    Migrate,
-    /// Insert what another database has in dispatcher, address and subscriber and this one has not
-    Import {
-        /// sqlite:/PATH or mysql://USER:PASSWORD@HOST/DATABASE
-        from: String,
-    },
-    /// Print the statements that make the daemon's user with what it needs and no more
-    Users,
-}
-
-#[derive(Subcommand)]
-enum Export {
-    /// SIP profile, access list, dialplan and modules' configurations for each FreeSWITCH of the pool
-    Freeswitch {
-        /// A directory; each member's files are in one of its own below it
-        directory: PathBuf,
-        /// Write over files that are there
-        #[arg(long)]
-        force: bool,
-    },
-}
-
-/// What to capture, and how much of it at most.
-#[derive(Args)]
-struct Capture {
-    /// The pcap file; `-` for standard output
-    #[arg(short = 'w', long = "write", value_name = "FILE")]
-    write: PathBuf,
-    /// SIP with this Call-ID, and the media of its call
-    #[arg(long, value_name = "CALL-ID")]
-    call_id: Option<String>,
-    /// Media of this flow, as `tandemctl flows` numbers it
-    #[arg(long, value_name = "NUMBER")]
-    flow: Option<u64>,
-    /// Anything from or to this address
-    #[arg(long, value_name = "ADDRESS")]
-    address: Option<std::net::IpAddr>,
-    /// Stop after so many packets
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
-    max_packets: u64,
-    /// Stop after so many bytes
-    #[arg(long, value_name = "N", default_value_t = 64 * 1024 * 1024)]
-    max_bytes: u64,
-    /// Stop after so many seconds
-    #[arg(long, value_name = "N", default_value_t = 60)]
-    seconds: u32,
-    /// Keep so many bytes of each packet; 0 for all
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    snaplen: u32,
+    Capture(capture::Capture),
 }
 
 fn main() -> ExitCode {
@@ -400,28 +264,18 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         }
         other => other,
     };
+    let usual = PathBuf::from("/etc/tandem/tandem.toml");
+    let file = cli.config.as_ref().unwrap_or(&usual);
     if let Command::Db { command } = &cli.command {
-        let work = match command {
-            Db::Init => db::Work::Init,
-            Db::Check => db::Work::Check,
-            Db::Migrate => db::Work::Migrate,
-            Db::Import { from } => db::Work::Import(from.clone()),
-            Db::Users => db::Work::Users,
-        };
-        let usual = PathBuf::from("/etc/tandem/tandem.toml");
-        let is_good = db::run(cli.config.as_ref().unwrap_or(&usual), cli.json, &work)?;
+        let is_good = db::run(file, cli.json, command)?;
         return Ok(ExitCode::from(u8::from(!is_good)));
     }
     if let Command::Export { command } = &cli.command {
-        let Export::Freeswitch { directory, force } = command;
-        let usual = PathBuf::from("/etc/tandem/tandem.toml");
-        let config = cli.config.as_ref().unwrap_or(&usual);
-        export::freeswitch(config, directory, *force, cli.json)?;
+        export::run(file, cli.json, command)?;
         return Ok(ExitCode::SUCCESS);
     }
     if let Command::Cdr { command } = cli.command {
-        let usual = PathBuf::from("/etc/tandem/tandem.toml");
-        cdr::run(cli.config.as_ref().unwrap_or(&usual), cli.json, command)?;
+        cdr::run(file, cli.json, command)?;
         return Ok(ExitCode::SUCCESS);
     }
     if let Command::Hw { command } = cli.command {
@@ -463,19 +317,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let mut client = connected?;
     match command {
         Command::Status => show::status(&mut client, cli.json),
-        Command::Dispatcher { command } => match command {
-            Dispatcher::List => dispatcher::list(&mut client, cli.json),
-            Dispatcher::Reload => dispatcher::reload(&mut client, cli.json),
-            Dispatcher::SetState { state, which } => {
-                dispatcher::set_state(&mut client, cli.json, &which.to(&state)).map(drop)
-            }
-            Dispatcher::Drain { which, wait } => {
-                dispatcher::drain(&mut client, cli.json, &which.to("draining"), wait)
-            }
-            Dispatcher::Enable { which } => {
-                dispatcher::set_state(&mut client, cli.json, &which.to("active")).map(drop)
-            }
-        },
+        Command::Dispatcher { command } => dispatcher::run(&mut client, cli.json, command),
         Command::Info => about::info(&mut client, cli.json),
         Command::Calls { limit, command } => match command {
             None => calls::list(&mut client, cli.json, limit),
@@ -496,16 +338,8 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Counters { filter, all } => {
             show::counters(&mut client, cli.json, filter.as_deref(), all)
         }
-        Command::Blocked { command } => match command {
-            Blocked::List => show::blocked(&mut client, cli.json),
-            Blocked::Add { address, seconds } => {
-                show::block(&mut client, cli.json, address, seconds)
-            }
-            Blocked::Remove { address } => show::unblock(&mut client, cli.json, address),
-        },
-        Command::Police {
-            command: Police::Show { address },
-        } => police::show(&mut client, cli.json, address),
+        Command::Blocked { command } => blocked::run(&mut client, cli.json, command),
+        Command::Police { command } => police::run(&mut client, cli.json, command),
         Command::Capture(capture) => capture::capture(&mut client, &capture),
         Command::Alarms
         | Command::Config { .. }

@@ -2,17 +2,23 @@
 
 use std::net::IpAddr;
 
+use clap::Subcommand;
 use tandem_admin::{Police, PoliceParams, PolicedSource, method};
 
 use crate::client::{Client, Failure};
 use crate::show::print;
 
-/// `tandemctl police show`
-pub(crate) fn show(
-    client: &mut Client,
-    json: bool,
-    address: Option<IpAddr>,
-) -> Result<(), Failure> {
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// How many sources are known, and what is known of an address
+    Show {
+        /// The address
+        address: Option<IpAddr>,
+    },
+}
+
+pub(crate) fn run(client: &mut Client, json: bool, command: Command) -> Result<(), Failure> {
+    let Command::Show { address } = command;
     let params = serde_json::to_value(PoliceParams { address })
         .map_err(|e| Failure::Protocol(e.to_string()))?;
     let police: Police = client.call(method::POLICE, params)?;

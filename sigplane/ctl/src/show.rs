@@ -1,13 +1,10 @@
 //! The commands that ask once and print.
 
 use std::io::{self, Write as _};
-use std::net::IpAddr;
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use tandem_admin::{
-    BlockParams, Blocked, Counter, DirectionFigures, Flow, Plane, SipWorker, Status, method,
-};
+use tandem_admin::{Counter, DirectionFigures, Flow, Plane, SipWorker, Status, method};
 
 use crate::client::{Client, Failure};
 use crate::table::table;
@@ -172,45 +169,6 @@ pub(crate) fn counters(
             .collect();
         table(&["plane", "counter", ">value"], &rows)
     })
-}
-
-/// `tandemctl blocked list`
-pub(crate) fn blocked(client: &mut Client, json: bool) -> Result<(), Failure> {
-    let blocked: Vec<Blocked> = ask(client, method::BLOCKED)?;
-    print(json, &blocked, |blocked| {
-        let rows: Vec<Vec<String>> = blocked
-            .iter()
-            .map(|b| vec![b.source.clone(), b.reason.clone(), age(b.left_s)])
-            .collect();
-        table(&["source", "reason", ">left"], &rows)
-    })
-}
-
-/// `tandemctl blocked add`
-pub(crate) fn block(
-    client: &mut Client,
-    json: bool,
-    address: IpAddr,
-    seconds: Option<u32>,
-) -> Result<(), Failure> {
-    let blocked: Blocked = client.call(method::BLOCK, params(address, seconds)?)?;
-    print(json, &blocked, |b| {
-        format!("{} is not heard for {}\n", b.source, age(b.left_s))
-    })
-}
-
-/// `tandemctl blocked remove`
-pub(crate) fn unblock(client: &mut Client, json: bool, address: IpAddr) -> Result<(), Failure> {
-    let was: bool = client.call(method::UNBLOCK, params(address, None)?)?;
-    print(json, &was, |was| match was {
-        true => format!("{address} is heard again\n"),
-        false => format!("{address} was not blocked\n"),
-    })
-}
-
-fn params(address: IpAddr, seconds: Option<u32>) -> Result<Value, Failure> {
-    serde_json::to_value(BlockParams { address, seconds })
-        .map_err(|e| Failure::Protocol(e.to_string()))
 }
 
 pub(crate) fn ask<T: DeserializeOwned>(client: &mut Client, method: &str) -> Result<T, Failure> {
