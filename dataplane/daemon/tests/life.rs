@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use lab::call::{Call, rtp};
 use lab::controller::{Controller, alarm};
+use lab::thread::{halt, release, thread};
 use lab::{Lab, Options, PATIENCE};
-use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
@@ -32,23 +32,6 @@ const IMPATIENT: Options = Options {
     memif: "",
     dataplane: "stuck_report = 500\nstuck_abort = 2\n",
 };
-
-/// The thread of this name.
-fn thread(process: Pid, name: &str) -> Pid {
-    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
-    let found = tasks
-        .map(|task| task.unwrap().path())
-        .find(|task| std::fs::read_to_string(task.join("comm")).unwrap().trim() == name);
-    let task = found.expect("a thread of this name");
-    Pid::from_raw(task.file_name().unwrap().to_str().unwrap().parse().unwrap())
-}
-
-/// Stops one thread alone, as a debugger does.
-fn halt(thread: Pid) {
-    ptrace::seize(thread, ptrace::Options::empty()).unwrap();
-    ptrace::interrupt(thread).unwrap();
-    waitpid(thread, Some(WaitPidFlag::__WALL)).unwrap();
-}
 
 #[test]
 fn a_stuck_worker_is_reported_and_goes_on() {
@@ -68,7 +51,7 @@ fn a_stuck_worker_is_reported_and_goes_on() {
     for part in ["worker 0 on core 1", "its thread is t (tracing stop)"] {
         assert!(stuck.text.contains(part), "{}", stuck.text);
     }
-    ptrace::detach(worker, None).unwrap();
+    release(worker);
     let moves = alarm(&mut controller, AlarmKind::WorkerStuck, false);
     assert!(moves.text.contains("worker 0 goes on"), "{}", moves.text);
     call.talk(&mut controller, 5);
@@ -85,7 +68,10 @@ fn a_worker_that_stays_stuck_ends_the_process() {
     halt(worker);
     alarm(&mut controller, AlarmKind::WorkerStuck, true);
     // The session ends with the process; its thread is ours to bury, as its tracer.
-    while controller.next().is_some() {}
+    let since = Instant::now();
+    while controller.next().is_some() {
+        assert!(since.elapsed() < PATIENCE, "it is not given up");
+    }
     while waitpid(worker, Some(WaitPidFlag::__WALL)).is_ok() {}
     let ended = lab.ended();
     assert_eq!(ended.signal(), Some(Signal::SIGABRT as i32), "{ended:?}");

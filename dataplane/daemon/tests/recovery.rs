@@ -19,11 +19,12 @@ use std::time::{Duration, Instant};
 
 use lab::call::{rtp, spec};
 use lab::controller::{Controller, alarm};
+use lab::thread::{halt, release, thread};
 use lab::{Lab, Options, PATIENCE};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tandem_dpdk::{Burst, Device, Eal, EalSettings, Mempool, Port, PortConfig};
-use tandem_link::{AlarmKind, Command, PortState};
+use tandem_link::{Alarm, AlarmKind, Command, PortState};
 
 /// Where the other end finds its socket.
 const SOCKET: &str = "TANDEM_TEST_MEMIF";
@@ -111,13 +112,15 @@ impl Drop for OtherEnd {
     }
 }
 
-#[test]
-fn a_stalled_port_is_restarted_and_a_peer_that_died_is_served_again() {
-    let mut lab = Lab::new(&Options {
-        memif: "y",
-        dataplane: "stall_restart = 1\n",
-        ..Options::default()
-    });
+/// A call whose media goes to the other end.
+struct Running {
+    controller: Controller,
+    other: OtherEnd,
+    from: UdpSocket,
+    entry: (std::net::IpAddr, u16),
+}
+
+fn begin(lab: &mut Lab) -> Running {
     lab.start();
     lab.ip(
         "a",
@@ -125,7 +128,7 @@ fn a_stalled_port_is_restarted_and_a_peer_that_died_is_served_again() {
     );
     let mut controller = Controller::connect(&lab.link_socket());
     alarm(&mut controller, AlarmKind::PortDown, true);
-    let other = OtherEnd::start(&lab);
+    let other = OtherEnd::start(lab);
     alarm(&mut controller, AlarmKind::PortDown, false);
 
     let from = lab.udp("x", "10.1.0.2:0");
@@ -139,17 +142,50 @@ fn a_stalled_port_is_restarted_and_a_peer_that_died_is_served_again() {
     let entry = (flow.a.local, flow.a.port);
     controller.ok(Command::PutFlow(flow));
     other.await_media(&from, entry);
-
-    // It takes nothing any more, without a word: more than its ring holds comes for it.
-    other.signal(Signal::SIGSTOP);
-    let since = Instant::now();
-    while controller.counter("queues_stalled") == 0 {
-        for n in 0..500 {
-            from.send_to(&rtp(n), entry).unwrap();
-        }
-        assert!(since.elapsed() < PATIENCE, "it does not stall");
+    Running {
+        controller,
+        other,
+        from,
+        entry,
     }
-    let stalled = alarm(&mut controller, AlarmKind::QueueStalled, true);
+}
+
+impl Running {
+    /// The other end takes nothing any more, without a word: more than its ring holds comes for it.
+    fn stall(&mut self) -> Alarm {
+        let Self {
+            controller,
+            other,
+            from,
+            entry,
+        } = self;
+        other.signal(Signal::SIGSTOP);
+        let since = Instant::now();
+        while controller.counter("queues_stalled") == 0 {
+            for n in 0..500 {
+                from.send_to(&rtp(n), *entry).unwrap();
+            }
+            assert!(since.elapsed() < PATIENCE, "it does not stall");
+        }
+        alarm(controller, AlarmKind::QueueStalled, true)
+    }
+}
+
+#[test]
+fn a_stalled_port_is_restarted_and_a_peer_that_died_is_served_again() {
+    let mut lab = Lab::new(&Options {
+        memif: "y",
+        dataplane: "stall_restart = 1\n",
+        ..Options::default()
+    });
+    let mut call = begin(&mut lab);
+    let stalled = call.stall();
+    let Running {
+        mut controller,
+        other,
+        from,
+        entry,
+    } = call;
     let text = "port y has a link but takes no packets: it is restarted in 1 s";
     assert_eq!((&*stalled.subject, &*stalled.text), ("y", text));
     let since = Instant::now();
@@ -202,5 +238,40 @@ fn a_stalled_port_is_restarted_and_a_peer_that_died_is_served_again() {
     }
     assert_eq!(controller.counter("ports_restarted"), 1);
     assert_eq!(controller.counter("port_restarts_failed"), 0);
+    assert_eq!(lab.stop(), Some(0));
+}
+
+/// A worker that does not give its queues back: the port stays as it is, and goes on with what the worker gives too late.
+#[test]
+fn a_port_whose_worker_keeps_its_queues_is_not_restarted() {
+    let mut lab = Lab::new(&Options {
+        memif: "y",
+        dataplane: "stall_restart = 3\nstuck_report = 60000\nstuck_abort = 0\n",
+        ..Options::default()
+    });
+    let mut call = begin(&mut lab);
+    call.stall();
+    let worker = thread(lab.pid(), "worker-0");
+    halt(worker);
+    let kept = alarm(&mut call.controller, AlarmKind::QueueStalled, true);
+    let text = "port y has stalled and cannot be restarted: worker 0 does not give its queues back";
+    assert_eq!((&*kept.subject, &*kept.text), ("y", text));
+    // What it was asked for it does now, and has it again.
+    call.other.signal(Signal::SIGCONT);
+    release(worker);
+    alarm(&mut call.controller, AlarmKind::QueueStalled, false);
+    // Not what had waited in the ring.
+    let sent = |controller: &mut Controller| controller.ok(Command::Ports).ports[1].tx.packets;
+    let (before, since) = (sent(&mut call.controller), Instant::now());
+    while sent(&mut call.controller) < before + 100 {
+        call.from.send_to(&rtp(1), call.entry).unwrap();
+        assert!(since.elapsed() < PATIENCE, "nothing goes through the port");
+    }
+    call.other.await_media(&call.from, call.entry);
+    assert_eq!(call.controller.counter("port_restarts_failed"), 1);
+    assert_eq!(
+        call.controller.ok(Command::Ports).ports[1].restarts_failed,
+        1
+    );
     assert_eq!(lab.stop(), Some(0));
 }

@@ -9,6 +9,7 @@
 
 pub(crate) mod call;
 pub(crate) mod controller;
+pub(crate) mod thread;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
