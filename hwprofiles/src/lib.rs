@@ -20,7 +20,8 @@ pub use apply::{File, files};
 pub use detect::{DetectError, detect};
 pub use machine::{Core, Iommu, Machine, Nic, Node, NodePages, PageSize, PciAddress};
 pub use plan::{
-    HugePages, Note, Plan, PlanError, PlannedPort, PlannedWorker, Pool, Role, Weight, Wishes, plan,
+    HugePages, Note, Plan, PlanError, PlannedPort, PlannedWorker, Pool, Role, Weight, Wishes,
+    management_port, plan,
 };
 pub use profile::{
     Binding, Descriptors, Figure, Idle, PciId, Profile, ProfileError, Profiles, Range, Steering,

@@ -5,6 +5,8 @@ mod kernel;
 mod memory;
 mod ports;
 
+pub use ports::management_port;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -28,10 +30,40 @@ pub struct Wishes {
     pub core: Option<PciAddress>,
     /// The port that stays the kernel's for management.
     pub management: Option<PciAddress>,
+    /// Ports that stay the kernel's for something else: the link to the other machine of a pair, say.
+    pub spare: Vec<PciAddress>,
     /// The profile that the ports are to be of; another card is refused.
     pub profile: Option<String>,
     /// Calls at the same time, instead of what the ports carry.
     pub calls: Option<u32>,
+}
+
+impl Wishes {
+    /// Roles that nobody named a port for stay where a plan of before has them, as long as that port is there and not
+    /// wanted for something else. A port that DPDK has does not say whether a cable is in, and management's default route may be in a
+    /// table of its own: a new proposal would know less than the old one did.
+    #[must_use]
+    pub fn or_planned(self, before: &Plan, machine: &Machine) -> Self {
+        let named = [self.carrier, self.core, self.management];
+        let of = |role: Role| {
+            let mut ports = before.ports.iter();
+            let is_free = |port: &&PlannedPort| {
+                machine.nic(port.address).is_some()
+                    && !named.contains(&Some(port.address))
+                    && !self.spare.contains(&port.address)
+            };
+            let has = |port: &&PlannedPort| {
+                port.role == role || (port.role == Role::Both && role.is_relayed())
+            };
+            ports.find(|p| has(p) && is_free(p)).map(|p| p.address)
+        };
+        Self {
+            carrier: self.carrier.or_else(|| of(Role::Carrier)),
+            core: self.core.or_else(|| of(Role::Core)),
+            management: self.management.or_else(|| of(Role::Management)),
+            ..self
+        }
+    }
 }
 
 /// What a machine becomes.

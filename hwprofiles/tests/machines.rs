@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use tandem_hwprofiles::{Machine, Profiles, Recording, Wishes, detect, files, plan, verify};
+use tandem_hwprofiles::{Machine, Profiles, Recording, Role, Wishes, detect, files, plan, verify};
 
 /// A machine in few words.
 #[derive(Deserialize)]
@@ -195,6 +195,7 @@ fn wishes(written: &WrittenWishes) -> Wishes {
         carrier: address(&written.carrier),
         core: address(&written.core),
         management: address(&written.management),
+        spare: Vec::new(),
         profile: written.profile.clone(),
         calls: written.calls,
     }
@@ -394,4 +395,57 @@ fn this_machine_can_be_recorded_and_read() {
     let replayed = replay(&recording);
     assert_eq!(replayed.cores, detect(Path::new("/")).unwrap().cores);
     assert_eq!(replayed.nics, detect(Path::new("/")).unwrap().nics);
+}
+
+#[test]
+fn ports_stay_where_a_plan_of_before_has_them() {
+    let (_, recording) = written("one_socket_x710");
+    let mut machine = replay(&recording);
+    let profiles = Profiles::built_in().unwrap();
+    let before = plan(&profiles, &machine, &Wishes::default()).unwrap();
+    let roles = |wishes: &Wishes, machine: &Machine| {
+        let plan = plan(&profiles, machine, wishes).unwrap();
+        let named = plan.ports.iter().filter(|p| p.role != Role::Spare);
+        let mut named: Vec<_> = named.map(|p| format!("{} {}", p.role, p.address)).collect();
+        named.sort();
+        named
+    };
+    // DPDK has its ports: nobody knows of their cables any more; management's default route is not in the main table, and the two
+    // free ports have got cables.
+    for nic in &mut machine.nics {
+        nic.has_default_route = false;
+        nic.carrier = Some(
+            nic.address.to_string().ends_with(".2") || nic.address.to_string().ends_with(".3"),
+        );
+    }
+    let wishes = Wishes::default().or_planned(&before, &machine);
+    let as_before = [
+        "carrier 0000:3b:00.0",
+        "core 0000:3b:00.1",
+        "management 0000:01:00.0",
+    ];
+    assert_eq!(roles(&wishes, &machine), as_before);
+    // Who names a port gets it, and nobody else.
+    let port = |text: &str| text.parse().unwrap();
+    let wishes = Wishes {
+        carrier: Some(port("0000:3b:00.1")),
+        spare: vec![port("0000:3b:00.2")],
+        ..Wishes::default()
+    };
+    let wishes = wishes.or_planned(&before, &machine);
+    assert_eq!(
+        roles(&wishes, &machine),
+        [
+            "carrier 0000:3b:00.1",
+            "core 0000:3b:00.3",
+            "management 0000:01:00.0"
+        ]
+    );
+    // A port that is gone is not wanted any more.
+    machine
+        .nics
+        .retain(|nic| nic.address != port("0000:3b:00.0"));
+    let wishes = Wishes::default().or_planned(&before, &machine);
+    assert_eq!(wishes.carrier, None);
+    assert_eq!(wishes.core, Some(port("0000:3b:00.1")));
 }

@@ -97,6 +97,9 @@ pub(super) fn choose<'a>(
             continue;
         }
         let nic = find(machine, address)?;
+        if wishes.spare.contains(&address) {
+            return Err(PlanError::TwoRoles(address));
+        }
         if is_management(nic, wishes) {
             let interface = nic.interface.clone().unwrap_or_default();
             return Err(PlanError::Management(address, interface));
@@ -252,6 +255,12 @@ fn candidate<'a>(
         )));
         return None;
     }
+    if wishes.spare.contains(&address) {
+        notes.push(Note::choice(format!(
+            "{address} stays the kernel's: it is for something else, as you said"
+        )));
+        return None;
+    }
     let Some(profile) = profiles.of(nic) else {
         notes.push(Note::choice(format!(
             "{address} stays the kernel's: there is no profile for {}",
@@ -274,6 +283,22 @@ fn candidate<'a>(
         return None;
     }
     Some((nic, profile))
+}
+
+/// The port for management, where nobody named one: the one that the dataplane can have least use of. A port without a
+/// profile, else the slowest; the first of equals, as it is labelled on the machine. One with a cable in before one without.
+#[must_use]
+pub fn management_port(profiles: &Profiles, machine: &Machine) -> Option<PciAddress> {
+    if let Some(nic) = machine.nics.iter().find(|nic| nic.has_default_route) {
+        return Some(nic.address);
+    }
+    let worth = |nic: &&Nic| {
+        let speed = profiles
+            .of(nic)
+            .map(|profile| nic.speed_mbps.unwrap_or(profile.speed_mbps.value));
+        (nic.carrier != Some(true), speed, nic.address)
+    };
+    machine.nics.iter().min_by_key(worth).map(|nic| nic.address)
 }
 
 /// Whoever administers the machine comes by it.
@@ -336,6 +361,8 @@ fn why_none(profiles: &Profiles, machine: &Machine, wishes: &Wishes) -> String {
     let reason = |nic: &Nic| {
         let what = if is_management(nic, wishes) {
             "is how you come to this machine".to_owned()
+        } else if wishes.spare.contains(&nic.address) {
+            "is for something else, as you said".to_owned()
         } else if profiles.of(nic).is_none() {
             format!("is a {}, for which there is no profile", nic.id())
         } else if nic.virtual_functions > 0 {

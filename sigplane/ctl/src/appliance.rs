@@ -6,7 +6,6 @@
 mod firewall;
 mod first_boot;
 mod hardware;
-mod management;
 mod networkd;
 mod reset;
 mod run;
@@ -23,8 +22,8 @@ use crate::client::Failure;
 use crate::show::write_out;
 
 pub(crate) use hardware::grub_file;
-use management::Management;
 use run::Host;
+use tandem_management::Management;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -64,6 +63,8 @@ pub(crate) struct Place {
 pub(crate) fn run(command: Command, as_json: bool) -> Result<ExitCode, Failure> {
     let step = |place: Place, step: fn(&Host, &str) -> steps::Done| {
         let host = Host { root: place.root };
+        // systemd's path units, a set-up and an operator may all be at it: one after the other.
+        let _alone = host.alone();
         let done = step(&host, &place.esp.to_string_lossy());
         for line in &done.said {
             eprintln!("tandem: {line}");

@@ -98,6 +98,7 @@ impl From<Wanted> for Wishes {
             carrier: wanted.carrier,
             core: wanted.core,
             management: wanted.management,
+            spare: Vec::new(),
             profile: wanted.profile,
             calls: wanted.calls,
         }
@@ -151,6 +152,10 @@ pub(crate) fn run(command: Command, as_json: bool) -> Result<ExitCode, Failure> 
 }
 
 impl Where {
+    fn is_appliance(&self) -> bool {
+        self.root.join("etc/tandem-release").exists()
+    }
+
     fn machine(&self) -> Result<Machine, Failure> {
         let Some(file) = &self.machine else {
             return detect(&self.root).map_err(|error| Failure::Config(error.to_string()));
@@ -165,14 +170,22 @@ impl Where {
 }
 
 fn make(place: &Where, wanted: Wanted) -> Result<Plan, Failure> {
-    plan(&profiles()?, &place.machine()?, &wanted.into())
-        .map_err(|error| Failure::Refused(error.to_string()))
+    let machine = place.machine()?;
+    let mut wishes = Wishes::from(wanted);
+    if place.is_appliance() && place.machine.is_none() {
+        // Management's default route is in a table of its own there, and ports of the dataplane do not say whether a cable is in.
+        let before = fs::read_to_string(place.root.join(PLAN)).ok();
+        if let Some(before) = before.and_then(|text| serde_json::from_str(&text).ok()) {
+            wishes = wishes.or_planned(&before, &machine);
+        }
+    }
+    plan(&profiles()?, &machine, &wishes).map_err(|error| Failure::Refused(error.to_string()))
 }
 
 fn apply(place: &Where, wanted: Wanted, dry_run: bool, as_json: bool) -> Result<(), Failure> {
     let plan = make(place, wanted)?;
     // The appliance gives ports to their drivers itself, on each start, and GRUB there reads one file of ours.
-    let is_appliance = place.root.join("etc/tandem-release").exists();
+    let is_appliance = place.is_appliance();
     let files = if is_appliance {
         vec![grub_file(&plan)]
     } else {

@@ -82,6 +82,8 @@ pub(crate) const HOUSE: &[Room] = &[
     ),
     room("tandem-admin", Kind::Pure, &[]),
     room("tandem-hwprofiles", Kind::Plain, &[]),
+    // management.toml, for who carries it out and who writes it; neither daemon reads it.
+    room("tandem-management", Kind::Plain, &["tandem-hwprofiles"]),
     room("tandem-flash", Kind::Plain, &["tandem-config"]),
     room(
         "tandem-sigplane",
@@ -106,6 +108,7 @@ pub(crate) const HOUSE: &[Room] = &[
             "tandem-store",
             "tandem-freeswitch",
             "tandem-hwprofiles",
+            "tandem-management",
         ],
     ),
     // What a person sees and steers by the management API; wire reads the messages of a call that is followed.
@@ -116,6 +119,7 @@ pub(crate) const HOUSE: &[Room] = &[
             "tandem-admin",
             "tandem-config",
             "tandem-hwprofiles",
+            "tandem-management",
             "tandem-wire",
         ],
     ),

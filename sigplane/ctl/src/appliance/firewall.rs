@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use tandem_config::Config;
 
-use super::management::{Management, Prefix};
+use tandem_management::{Management, Prefix};
 
 /// SSH, and the management API.
 const SSH: u16 = 22;

@@ -8,25 +8,10 @@ use std::path::Path;
 use tandem_config::{Config, Side};
 use tandem_hwprofiles::{
     Binding, Difference, File, Iommu, Machine, Nic, PageSize, PciAddress, Plan, Profiles, Role,
-    Wishes,
+    Wishes, management_port,
 };
 
-use super::management::Management;
-
-/// The port for management, where nobody named one: the one that the dataplane can have least use of. A port without a
-/// profile, else the slowest; the first of equals, as it is labelled on the machine. One with a cable in before one without.
-pub(super) fn management_port(profiles: &Profiles, machine: &Machine) -> Option<PciAddress> {
-    if let Some(nic) = machine.nics.iter().find(|nic| nic.has_default_route) {
-        return Some(nic.address);
-    }
-    let worth = |nic: &&Nic| {
-        let speed = profiles
-            .of(nic)
-            .map(|profile| nic.speed_mbps.unwrap_or(profile.speed_mbps.value));
-        (nic.carrier != Some(true), speed, nic.address)
-    };
-    machine.nics.iter().min_by_key(worth).map(|nic| nic.address)
-}
+use tandem_management::Management;
 
 /// What is wanted of the plan: ports that the configuration has are those of its realms' sides.
 pub(super) fn wishes(

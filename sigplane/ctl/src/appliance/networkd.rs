@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use tandem_config::{Config, Realm};
 use tandem_hwprofiles::PciAddress;
 
-use super::management::{Access, Management, Prefix};
+use tandem_management::{Access, Management, Prefix};
 
 /// The table with management's routes.
 const TABLE: u16 = 100;

@@ -1,12 +1,16 @@
 //! What touches the machine: files, and the programs that Debian has for the rest.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use nix::fcntl::{Flock, FlockArg};
+
 use super::hardware::{Failed, failed};
+
+const LOCK: &str = "/run/tandem-appliance/lock";
 
 /// The machine below a root. Programs are run on the machine itself alone (`/`): elsewhere files are all that changes.
 pub(super) struct Host {
@@ -20,6 +24,23 @@ impl Host {
 
     pub(super) fn path(&self, path: &str) -> PathBuf {
         self.root.join(path.trim_start_matches('/'))
+    }
+
+    /// Waits until no other step is at work on this machine; it is held as long as the value is. A machine on which that cannot be had
+    /// is set up all the same.
+    pub(super) fn alone(&self) -> Option<Flock<File>> {
+        if !self.is_this() {
+            return None;
+        }
+        let path = Path::new(LOCK);
+        fs::create_dir_all(path.parent()?).ok()?;
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(path)
+            .ok()?;
+        Flock::lock(file, FlockArg::LockExclusive).ok()
     }
 
     /// A file's text; none if it is not there.

@@ -61,7 +61,7 @@ pub(super) mod tests {
     use tandem_hwprofiles::{Machine, Nic, Profiles, Wishes, plan};
 
     use super::*;
-    use crate::appliance::management::Management;
+    use tandem_management::Management;
 
     /// Four cores, and virtio ports at 0000:00:02.0 and the following.
     pub(in crate::appliance) fn machine(ports: u8) -> Machine {

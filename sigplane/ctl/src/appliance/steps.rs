@@ -8,10 +8,10 @@ use std::time::Duration;
 use tandem_config::Config;
 use tandem_hwprofiles::{Machine, Plan, Profiles, detect, plan, verify};
 
-use super::management::Management;
 use super::run::{Host, random};
 use super::{firewall, first_boot as first, hardware as hw, networkd, starter};
 use hw::Failed;
+use tandem_management::Management;
 
 const CONFIG: &str = "etc/tandem/tandem.toml";
 const MANAGEMENT: &str = "etc/tandem/management.toml";

@@ -20,9 +20,9 @@ use tandem_config::{Config, DatabaseUrl};
 use tandem_store::{Database, DatabasePlace};
 
 use self::archive::{Archive, File};
-use super::management::Management;
 use crate::client::Failure;
 use crate::show::print;
+use tandem_management::Management;
 
 pub(crate) use self::apply::finish;
 

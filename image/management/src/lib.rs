@@ -1,4 +1,13 @@
 //! `/etc/tandem/management.toml`: how the machine is administered, and what the kernel has on its networks.
+//!
+//! Pure: text in, [`Management`] or every mistake out. `tandemctl appliance` carries it out; the console checks what is
+//! typed in the set-up with it, and neither daemon reads it.
+//!
+//! ```
+//! let mistakes = tandem_management::Management::parse("[management]\nallow = []\n").unwrap_err();
+//! assert!(mistakes[0].starts_with("management.allow: "));
+//! ```
+#![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,58 +21,58 @@ use tandem_hwprofiles::PciAddress;
 /// The file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Management {
+pub struct Management {
     /// `[management]`
     #[serde(default)]
-    pub(super) management: Access,
+    pub management: Access,
     /// `[realm.NAME]`, by the realm's name in tandem.toml.
     #[serde(default, rename = "realm")]
-    pub(super) realms: BTreeMap<String, RealmNet>,
+    pub realms: BTreeMap<String, RealmNet>,
 }
 
 /// `[management]`: the port, and who may come by it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Access {
+pub struct Access {
     /// `port`: its PCI address. None: the one that the hardware plan leaves for it.
-    pub(super) port: Option<PciAddress>,
+    pub port: Option<PciAddress>,
     /// `vlan` of it, 1 to 4,094.
-    pub(super) vlan: Option<u16>,
+    pub vlan: Option<u16>,
     /// `addresses`: by DHCP and router advertisements where there are none.
-    pub(super) addresses: Vec<Prefix>,
+    pub addresses: Vec<Prefix>,
     /// `gateways`: at most one of each family.
-    pub(super) gateways: Vec<IpAddr>,
+    pub gateways: Vec<IpAddr>,
     /// `dns`
-    pub(super) dns: Vec<IpAddr>,
+    pub dns: Vec<IpAddr>,
     /// `ntp`: names or addresses. None: those of DHCP and Debian's pool.
-    pub(super) ntp: Vec<String>,
+    pub ntp: Vec<String>,
     /// `allow`: the networks that may connect; whoever reaches the port by default.
-    pub(super) allow: Vec<Prefix>,
+    pub allow: Vec<Prefix>,
     /// `ssh_password`: whether SSH takes passwords, too.
-    pub(super) ssh_password: bool,
+    pub ssh_password: bool,
 }
 
 /// `[realm.NAME]`: what the kernel has on the realm's TAP.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct RealmNet {
+pub struct RealmNet {
     /// `addresses`, with the length of their network.
-    pub(super) addresses: Vec<Prefix>,
+    pub addresses: Vec<Prefix>,
     /// `gateways`: at most one of each family.
-    pub(super) gateways: Vec<IpAddr>,
+    pub gateways: Vec<IpAddr>,
     /// `[[realm.NAME.route]]`
     #[serde(rename = "route")]
-    pub(super) routes: Vec<Route>,
+    pub routes: Vec<Route>,
 }
 
 /// `[[realm.NAME.route]]`
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Route {
+pub struct Route {
     /// `to`: a network.
-    pub(super) to: Prefix,
+    pub to: Prefix,
     /// `via`: a router on the realm's network.
-    pub(super) via: IpAddr,
+    pub via: IpAddr,
 }
 
 impl Default for Access {
@@ -87,21 +96,24 @@ impl Default for Access {
 
 /// An address and the length of its network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Prefix {
-    pub(super) address: IpAddr,
+pub struct Prefix {
+    /// The address itself, which may have more bits than the network.
+    pub address: IpAddr,
     /// 0 to 32 or 128.
-    pub(super) length: u8,
+    pub length: u8,
 }
 
 impl Prefix {
     /// Whether an address is in the network.
-    pub(super) fn contains(&self, other: IpAddr) -> bool {
+    #[must_use]
+    pub fn contains(&self, other: IpAddr) -> bool {
         bits(other, self.length) == bits(self.address, self.length)
             && other.is_ipv4() == self.address.is_ipv4()
     }
 
     /// The network's first address, with its length: `192.0.2.7/24` gives `192.0.2.0/24`.
-    pub(super) fn network(&self) -> Self {
+    #[must_use]
+    pub fn network(&self) -> Self {
         let kept = bits(self.address, self.length);
         let address = match self.address {
             IpAddr::V4(_) => IpAddr::from(u32::try_from(kept).unwrap_or_default().to_be_bytes()),
@@ -164,7 +176,7 @@ impl Management {
     ///
     /// # Errors
     /// Every mistake, each a line with what to do about it.
-    pub(super) fn parse(text: &str) -> Result<Self, Vec<String>> {
+    pub fn parse(text: &str) -> Result<Self, Vec<String>> {
         let file: Self = toml::from_str(text).map_err(|error| vec![error.to_string()])?;
         let mistakes = file.mistakes();
         if mistakes.is_empty() {
@@ -215,7 +227,8 @@ impl Management {
     }
 
     /// What is here for a realm.
-    pub(super) fn realm(&self, name: &str) -> RealmNet {
+    #[must_use]
+    pub fn realm(&self, name: &str) -> RealmNet {
         self.realms.get(name).cloned().unwrap_or_default()
     }
 }
