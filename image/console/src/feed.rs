@@ -216,6 +216,9 @@ pub(crate) struct Machine {
     pub(crate) draft: Option<String>,
     /// The configuration that is there.
     pub(crate) configured: bool,
+    /// Why nothing can be written from here, with its remedy; none when it can.
+    #[serde(default)]
+    pub(crate) locked: Option<String>,
 }
 
 /// A port of the machine.
@@ -294,6 +297,8 @@ pub(crate) struct Wishes {
     pub(crate) carrier: String,
     pub(crate) core: String,
     pub(crate) management: String,
+    /// Ports that stay the kernel's for something else.
+    pub(crate) spare: Vec<String>,
 }
 
 /// What a finished set-up writes.

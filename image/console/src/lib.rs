@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod feed;
+mod issue;
 mod key;
 mod look;
 mod model;

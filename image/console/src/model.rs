@@ -103,7 +103,7 @@ impl Model {
                 self.say(said);
                 Vec::new()
             }
-            Event::Tick => Vec::new(),
+            Event::Tick => self.setup_tick(),
         }
     }
 
@@ -218,8 +218,11 @@ impl Model {
             Feed::LogSource(got) => self.logs.source = Some(got),
             Feed::Load(news) => self.load.take(news),
             Feed::Credentials(text) => self.credentials = text,
-            Feed::Machine(got) => self.setup.take_machine(got),
-            Feed::Setup(news) => self.setup.progress(news),
+            Feed::Machine(got) => return self.setup.take_machine(got),
+            Feed::Setup(news) => {
+                self.setup.progress(news, now);
+                return vec![Effect::Redraw];
+            }
         }
         Vec::new()
     }
@@ -238,7 +241,7 @@ impl Model {
             Screen::Users => self.shown_users().len(),
             Screen::Targets => self.targets().len(),
             Screen::Media => self.shown_flows().len(),
-            Screen::Ports => self.rates.drops.len(),
+            Screen::Ports => self.shown_drops().len(),
             Screen::Cores => self.rates.workers.len(),
             Screen::Alarms => self.figures.value().map_or(0, |f| f.alarms.len()),
             Screen::Logs => self.logs.shown(self.filter(Screen::Logs)).len(),
@@ -246,6 +249,13 @@ impl Model {
             Screen::Ladder => self.trace.as_ref().map_or(0, |t| t.messages.len()),
             Screen::Overview | Screen::System | Screen::Setup => 0,
         }
+    }
+
+    /// What is dropped, as far as the filter lets it through.
+    pub(crate) fn shown_drops(&self) -> Vec<&(String, f64, u64)> {
+        let filter = self.filter(Screen::Ports);
+        let all = self.rates.drops.iter();
+        all.filter(|(name, ..)| has(filter, &[name])).collect()
     }
 
     /// Flows that the filter lets through, the worst first.

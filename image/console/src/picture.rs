@@ -81,7 +81,7 @@ pub fn pictures(recording: &Path, folder: &Path) -> Result<Vec<String>, PictureE
     ] {
         model.setup.fields.insert(field, text.to_owned());
     }
-    let machine = crate::shell::machine::of(&server(), &Wishes::default()).map(Box::new);
+    let machine = crate::shell::machine::of(&server(), None, &Wishes::default()).map(Box::new);
     let _ = model.update(last, Event::Feed(Box::new(Feed::Machine(machine))));
     if last == 0 {
         return Err(PictureError(format!(

@@ -3,6 +3,7 @@
 mod data;
 mod driving;
 mod hostile;
+mod named;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;

@@ -7,12 +7,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Model;
+use super::{Model, Screen};
 use crate::feed::{Effect, Got, Machine, SetupNews, Wishes};
 use crate::key::Key;
 use crate::text::clean;
 
 pub(crate) use form::Field;
+
+/// From one drawing anew to the next.
+const REDRAW_MS: u64 = 3_000;
 
 /// A step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,18 +105,25 @@ pub(crate) struct Setup {
     /// Mistakes of what would be written.
     pub(crate) mistakes: Vec<String>,
     pub(crate) news: Option<SetupNews>,
+    /// When its last step was drawn anew, Unix milliseconds.
+    drawn_ms: u64,
     /// Whether the draft was looked for.
     is_taken_up: bool,
 }
 
 impl Setup {
     /// The machine was looked at.
-    pub(crate) fn take_machine(&mut self, got: Got<Box<Machine>>) {
+    pub(crate) fn take_machine(&mut self, got: Got<Box<Machine>>) -> Vec<Effect> {
+        let mut effects = Vec::new();
         if let Ok(machine) = &got
             && !std::mem::replace(&mut self.is_taken_up, true)
             && let Some(draft) = &machine.draft
             && let Ok(draft) = serde_json::from_str::<Draft>(draft)
         {
+            // What was looked at is the plan without them.
+            if !draft.roles.is_empty() {
+                effects.push(Effect::Plan(wishes_of(&draft.roles)));
+            }
             self.roles = draft.roles;
             self.fields = draft.fields;
             self.step = match draft.step {
@@ -123,11 +133,13 @@ impl Setup {
         }
         self.machine = Some(got);
         self.check();
+        effects
     }
 
     /// Something was written, or not.
-    pub(crate) fn progress(&mut self, news: SetupNews) {
+    pub(crate) fn progress(&mut self, news: SetupNews, now: u64) {
         self.news = Some(news);
+        self.drawn_ms = now;
         self.step = Step::Done;
     }
 
@@ -150,17 +162,7 @@ impl Setup {
 
     /// The operator's choice, for the planner.
     pub(crate) fn wishes(&self) -> Wishes {
-        let of = |role: PortRole| {
-            let mut roles = self.roles.iter();
-            roles
-                .find(|(_, r)| **r == role)
-                .map_or(String::new(), |(address, _)| address.clone())
-        };
-        Wishes {
-            carrier: of(PortRole::Carrier),
-            core: of(PortRole::Core),
-            management: of(PortRole::Management),
-        }
+        wishes_of(&self.roles)
     }
 
     /// What a field has.
@@ -282,6 +284,20 @@ impl Setup {
     }
 }
 
+fn wishes_of(roles: &BTreeMap<String, PortRole>) -> Wishes {
+    let all = |role: PortRole| {
+        let ports = roles.iter().filter(move |(_, r)| **r == role);
+        ports.map(|(address, _)| address.clone())
+    };
+    let one = |role: PortRole| all(role).next().unwrap_or_default();
+    Wishes {
+        carrier: one(PortRole::Carrier),
+        core: one(PortRole::Core),
+        management: one(PortRole::Management),
+        spare: all(PortRole::Pair).collect(),
+    }
+}
+
 impl PartialOrd for Step {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         (*self as usize).partial_cmp(&(*other as usize))
@@ -289,6 +305,17 @@ impl PartialOrd for Step {
 }
 
 impl Model {
+    /// What the set-up starts writes to the machine's console, on which this may be shown: the last step is drawn anew each few seconds.
+    pub(super) fn setup_tick(&mut self) -> Vec<Effect> {
+        let is_shown = self.screen == Screen::Setup && self.setup.step == Step::Done;
+        let is_due = self.now.saturating_sub(self.setup.drawn_ms) >= REDRAW_MS;
+        if !is_shown || self.setup.news.is_none() || !is_due {
+            return Vec::new();
+        }
+        self.setup.drawn_ms = self.now;
+        vec![Effect::Redraw]
+    }
+
     /// A key on the set-up's screen.
     pub(super) fn setup_key(&mut self, key: Key) -> Option<Vec<Effect>> {
         if let Some(why) = self.may_not_steer()

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use tandem_hwprofiles::{Profiles, detect, plan};
+use tandem_management::Management;
 
 use super::client::plain;
 use super::process::run;
@@ -15,9 +15,9 @@ use super::{Hub, machine, program};
 use crate::feed::{Feed, Got, SetupFiles, SetupNews};
 
 const MANAGEMENT: &str = "etc/tandem/management.toml";
-const PLAN: &str = "etc/tandem/hardware.json";
 const KEYS: &str = "etc/ssh/authorized_keys/tandem";
 const NAME: &str = "etc/hostname";
+const HOSTS: &str = "etc/hosts";
 /// How long a step may take.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -53,28 +53,21 @@ pub(super) fn apply(hub: &Hub, files: &SetupFiles) {
 }
 
 /// Both files, by the same checks as on the command line, before anything is touched.
-fn check(hub: &Hub, files: &SetupFiles) -> Got<String> {
+fn check(_: &Hub, files: &SetupFiles) -> Got<String> {
     if let Err(mistakes) = tandem_config::parse(&files.configuration) {
         let all: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
         return Err(all.join(" | "));
     }
-    let path = std::env::temp_dir().join(format!("tandem-management-{}.toml", std::process::id()));
-    write(&path, &files.management, 0o600)?;
-    let mut command = Command::new(program(&hub.options, "tandemctl"));
-    command.args(["appliance", "check"]).arg(&path);
-    let said = run(&mut command, PATIENCE);
-    // It was for this check alone.
-    let _ = fs::remove_file(&path);
-    done(said?, "no mistakes")
+    match Management::parse(&files.management) {
+        Ok(_) => Ok("no mistakes".to_owned()),
+        Err(mistakes) => Err(mistakes.join(" | ")),
+    }
 }
 
 fn hardware_plan(hub: &Hub, files: &SetupFiles) -> Got<String> {
-    let profiles = Profiles::built_in().map_err(|error| error.to_string())?;
-    let found = detect(&hub.options.root).map_err(|error| error.to_string())?;
-    let wanted = machine::wanted(&files.wishes)?;
-    let plan = plan(&profiles, &found, &wanted).map_err(|error| error.to_string())?;
+    let plan = machine::plan_for(hub, &files.wishes)?;
     let text = serde_json::to_string_pretty(&plan).map_err(|error| error.to_string())?;
-    keep_and_write(&hub.options.root.join(PLAN), &(text + "\n"), 0o644)
+    keep_and_write(&hub.options.root.join(machine::PLAN), &(text + "\n"), 0o644)
 }
 
 fn configuration(hub: &Hub, files: &SetupFiles) -> Got<String> {
@@ -91,12 +84,26 @@ fn name(hub: &Hub, files: &SetupFiles) -> Got<String> {
     }
     let path = hub.options.root.join(NAME);
     write(&path, &format!("{}\n", files.name), 0o644)?;
+    // sudo and others look themselves up.
+    let hosts = hub.options.root.join(HOSTS);
+    let text = fs::read_to_string(&hosts).unwrap_or_default();
+    write(&hosts, &own_name(&text, &files.name), 0o644)?;
     if hub.options.root != Path::new("/") {
         return Ok(path.display().to_string());
     }
     let mut command = Command::new("hostname");
     command.arg(&files.name);
     done(run(&mut command, PATIENCE)?, &files.name)
+}
+
+/// /etc/hosts with another name of the machine itself, for which Debian has a line of its own.
+fn own_name(hosts: &str, name: &str) -> String {
+    let is_other = |line: &&str| line.split_whitespace().next() != Some("127.0.1.1");
+    let mut lines: Vec<&str> = hosts.lines().filter(is_other).collect();
+    let own = format!("127.0.1.1 {name}");
+    let at = lines.len().min(1);
+    lines.insert(at, &own);
+    lines.join("\n") + "\n"
 }
 
 fn key(hub: &Hub, files: &SetupFiles) -> Got<String> {
@@ -199,6 +206,14 @@ pub(super) fn write(path: &Path, text: &str, mode: u32) -> Got<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_machine_finds_itself_by_its_new_name() {
+        let hosts = "127.0.0.1 localhost\n127.0.1.1 tandem-1\n127.0.1.10 other\n::1 localhost\n";
+        let wanted = "127.0.0.1 localhost\n127.0.1.1 edge-1\n127.0.1.10 other\n::1 localhost\n";
+        assert_eq!(own_name(hosts, "edge-1"), wanted);
+        assert_eq!(own_name("", "edge-1"), "127.0.1.1 edge-1\n");
+    }
 
     #[test]
     fn a_file_is_written_whole_keeps_its_mode_and_the_one_before_is_beside() {

@@ -1,11 +1,15 @@
 //! The machine, for the set-up.
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use tandem_hwprofiles::{Machine as Found, Plan, Profiles, Weight, Wishes as Wanted, detect, plan};
+use tandem_hwprofiles::{
+    Machine as Found, Nic, PciAddress, Plan, Profiles, Weight, Wishes as Wanted, detect,
+    management_port, plan,
+};
 
 use super::process::run;
 use super::{Hub, apply};
@@ -13,6 +17,8 @@ use crate::feed::{Feed, Got, Machine, MachinePlan, MachinePort, Wishes};
 
 /// Where an unfinished set-up is kept, from the root.
 const DRAFT: &str = "var/lib/tandem-appliance/setup.json";
+/// The hardware plan, from the root.
+pub(super) const PLAN: &str = "etc/tandem/hardware.json";
 /// For how long a light blinks, in seconds.
 const BLINKS: u64 = 10;
 
@@ -32,39 +38,96 @@ fn draft(hub: &Hub) -> PathBuf {
 
 fn machine(hub: &Hub, wishes: &Wishes) -> Got<Machine> {
     let found = detect(&hub.options.root).map_err(|error| error.to_string())?;
-    let mut machine = of(&found, wishes)?;
+    let mut machine = of(&found, before(hub).as_ref(), wishes)?;
     machine.draft = std::fs::read_to_string(draft(hub)).ok();
     machine.configured = hub.options.configuration.exists();
+    machine.locked = locked(hub);
     Ok(machine)
 }
 
-/// A machine as it was found, and its plan.
-pub(crate) fn of(found: &Found, wishes: &Wishes) -> Got<Machine> {
-    let profiles = Profiles::built_in().map_err(|error| error.to_string())?;
-    let planned = wanted(wishes)
-        .and_then(|wanted| plan(&profiles, found, &wanted).map_err(|error| error.to_string()));
-    Ok(Machine {
-        rows: rows(found),
-        ports: ports(&profiles, found),
-        plan: planned.map(|plan| planned_for(&plan)),
-        draft: None,
-        configured: false,
+/// The plan that the first start made, or a set-up.
+fn before(hub: &Hub) -> Option<Plan> {
+    let text = std::fs::read_to_string(hub.options.root.join(PLAN)).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+/// A set-up writes what is root's.
+fn locked(hub: &Hub) -> Option<String> {
+    if hub.options.root != Path::new("/") {
+        return None;
+    }
+    let own = std::fs::metadata("/proc/self").ok()?;
+    (own.uid() != 0).then(|| {
+        "this console may not write the set-up: start it with `sudo tandemctl console`".to_owned()
     })
 }
 
+/// A machine as it was found, and its plan.
+pub(crate) fn of(found: &Found, before: Option<&Plan>, wishes: &Wishes) -> Got<Machine> {
+    let profiles = Profiles::built_in().map_err(|error| error.to_string())?;
+    Ok(Machine {
+        rows: rows(found),
+        ports: ports(&profiles, found),
+        plan: planned(&profiles, found, before, wishes).map(|plan| planned_for(&plan)),
+        draft: None,
+        configured: false,
+        locked: None,
+    })
+}
+
+/// The plan that a set-up with these wishes writes.
+pub(super) fn plan_for(hub: &Hub, wishes: &Wishes) -> Got<Plan> {
+    let profiles = Profiles::built_in().map_err(|error| error.to_string())?;
+    let found = detect(&hub.options.root).map_err(|error| error.to_string())?;
+    planned(&profiles, &found, before(hub).as_ref(), wishes)
+}
+
+/// Without wishes, the plan of before as it is, with its reasons; else a new one, in which roles that nobody named a port for stay.
+fn planned(
+    profiles: &Profiles,
+    found: &Found,
+    before: Option<&Plan>,
+    wishes: &Wishes,
+) -> Got<Plan> {
+    let is_here = |plan: &&Plan| plan.ports.iter().all(|p| found.nic(p.address).is_some());
+    if *wishes == Wishes::default()
+        && let Some(before) = before.filter(is_here)
+    {
+        return Ok(before.clone());
+    }
+    let mut wanted = wanted(wishes)?;
+    if let Some(before) = before {
+        wanted = wanted.or_planned(before, found);
+    }
+    if wanted.management.is_none() {
+        let taken = [wanted.carrier, wanted.core];
+        let is_free = |nic: &&Nic| {
+            !taken.contains(&Some(nic.address)) && !wanted.spare.contains(&nic.address)
+        };
+        let free = Found {
+            nics: found.nics.iter().filter(is_free).cloned().collect(),
+            ..found.clone()
+        };
+        wanted.management = management_port(profiles, &free);
+    }
+    plan(profiles, found, &wanted).map_err(|error| error.to_string())
+}
+
 /// The operator's wishes, for the planner.
-pub(super) fn wanted(wishes: &Wishes) -> Got<Wanted> {
-    let address = |text: &str| match text {
+fn wanted(wishes: &Wishes) -> Got<Wanted> {
+    let address = |text: &String| {
+        let parsed = text.parse::<PciAddress>();
+        parsed.map_err(|_| format!("{text} is no PCI address"))
+    };
+    let named = |text: &String| match text.as_str() {
         "" => Ok(None),
-        text => text
-            .parse()
-            .map(Some)
-            .map_err(|_| format!("{text} is no PCI address")),
+        _ => address(text).map(Some),
     };
     Ok(Wanted {
-        carrier: address(&wishes.carrier)?,
-        core: address(&wishes.core)?,
-        management: address(&wishes.management)?,
+        carrier: named(&wishes.carrier)?,
+        core: named(&wishes.core)?,
+        management: named(&wishes.management)?,
+        spare: wishes.spare.iter().map(address).collect::<Got<_>>()?,
         ..Wanted::default()
     })
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::process::run;
 use super::{Hub, program};
 use crate::feed::{Feed, Got, LoadProfile, Service, Slots};
+use crate::issue;
 
 /// What is shown on the first start, from the root: there until somebody has logged in.
 const CREDENTIALS: [&str; 2] = [
@@ -41,6 +42,7 @@ pub(super) fn start(hub: &Hub) {
         loop {
             let mut files = CREDENTIALS.iter().map(|file| hub.options.root.join(file));
             let text = files.find_map(|file| std::fs::read_to_string(file).ok());
+            let text = text.map(|text| issue::expand(&text, |letter, of| fact(&hub, letter, of)));
             if text != credentials {
                 credentials.clone_from(&text);
                 if !hub.feed(Feed::Credentials(text)) {
@@ -60,6 +62,31 @@ pub(super) fn start(hub: &Hub) {
             thread::sleep(Duration::from_millis(200));
         }
     });
+}
+
+/// What an escape of an issue file stands for: names of the machine and its system. Times, users and addresses, which agetty
+/// says as they are at that moment, are on other screens.
+fn fact(hub: &Hub, letter: char, argument: Option<&str>) -> Option<String> {
+    let read = |path: &str| std::fs::read_to_string(hub.options.root.join(path)).ok();
+    let line = |path: &str| read(path).map(|text| text.trim().to_owned());
+    match letter {
+        'n' => line("proc/sys/kernel/hostname"),
+        's' => line("proc/sys/kernel/ostype"),
+        'r' => line("proc/sys/kernel/osrelease"),
+        'v' => line("proc/sys/kernel/version"),
+        'm' => Some(std::env::consts::ARCH.to_owned()),
+        'l' => {
+            let tty = std::fs::read_link("/proc/self/fd/0").ok()?;
+            Some(tty.strip_prefix("/dev").ok()?.display().to_string())
+        }
+        'S' => {
+            let key = format!("{}=", argument.unwrap_or("PRETTY_NAME"));
+            let release = read("etc/os-release")?;
+            let value = release.lines().find_map(|line| line.strip_prefix(&key))?;
+            Some(value.trim_matches('"').to_owned())
+        }
+        _ => None,
+    }
 }
 
 fn services() -> Got<Vec<Service>> {

@@ -5,17 +5,31 @@ use std::panic;
 
 use ratatui::backend::CrosstermBackend;
 use ratatui::buffer::Buffer;
-use ratatui::crossterm::cursor::Show;
+use ratatui::crossterm::cursor::{MoveTo, Show, position};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::style::ResetColor;
 use ratatui::crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
+    enable_raw_mode, size,
 };
+use ratatui::layout::Rect;
+use ratatui::{TerminalOptions, Viewport};
 
 use super::ConsoleError;
 
+/// Columns and rows of a VT220.
+const VT220: (u16, u16) = (80, 24);
+/// Farther than any terminal is large.
+const FAR: u16 = 998;
+
 /// The terminal.
-pub(super) struct Terminal(ratatui::Terminal<CrosstermBackend<Stdout>>);
+pub(super) struct Terminal {
+    screen: Screen,
+    /// Its size, where the kernel does not know it.
+    fixed: Option<Rect>,
+}
+
+type Screen = ratatui::Terminal<CrosstermBackend<Stdout>>;
 
 impl Terminal {
     /// Takes it.
@@ -31,11 +45,14 @@ impl Terminal {
         enable_raw_mode().map_err(ConsoleError::Terminal)?;
         let open = || -> io::Result<_> {
             execute!(stdout(), EnterAlternateScreen)?;
-            let mut terminal = ratatui::Terminal::new(CrosstermBackend::new(stdout()))?;
-            terminal.clear()?;
-            Ok(terminal)
+            let fixed = match size()? {
+                (0, _) | (_, 0) => Some(asked()),
+                _ => None,
+            };
+            let screen = screen(fixed)?;
+            Ok(Self { screen, fixed })
         };
-        open().map(Self).map_err(|error| {
+        open().map_err(|error| {
             restore();
             ConsoleError::Terminal(error)
         })
@@ -43,19 +60,42 @@ impl Terminal {
 
     /// Draws a screen.
     pub(super) fn draw(&mut self, draw: impl FnOnce(&mut Buffer)) -> Result<(), ConsoleError> {
-        let drawn = self.0.draw(|frame| draw(frame.buffer_mut()));
+        let drawn = self.screen.draw(|frame| draw(frame.buffer_mut()));
         drawn.map(drop).map_err(ConsoleError::Terminal)
     }
 
     /// Forgets what is shown, so that all is drawn anew.
     pub(super) fn clear(&mut self) -> Result<(), ConsoleError> {
-        self.0.clear().map_err(ConsoleError::Terminal)
+        // Not by the screen's own clear: it asks where the cursor is, and the answer would come as keys.
+        self.screen = screen(self.fixed).map_err(ConsoleError::Terminal)?;
+        Ok(())
     }
 
     /// Gives it back.
     pub(super) fn close(self) {
-        drop(self.0);
+        drop(self.screen);
         restore();
+    }
+}
+
+/// The size of a terminal that the kernel does not know, as behind a serial line: the cursor goes as far as it can, and the terminal says
+/// where that is (ECMA-48, CPR). That of a VT220 where it does not say.
+fn asked() -> Rect {
+    let answer = execute!(stdout(), MoveTo(FAR, FAR)).and_then(|()| position());
+    let (width, height) = answer.map_or(VT220, |(column, row)| (column + 1, row + 1));
+    Rect::new(0, 0, width, height)
+}
+
+/// An empty screen, on which nothing is known to be.
+fn screen(fixed: Option<Rect>) -> io::Result<Screen> {
+    execute!(stdout(), Clear(ClearType::All))?;
+    let backend = CrosstermBackend::new(stdout());
+    match fixed {
+        Some(area) => {
+            let viewport = Viewport::Fixed(area);
+            ratatui::Terminal::with_options(backend, TerminalOptions { viewport })
+        }
+        None => ratatui::Terminal::new(backend),
     }
 }
 

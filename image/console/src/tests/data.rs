@@ -622,5 +622,6 @@ pub(super) fn machine() -> crate::feed::Machine {
         ports: ports.into_iter().map(|(_, _, p)| p).collect(),
         draft: None,
         configured: true,
+        locked: None,
     }
 }

@@ -290,3 +290,95 @@ fn who_has_not_logged_in_can_only_look_once_somebody_has() {
     keys(&mut model, "6d");
     assert!(model.question.is_some());
 }
+
+#[test]
+fn what_management_toml_would_refuse_is_told_while_it_is_typed() {
+    use crate::model::{Field, Step};
+    let mut model = data::up();
+    model.screen = Screen::Setup;
+    data::feed(
+        &mut model,
+        NOW,
+        crate::feed::Feed::Machine(Ok(Box::new(data::machine()))),
+    );
+    model.setup.step = Step::Addresses;
+    let shows =
+        |model: &Model, words: &str| super::text(model, (80, 24), super::rich()).contains(words);
+    let network = "Carrier: our address: 192.0.2.0/24 is the network itself";
+    keys(&mut model, "192.0.2.0/24");
+    assert!(shows(&model, network), "{:?}", model.setup.mistakes);
+    for _ in 0..4 {
+        key(&mut model, Key::Backspace);
+    }
+    keys(&mut model, "9/24");
+    assert!(!shows(&model, "the network itself"));
+    // A router that is the machine itself; a router where addresses come by DHCP.
+    key(&mut model, Key::Down);
+    keys(&mut model, "192.0.2.9");
+    assert!(
+        shows(&model, "Carrier: gateway: 192.0.2.9 is this machine itself"),
+        "{:?}",
+        model.setup.mistakes
+    );
+    for _ in 0..6 {
+        key(&mut model, Key::Down);
+    }
+    keys(&mut model, "198.51.100.1");
+    assert!(
+        shows(&model, "Management: gateway: gateways come by DHCP"),
+        "{:?}",
+        model.setup.mistakes
+    );
+    // What is wrong already is told once.
+    model
+        .setup
+        .fields
+        .insert(Field::ManagementAddress, "198.51.100.7/99".to_owned());
+    key(&mut model, Key::Backspace);
+    let of = |name: &str| {
+        let mistakes = model.setup.mistakes.iter();
+        mistakes.filter(|m| m.starts_with(name)).count()
+    };
+    assert_eq!(
+        of("Management: our address"),
+        1,
+        "{:?}",
+        model.setup.mistakes
+    );
+}
+
+#[test]
+fn who_may_not_write_is_told_before_he_types() {
+    let mut model = data::up();
+    let mut machine = data::machine();
+    machine.locked = Some("this console may not write the set-up: start it with `sudo`".to_owned());
+    data::feed(
+        &mut model,
+        NOW,
+        crate::feed::Feed::Machine(Ok(Box::new(machine))),
+    );
+    keys(&mut model, "S");
+    assert!(super::text(&model, (80, 24), super::rich()).contains("start it with `sudo`"));
+    model.setup.step = crate::model::Step::Summary;
+    keys(&mut model, "w");
+    assert!(model.question.is_none());
+    assert!(model.setup.mistakes[0].contains("`sudo`"));
+}
+
+#[test]
+fn a_set_up_that_is_taken_up_again_is_planned_with_what_was_chosen() {
+    let mut model = data::up();
+    model.setup = crate::model::Setup::default();
+    let mut machine = data::machine();
+    machine.draft = Some(
+        r#"{"step":"Ports","roles":{"0000:41:00.1":"Carrier","0000:41:00.2":"Pair"},"fields":{}}"#
+            .to_owned(),
+    );
+    let feed = crate::feed::Feed::Machine(Ok(Box::new(machine)));
+    let effects = model.update(NOW, Event::Feed(Box::new(feed)));
+    let [Effect::Plan(wishes)] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(wishes.carrier, "0000:41:00.1");
+    assert_eq!(wishes.spare, ["0000:41:00.2"]);
+}

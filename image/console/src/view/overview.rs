@@ -11,7 +11,7 @@ use crate::text::{age, brief, clock};
 pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     let (first_start, area) = match &model.credentials {
         Some(text) => {
-            let rows = u16::try_from(text.lines().count()).unwrap_or(1).min(6) + 1;
+            let rows = u16::try_from(written(text).count()).unwrap_or(1) + 1;
             split(area, rows)
         }
         None => split(area, 0),
@@ -23,7 +23,7 @@ pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
             0,
             "First start: write this down, S begins the set-up",
         );
-        for (row, line) in (1..).zip(text.lines().take(6)) {
+        for (row, line) in (1..).zip(written(text)) {
             put(buffer, first_start, (1, row), line, BOLD);
         }
     }
@@ -70,6 +70,12 @@ pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     };
     alarms_and_calls(model, figures, left, buffer);
     rest(model, figures, right, buffer);
+}
+
+/// What is shown on the first start: its first lines that are not empty.
+fn written(text: &str) -> impl Iterator<Item = &str> {
+    let lines = text.lines().map(str::trim_end);
+    lines.filter(|line| !line.is_empty()).take(6)
 }
 
 fn alarms_and_calls(

@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use super::paint::{BAD, FAINT, GOOD, ODD, PLAIN, heading, put, spark};
 use super::split;
 use super::table::{Cell, Table, place, styled};
-use crate::model::{Model, Screen, has};
+use crate::model::{Model, Screen};
 use crate::text::brief;
 
 pub(super) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
@@ -91,13 +91,7 @@ fn per_row(width: u16) -> usize {
 }
 
 fn drops(model: &Model, area: Rect, buffer: &mut Buffer) {
-    let filter = model.filter(Screen::Ports);
-    let all: Vec<_> = model
-        .rates
-        .drops
-        .iter()
-        .filter(|(name, ..)| has(filter, &[name]))
-        .collect();
+    let all = model.shown_drops();
     let fit = usize::from(area.height.saturating_sub(2));
     let first = model.list(Screen::Ports).first(fit);
     let title = format!("Dropped, by reason  {}", place(first, fit, all.len()));

@@ -56,6 +56,10 @@ fn hardware(setup: &Setup, machine: &Machine, area: Rect, buffer: &mut Buffer) {
         put(buffer, area, (1, row), text, ODD);
         row += 1;
     }
+    if let Some(why) = &machine.locked {
+        put(buffer, area, (1, row), why, BAD);
+        row += 1;
+    }
     let (_, area) = split(area, row + 1);
     let plan = match &machine.plan {
         Ok(plan) => plan,
@@ -131,7 +135,7 @@ fn ports(setup: &Setup, machine: &Machine, area: Rect, buffer: &mut Buffer) {
     for (row, text) in (0..).zip([
         "c carrier   k core   m management   h link of an HA pair   n as proposed",
         "b lets the port's light blink for ten seconds, while the kernel still has it.",
-        "The link of an HA pair stays the kernel's; there is nothing to configure for it yet.",
+        "The link of an HA pair stays the kernel's; nothing is configured for it yet.",
     ]) {
         put(buffer, bottom, (1, row), text, FAINT);
     }
@@ -261,5 +265,8 @@ fn done(setup: &Setup, area: Rect, buffer: &mut Buffer) {
         }
         (true, false) => "Left goes back to the summary.",
     };
-    put(buffer, area, (1, row + 1), text, BOLD);
+    for line in wrap(text, usize::from(area.width).saturating_sub(2)) {
+        put(buffer, area, (1, row + 1), &line, BOLD);
+        row += 1;
+    }
 }

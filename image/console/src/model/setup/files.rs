@@ -2,15 +2,18 @@
 
 use std::net::IpAddr;
 
+use tandem_management::Management;
+
 use super::{Field, PortRole, Setup};
 use crate::feed::SetupFiles;
 
 /// Kinds of keys that sshd takes.
-const KEYS: [&str; 6] = [
+const KEYS: [&str; 7] = [
     "ssh-ed25519",
     "ssh-rsa",
     "ecdsa-sha2-nistp256",
     "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
     "sk-ssh-ed25519@openssh.com",
     "sk-ecdsa-sha2-nistp256@openssh.com",
 ];
@@ -23,6 +26,7 @@ impl Setup {
             None => all.push("the machine was not looked at yet: wait".to_owned()),
             Some(Err(why)) => all.push(format!("the machine: {why}")),
             Some(Ok(machine)) => {
+                all.extend(machine.locked.clone());
                 if let Err(why) = &machine.plan {
                     all.push(format!("ports: {why}"));
                 }
@@ -100,6 +104,21 @@ impl Setup {
                     "{}: it is no public key; paste the line of a .pub file",
                     Field::Key.name()
                 ));
+            }
+        }
+        // What `tandemctl appliance check` would say, at the fields that it is about.
+        for mistake in Management::parse(&self.management())
+            .err()
+            .unwrap_or_default()
+        {
+            let field = of_field(&mistake);
+            let is_known = |field: Field| all.iter().any(|known| known.starts_with(field.name()));
+            match field {
+                Some((field, _)) if is_known(field) => {}
+                Some((field, why)) => all.push(format!("{}: {why}", field.name())),
+                // Of a field that is no address yet, which was said above.
+                None if all.is_empty() => all.push(format!("management.toml: {mistake}")),
+                None => {}
             }
         }
         // What the daemons would say: lines are those of the file on the next page.
@@ -189,6 +208,22 @@ impl Setup {
             wishes: self.wishes(),
         }
     }
+}
+
+/// The field that a mistake in management.toml is about, and the rest of what it says.
+fn of_field(mistake: &str) -> Option<(Field, &str)> {
+    const PLACES: [(&str, Field); 8] = [
+        ("management.addresses: ", Field::ManagementAddress),
+        ("management.gateways: ", Field::ManagementGateway),
+        ("management: ", Field::ManagementGateway),
+        ("management.allow: ", Field::ManagementAllow),
+        ("realm.carrier.addresses: ", Field::CarrierAddress),
+        ("realm.carrier.gateways: ", Field::CarrierGateway),
+        ("realm.core.addresses: ", Field::CoreAddress),
+        ("realm.core.gateways: ", Field::CoreGateway),
+    ];
+    let mut places = PLACES.into_iter();
+    places.find_map(|(place, field)| Some((field, mistake.strip_prefix(place)?)))
 }
 
 /// What stands in a file as a number; whatever is no number is an error there, and must not be two lines.
