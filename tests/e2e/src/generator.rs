@@ -33,22 +33,7 @@ impl Generator {
     }
 
     fn launch(lab: &Lab, command: &str, name: &str, seconds: u32, sections: &str) -> Result<Self> {
-        let socket = lab.dir().join("run/memif.sock");
-        let socket = socket.display();
-        let port = |number: u32, side: &str, addresses: &[std::net::IpAddr]| {
-            let addresses: Vec<String> = addresses.iter().map(|a| format!("{a}/24")).collect();
-            format!(
-                "[port.{side}]\n\
-                 device = \"net_memif{number},role=client,id={number},socket={socket},socket-abstract=no,rsize=13\"\n\
-                 addresses = {addresses:?}\n"
-            )
-        };
-        let text = format!(
-            "name = \"{name}\"\nduration = {seconds}\n\
-             [generator]\ncore = {CORE_GENERATOR}\nidle = \"pause\"\nmemory_mb = 256\nmbufs = 32767\n{}{}{sections}",
-            port(0, "carrier", &[CALLER, TRUNK, STRANGER]),
-            port(1, "core", &SERVERS),
-        );
+        let text = Self::profile(lab, name, seconds, sections);
         let (profile, figures) = (
             lab.dir().join(format!("{name}.toml")),
             lab.dir().join(format!("{name}.json")),
@@ -63,6 +48,27 @@ impl Generator {
         let program = crate::binary("tandem-load").display().to_string();
         let process = lab.peer(&lab.carrier, name, &program, &arguments, lab.dir())?;
         Ok(Self { process, figures })
+    }
+
+    /// A whole profile for the laboratory's wires, with these sections.
+    #[must_use]
+    pub fn profile(lab: &Lab, name: &str, seconds: u32, sections: &str) -> String {
+        let socket = lab.dir().join("run/memif.sock");
+        let socket = socket.display();
+        let port = |number: u32, side: &str, addresses: &[std::net::IpAddr]| {
+            let addresses: Vec<String> = addresses.iter().map(|a| format!("{a}/24")).collect();
+            format!(
+                "[port.{side}]\n\
+                 device = \"net_memif{number},role=client,id={number},socket={socket},socket-abstract=no,rsize=13\"\n\
+                 addresses = {addresses:?}\n"
+            )
+        };
+        format!(
+            "name = \"{name}\"\nduration = {seconds}\n\
+             [generator]\ncore = {CORE_GENERATOR}\nidle = \"pause\"\nmemory_mb = 256\nmbufs = 32767\n{}{}{sections}",
+            port(0, "carrier", &[CALLER, TRUNK, STRANGER]),
+            port(1, "core", &SERVERS),
+        )
     }
 
     /// `[calls]` from the carrier's caller by the appliance to the first media server; more keys may follow.

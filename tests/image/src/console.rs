@@ -34,6 +34,8 @@ struct Heard {
 #[derive(Default)]
 struct State {
     text: String,
+    /// As it came, for a terminal.
+    bytes: Vec<u8>,
     /// What was waited for already: the next wait begins here.
     seen: usize,
     ended: bool,
@@ -67,6 +69,7 @@ impl Console {
                 let read = reader.read(&mut piece).unwrap_or(0);
                 let _ = log.write_all(&piece[..read]);
                 let mut state = hearer.state.lock().unwrap();
+                state.bytes.extend_from_slice(&piece[..read]);
                 // Terminals' control sequences stay in: whoever looks for a word finds it anyway.
                 state
                     .text
@@ -146,6 +149,28 @@ impl Console {
     pub fn skip_to_now(&self) {
         let mut state = self.heard.state.lock().unwrap();
         state.seen = state.text.len();
+    }
+
+    /// What it said from this byte on, as it came: for a terminal that shows it. Waits so long for something to come.
+    #[must_use]
+    pub fn bytes_from(&self, at: usize, within: Duration) -> Vec<u8> {
+        let is_quiet = |state: &mut State| state.bytes.len() <= at && !state.ended;
+        let state = self.heard.state.lock().unwrap();
+        let waited = self
+            .heard
+            .changed
+            .wait_timeout_while(state, within, is_quiet);
+        let (state, _) = waited.unwrap();
+        state.bytes.get(at..).unwrap_or_default().to_vec()
+    }
+
+    /// Sends bytes: keys.
+    ///
+    /// # Errors
+    /// QEMU is gone.
+    pub fn send_bytes(&self, bytes: &[u8]) -> Result<()> {
+        (&self.stream).write_all(bytes)?;
+        Ok(())
     }
 
     /// Sends a line.
