@@ -46,7 +46,9 @@ impl Build {
     }
 
     fn fetch(&self) -> Output {
-        Command::new(self.path("image/lib/fetch"))
+        // By its interpreter: a file that was just written cannot be started while another test's child still has it open.
+        Command::new("bash")
+            .arg(self.path("image/lib/fetch"))
             .env(
                 "TANDEM_MIRROR",
                 format!("copy://{}", self.path("mirror").display()),
