@@ -284,6 +284,34 @@ impl Machine {
         Ok((status, text.trim_matches('\n').to_owned()))
     }
 
+    /// Runs shell code until a word of what it prints, without signs around it, is `wanted`.
+    ///
+    /// # Errors
+    /// It is not within `within`: with what it printed last, and the appliance's journal.
+    pub fn until(&mut self, code: &str, wanted: &str, within: Duration) -> Result<()> {
+        let short = patience(60);
+        let deadline = Instant::now() + within;
+        loop {
+            let (_, text) = self.run_for_status(code, short)?;
+            let is_wanted =
+                |word: &str| word.trim_matches(|c: char| !c.is_alphanumeric()) == wanted;
+            if text.split_whitespace().any(is_wanted) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                let log = self.run(
+                    "journalctl -b --no-pager -u 'tandem-*' -n 80; ip -br addr; lspci -nnk",
+                    short,
+                )?;
+                return Err(Failure::new(format!(
+                    "{code:?} should say {wanted:?}; it says:\n{text}\n{log}"
+                )));
+            }
+            // Asked until it changes: nothing tells of it.
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    }
+
     /// Has the appliance shut down; returns when QEMU ended.
     ///
     /// # Errors

@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tandem_e2e::capture::{Capture, missing};
 use tandem_e2e::sipp::{Caller, Calls, Server};
@@ -104,12 +104,7 @@ fn through(lab: &Lab, firmware: Firmware, cards: &Cards) -> Result<()> {
         &format!("runuser -u tandem-sigplane -- sqlite3 -cmd '.timeout 20000' /var/lib/tandem/tandem.db <<'END'\n{rows}\nEND\ntandemctl dispatcher reload"),
         patience(60),
     )?;
-    until(
-        &mut machine,
-        "tandemctl dispatcher list",
-        "active",
-        patience(60),
-    )?;
+    machine.until("tandemctl dispatcher list", "active", patience(60))?;
 
     one_call(lab, &mut machine)?;
     five_thousand(lab, &mut machine)?;
@@ -118,13 +113,12 @@ fn through(lab: &Lab, firmware: Firmware, cards: &Cards) -> Result<()> {
 
 /// Both are up, and have a session with each other.
 fn both_planes(machine: &mut Machine) -> Result<()> {
-    until(
-        machine,
+    machine.until(
         "systemctl is-active tandem-dataplane tandem-sigplane | sort -u",
         "active",
         patience(120),
     )?;
-    until(machine, "tandemctl status", "up", patience(60))?;
+    machine.until("tandemctl status", "up", patience(60))?;
     let failed = machine.run("systemctl --no-pager --failed --no-legend --plain", SHORT)?;
     assert_eq!(
         failed,
@@ -389,29 +383,6 @@ fn preload(disk: &Disk) -> Result<()> {
         )?;
     }
     Ok(())
-}
-
-fn until(machine: &mut Machine, code: &str, wanted: &str, within: Duration) -> Result<()> {
-    let deadline = Instant::now() + within;
-    loop {
-        let (_, text) = machine.run_for_status(code, SHORT)?;
-        if text.lines().any(|line| {
-            line.split_whitespace()
-                .any(|word| word.trim_matches(|c: char| !c.is_alphanumeric()) == wanted)
-        }) {
-            return Ok(());
-        }
-        if Instant::now() > deadline {
-            let log = machine.run(
-                "journalctl -b --no-pager -u 'tandem-*' -n 80; ip -br addr; lspci -nnk",
-                SHORT,
-            )?;
-            return Err(Failure::new(format!(
-                "{code:?} should say {wanted:?}; it says:\n{text}\n{log}"
-            )));
-        }
-        std::thread::sleep(Duration::from_secs(1));
-    }
 }
 
 fn said(failure: tandem_e2e::Failure) -> Failure {

@@ -37,7 +37,7 @@ fn set_up_by_keys_on_the_serial_line() -> Result<()> {
     let mut machine = Machine::start(&disk, &options)?;
     // It is as its first boot left it: both planes run with addresses for tests.
     machine.wait_for_shell()?;
-    until(&mut machine, BOTH_PLANES, "up", patience(120))?;
+    machine.until(BOTH_PLANES, "up", patience(120))?;
 
     // What whoever stands before it sees, and may do: it is set up from there as long as the password is on that screen.
     let mut monitor = UnixStream::connect(&monitor)?;
@@ -77,7 +77,7 @@ fn set_up_by_keys_on_the_serial_line() -> Result<()> {
     picture(&mut monitor, "tty1-after")?;
 
     // It is what was typed, and nothing else is left of what was before.
-    until(&mut machine, BOTH_PLANES, "up", patience(60))?;
+    machine.until(BOTH_PLANES, "up", patience(60))?;
     let run = |machine: &mut Machine, code: &str| machine.run(code, SHORT);
     assert_eq!(
         run(&mut machine, "hostname; cat /etc/hostname")?,
@@ -385,25 +385,4 @@ fn banner(port: u16, within: Duration) -> String {
         Ok(String::from_utf8_lossy(&text).into_owned())
     };
     greeting().unwrap_or_default()
-}
-
-fn until(machine: &mut Machine, code: &str, wanted: &str, within: Duration) -> Result<()> {
-    let deadline = Instant::now() + within;
-    loop {
-        let (_, text) = machine.run_for_status(code, SHORT)?;
-        let is_wanted = |word: &str| word.trim_matches(|c: char| !c.is_alphanumeric()) == wanted;
-        if text.split_whitespace().any(is_wanted) {
-            return Ok(());
-        }
-        if Instant::now() > deadline {
-            let log = machine.run(
-                "journalctl -b --no-pager -u 'tandem-*' -n 80; ip -br addr",
-                SHORT,
-            )?;
-            return Err(Failure::new(format!(
-                "{code:?} should say {wanted:?}; it says:\n{text}\n{log}"
-            )));
-        }
-        std::thread::sleep(Duration::from_secs(1));
-    }
 }
