@@ -21,7 +21,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use clap::Subcommand;
 use serde_json::json;
 
-use self::boot::{Event, Record, arrived, fell_back, is_good_at_once};
+use self::boot::{Event, Record, arrived, fell_back, found_data, is_good_at_once};
 use self::environment::Environment;
 use self::place::{How, Place, failed};
 use self::proof::{Check, Findings, Outcome, Proof, Verdict};
@@ -330,6 +330,7 @@ fn arrive(place: &Place) -> Result<(), Failure> {
         .map(|(slot, _)| *slot)
         .collect();
     arrived(boot, now(), &corrupt, &mut environment, &mut record);
+    found_data(&place.data_state(), now(), &mut record);
     if is_lost {
         record.alarm(
             now(),

@@ -224,6 +224,25 @@ WantedBy=multi-user.target
         self.overwrite("data", bitmap * 4096, &[0xff; 4096])
     }
 
+    /// Hurts the data partition's file system where it does not know of it: a folder's block is not one, and it is marked as whole.
+    ///
+    /// # Errors
+    /// There is no such folder.
+    pub fn damage_folder(&self, folder: &str) -> Result<()> {
+        let (start, _) = self.partition("data")?;
+        let device = format!("{}?offset={start}", self.path.display());
+        let said = run(Command::new("debugfs")
+            .args(["-R", &format!("bmap {folder} 0")])
+            .arg(&device))?;
+        let block: u64 = said
+            .trim()
+            .parse()
+            .ok()
+            .filter(|block| *block > 0)
+            .ok_or_else(|| Failure::new(format!("debugfs knows no block of {folder}: {said}")))?;
+        self.overwrite("data", block * 4096, &[0x5a; 4096])
+    }
+
     /// e2fsck finds nothing wrong with the data partition, which begins at this byte.
     ///
     /// # Errors

@@ -96,6 +96,39 @@ fn a_data_partition_that_is_damaged() -> Result<()> {
     machine.shut_down()
 }
 
+/// Damage that the file system does not know of: a look into it ends no start, it is put right, and whoever asks for alarms is told.
+#[test]
+#[ignore = "boots the image: make image-test"]
+fn damage_that_nobody_marked() -> Result<()> {
+    let disk = Disk::of(&Image::built()?, 2 << 30)?;
+    disk.plant_shell()?;
+    disk.plant("/overlay/root/upper/kept", "is still here\n")?;
+    disk.plant("/overlay/var/upper/kept", "is lost, or in lost+found\n")?;
+    disk.damage_folder("/overlay/var")?;
+    let mut machine = Machine::start(&disk, &Options::default())?;
+    machine.wait_for_shell()?;
+    let facts = machine.run(
+        "cat /run/tandem/boot /run/tandem/fsck.log /root/kept",
+        SHORT,
+    )?;
+    assert!(
+        facts.contains("DATA=repaired") && facts.contains("is still here"),
+        "{facts}"
+    );
+    machine.until("tandemctl alarms", "data_repaired", patience(60))?;
+    // It is whole now, and nothing is left to be told.
+    machine.reboot()?;
+    machine.wait_for_shell()?;
+    let facts = machine.run("cat /run/tandem/boot", SHORT)?;
+    assert!(facts.contains("DATA=ok"), "{facts}");
+    machine.until(
+        "tandemctl alarms | grep -c data_ || true",
+        "0",
+        patience(60),
+    )?;
+    machine.shut_down()
+}
+
 /// A machine's list of accounts is from an older system: those that the new one brought are added, its own stay.
 #[test]
 #[ignore = "boots the image: make image-test"]

@@ -19,7 +19,7 @@ pub(super) fn publish(place: &Place, record: &Record) -> io::Result<()> {
 fn shown(alarm: &Alarm) -> tandem_admin::Alarm {
     tandem_admin::Alarm {
         kind: alarm.kind.clone(),
-        subject: "system".into(),
+        subject: alarm.subject.clone(),
         text: alarm.text.clone(),
         since_ms: alarm.since.saturating_mul(1_000),
     }

@@ -22,13 +22,20 @@ pub(super) struct Event {
 /// Something that somebody has to look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Alarm {
-    /// slot_failed, slot_corrupt, on_trial, install_failed, hardware_plan, last_resort, environment, no_copy
+    /// slot_failed, slot_corrupt, on_trial, install_failed, hardware_plan, last_resort, environment, no_copy, data_repaired, data_lost
     pub(super) kind: String,
+    /// What it is about: the system as a whole, or `slot A`.
+    #[serde(default = "system")]
+    pub(super) subject: String,
     /// What is wrong, and what to do.
     pub(super) text: String,
     /// Unix seconds.
     #[serde(default)]
     pub(super) since: u64,
+}
+
+fn system() -> String {
+    "system".into()
 }
 
 /// What is kept between boots, besides GRUB's environment.
@@ -44,13 +51,20 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// An alarm, once.
+    /// An alarm of the system, once a kind.
     pub(super) fn alarm(&mut self, time: u64, kind: &str, text: String) {
-        let known = self.alarms.iter().find(|alarm| alarm.kind == kind);
+        self.alarm_of(system(), time, kind, text);
+    }
+
+    /// An alarm of a part of the system, once a kind and part.
+    fn alarm_of(&mut self, subject: String, time: u64, kind: &str, text: String) {
+        let is_same = |alarm: &Alarm| alarm.kind == kind && alarm.subject == subject;
+        let known = self.alarms.iter().find(|alarm| is_same(alarm));
         let since = known.map_or(time, |alarm| alarm.since);
-        self.over(&[kind]);
+        self.alarms.retain(|alarm| !is_same(alarm));
         self.alarms.push(Alarm {
             kind: kind.into(),
+            subject,
             text,
             since,
         });
@@ -74,7 +88,8 @@ pub(super) fn arrived(
     let before = environment.clone();
     for slot in corrupt {
         environment.bad(*slot);
-        record.alarm(
+        record.alarm_of(
+            format!("slot {slot}"),
             time,
             "slot_corrupt",
             format!("what is in slot {slot} is not what was installed there: the disk may be failing (`smartctl -a`); install a bundle to write the slot anew"),
@@ -124,6 +139,24 @@ pub(super) fn arrived(
         _ => {}
     }
     *environment != before
+}
+
+/// What the initramfs said of the data partition: `ok`, `repaired`, or `lost`.
+pub(super) fn found_data(state: &str, time: u64, record: &mut Record) {
+    record.over(&["data_lost", "data_repaired"]);
+    match state {
+        "lost" => record.alarm(
+            time,
+            "data_lost",
+            "the data partition cannot be used: configuration, calls and logs are in memory, and gone with the next start; look at the disk (`smartctl -a`, `journalctl -b -k`), then `tandemctl appliance factory-reset` makes the partition anew, and `tandemctl appliance import` brings an export back".into(),
+        ),
+        "repaired" => record.alarm(
+            time,
+            "data_repaired",
+            "the data partition was damaged and has been repaired at this start: look at /run/tandem/fsck.log, at /data/lost+found, and whether the disk is failing (`smartctl -a`)".into(),
+        ),
+        _ => {}
+    }
 }
 
 /// The system that was on trial is bad, and the other one is to go on.
@@ -261,7 +294,31 @@ mod tests {
             &mut record
         ));
         assert!(!environment.is_ok(Slot::A) && environment.is_ok(Slot::B));
-        assert_eq!(record.alarms[0].kind, "slot_corrupt");
+        arrived(
+            boot(Slot::B, How::Last),
+            10,
+            &[Slot::A, Slot::B],
+            &mut environment,
+            &mut record,
+        );
+        let corrupt = record.alarms.iter().filter(|a| a.kind == "slot_corrupt");
+        let subjects: Vec<_> = corrupt.map(|a| (a.subject.as_str(), a.since)).collect();
+        assert_eq!(subjects, [("slot A", 9), ("slot B", 10)]);
+    }
+
+    #[test]
+    fn a_damaged_data_partition_is_told_of_until_a_start_finds_it_whole() {
+        let mut record = Record::default();
+        let mut kinds = |state, time| {
+            found_data(state, time, &mut record);
+            let kinds = record.alarms.iter().map(|alarm| alarm.kind.clone());
+            kinds.collect::<Vec<_>>()
+        };
+        assert_eq!(kinds("repaired", 1), ["data_repaired"]);
+        assert_eq!(kinds("lost", 2), ["data_lost"]);
+        assert!(kinds("ok", 3).is_empty());
+        // A system whose initramfs does not say.
+        assert!(kinds("", 4).is_empty());
     }
 
     #[test]

@@ -103,14 +103,22 @@ impl Place {
 
     /// The version of the system that runs.
     pub(super) fn version(&self) -> String {
-        let release = fs::read_to_string(self.at("/etc/tandem-release")).unwrap_or_default();
-        let value = release
-            .lines()
-            .find_map(|line| line.strip_prefix("VERSION="));
-        value
-            .map(|value| value.trim_matches('"').to_owned())
-            .filter(|value| !value.is_empty())
+        self.told("/etc/tandem-release", "VERSION")
             .unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned())
+    }
+
+    /// How the initramfs found the data partition: `ok`, `repaired`, `lost`; empty if it did not say.
+    pub(super) fn data_state(&self) -> String {
+        self.told("/run/tandem/boot", "DATA").unwrap_or_default()
+    }
+
+    /// The value of a key in a file of KEY=VALUE lines.
+    fn told(&self, path: &str, key: &str) -> Option<String> {
+        let text = fs::read_to_string(self.at(path)).ok()?;
+        let mut lines = text.lines();
+        let value = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
+        let value = value.trim_matches('"');
+        (!value.is_empty()).then(|| value.to_owned())
     }
 }
 
