@@ -18,6 +18,9 @@ pub enum LinkError {
     /// The socket cannot be reached.
     #[error("the dataplane's socket: {0}: is tandem-dataplane running?")]
     Down(#[source] io::Error),
+    /// It took the connection, and says nothing yet.
+    #[error("the dataplane has not answered yet: it opens its ports, or hangs")]
+    Silent,
     /// The dataplane went away.
     #[error("the dataplane closed the link")]
     Closed,

@@ -151,15 +151,22 @@ impl Link {
     pub(super) fn end(&mut self, now: Duration, error: &LinkError) {
         let was_up = matches!(self.state, State::Up { .. });
         let pause = match error {
-            LinkError::Down(_) | LinkError::Closed | LinkError::Stalled { .. } => RETRY,
+            LinkError::Down(_)
+            | LinkError::Silent
+            | LinkError::Closed
+            | LinkError::Stalled { .. } => RETRY,
             LinkError::Refused(_) | LinkError::Protocol(_) | LinkError::Fenced => RETRY_REFUSED,
         };
         self.state = State::Down { retry: now + pause };
         let complaint = error.to_string();
-        if was_up || complaint != self.complaint {
-            tracing::error!("{complaint}; calls stay up, trying again");
-            self.complaint = complaint;
+        // Whichever plane starts first waits for the other one: no reason to wake anybody.
+        let waits = !was_up && matches!(error, LinkError::Down(_) | LinkError::Silent);
+        match was_up || complaint != self.complaint {
+            true if waits => tracing::warn!("{complaint}; trying again"),
+            true => tracing::error!("{complaint}; calls stay up, trying again"),
+            false => return,
         }
+        self.complaint = complaint;
     }
 
     /// Does the next thing that there is to do.
@@ -213,7 +220,7 @@ impl Link {
                 Step::Idle
             }
             Ok(Progress::Waiting(_)) => {
-                self.end(now, &LinkError::Protocol("no welcome in time".into()));
+                self.end(now, &LinkError::Silent);
                 Step::Idle
             }
             // The realms' numbers would mean other networks there.
