@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
+use tandem_management::Management;
 
 use crate::error::Error;
 use crate::fat;
@@ -41,12 +42,20 @@ impl Preload {
     /// What is wrong with which file.
     pub fn read(wishes: &Wishes) -> Result<Self, Error> {
         let mut files = Vec::new();
+        let mut realms = None;
         if let Some(path) = &wishes.config {
             let text = text(path)?;
-            if let Err(mistakes) = tandem_config::parse(&text) {
+            let config = tandem_config::parse(&text).map_err(|mistakes| {
                 let lines: Vec<String> = mistakes.iter().map(|m| m.to_string()).collect();
-                return Err(wrong(path, lines.join("\n  ")));
-            }
+                wrong(path, lines.join("\n  "))
+            })?;
+            realms = Some(
+                config
+                    .realms
+                    .into_iter()
+                    .map(|r| r.name)
+                    .collect::<Vec<_>>(),
+            );
             files.push(("tandem.toml", text.into_bytes()));
         }
         if let Some(path) = &wishes.ssh_key {
@@ -60,7 +69,7 @@ impl Preload {
         }
         if let Some(path) = &wishes.management {
             let text = text(path)?;
-            check_management(&text).map_err(|problem| wrong(path, problem))?;
+            check_management(&text, realms.as_deref()).map_err(|problem| wrong(path, problem))?;
             files.push(("management.toml", text.into_bytes()));
         }
         Ok(Self { files })
@@ -107,15 +116,14 @@ fn wrong(path: &Path, problem: impl Into<String>) -> Error {
     }
 }
 
-/// The tables of a `management.toml`; what is in them is checked at the first boot, by who uses it.
-fn check_management(text: &str) -> Result<(), String> {
-    let table: toml::Table = toml::from_str(text).map_err(|e| e.to_string())?;
-    match table
-        .keys()
-        .find(|k| !["management", "realm"].contains(&k.as_str()))
-    {
-        Some(other) => Err(format!(
-            "`{other}` is unknown: it has [management] and [realm.NAME]"
+/// A `management.toml` as the first boot takes it; the realms in it are those of the configuration, if one comes with it.
+fn check_management(text: &str, realms: Option<&[String]>) -> Result<(), String> {
+    let management = Management::parse(text).map_err(|mistakes| mistakes.join("\n  "))?;
+    let Some(realms) = realms else { return Ok(()) };
+    match management.realms.keys().find(|name| !realms.contains(name)) {
+        Some(name) => Err(format!(
+            "realm.{name}: the configuration has no realm of that name; it has {}",
+            realms.join(", ")
         )),
         None => Ok(()),
     }
@@ -239,6 +247,27 @@ mod tests {
             (&other, "another kind"),
         ] {
             let problem = authorized_keys(text).unwrap_err();
+            assert!(problem.contains(part), "{text}: {problem}");
+        }
+    }
+
+    #[test]
+    fn management_is_what_the_first_boot_takes() {
+        let realms = ["carrier".to_owned(), "core".to_owned()];
+        let fine = "[management]\naddresses = [\"10.0.0.2/24\"]\n[realm.core]\naddresses = [\"10.1.0.2/24\"]\n";
+        assert_eq!(check_management(fine, Some(&realms)), Ok(()));
+        assert_eq!(check_management("[realm.other]\n", None), Ok(()));
+        for (text, part) in [
+            ("[managment]\n", "managment"),
+            ("[management]\nadresses = []\n", "adresses"),
+            (
+                "[management]\naddresses = [\"10.0.0.0/24\"]\n",
+                "the network itself",
+            ),
+            ("[management]\nvlan = 0\nallow = []\n", "allow"),
+            ("[realm.other]\n", "it has carrier, core"),
+        ] {
+            let problem = check_management(text, Some(&realms)).unwrap_err();
             assert!(problem.contains(part), "{text}: {problem}");
         }
     }

@@ -165,7 +165,7 @@ fn a_preload_is_on_the_esp_for_the_first_boot() {
         ("--config", wrong.as_str(), "line 2"),
         ("--ssh-key", wrong.as_str(), "no kind of key"),
         ("--hostname", "a b", "no host name"),
-        ("--management", wrong.as_str(), "[management]"),
+        ("--management", wrong.as_str(), "expected `management`"),
     ] {
         let mut arguments = write(&image, &path, &key);
         arguments.extend([option, value]);

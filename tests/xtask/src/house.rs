@@ -84,7 +84,11 @@ pub(crate) const HOUSE: &[Room] = &[
     room("tandem-hwprofiles", Kind::Plain, &[]),
     // management.toml, for who carries it out and who writes it; neither daemon reads it.
     room("tandem-management", Kind::Plain, &["tandem-hwprofiles"]),
-    room("tandem-flash", Kind::Plain, &["tandem-config"]),
+    room(
+        "tandem-flash",
+        Kind::Plain,
+        &["tandem-config", "tandem-management"],
+    ),
     room(
         "tandem-sigplane",
         Kind::Plain,
