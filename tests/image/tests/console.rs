@@ -6,9 +6,9 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ fn set_up_by_keys_on_the_serial_line() -> Result<()> {
     let disk = Disk::of(&Image::built()?, 3 << 30)?;
     disk.plant_shell()?;
     let key = key_pair(disk.folder())?;
-    let ways = Ways::free()?;
+    let ways = Ways::free(disk.folder())?;
     let monitor = disk.folder().join("monitor");
     let mut arguments = ports(&ways);
     arguments.extend(["-vga".to_owned(), "std".to_owned(), "-monitor".to_owned()]);
@@ -113,6 +113,9 @@ fn set_up_by_keys_on_the_serial_line() -> Result<()> {
         rules.contains("policy drop") && rules.contains("10.0.2.0/24"),
         "{rules}"
     );
+
+    // It answers the carrier's side.
+    answers_options(&ways)?;
 
     // The console shows it, and is left.
     let mut screen = Screen::again(machine.console(), at);
@@ -295,18 +298,51 @@ fn picture(monitor: &mut UnixStream, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// A port of this machine that leads to the appliance.
+/// Ports of this machine that lead to the appliance.
 struct Ways {
     /// SSH by management.
     management: u16,
+    /// SIP to the carrier's port.
+    sip: u16,
+    /// What goes over the carrier's wire (pcap).
+    wire: PathBuf,
 }
 
 impl Ways {
-    fn free() -> Result<Self> {
+    fn free(folder: &Path) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
+        let socket = UdpSocket::bind("127.0.0.1:0")?;
         Ok(Self {
             management: listener.local_addr()?.port(),
+            sip: socket.local_addr()?.port(),
+            wire: folder.join("carrier.pcap"),
         })
+    }
+}
+
+/// OPTIONS to the carrier's address is answered. The answer is seen on the wire: QEMU's network brings UDP to a guest that is restricted to it,
+/// and takes none from there.
+fn answers_options(ways: &Ways) -> Result<()> {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    let request = format!(
+        "OPTIONS sip:{CARRIER} SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.2:5060;rport;branch=z9hG4bKset-up\r\nMax-Forwards: 70\r\n\
+         From: <sip:test@192.0.2.2>;tag=1\r\nTo: <sip:{CARRIER}>\r\nCall-ID: set-up@192.0.2.2\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+    );
+    let deadline = Instant::now() + patience(30);
+    let answer = b"SIP/2.0 200 OK\r\n";
+    loop {
+        // As often as a transaction's client does (RFC 3261, 17.1.2.2).
+        socket.send_to(request.as_bytes(), ("127.0.0.1", ways.sip))?;
+        std::thread::sleep(Duration::from_millis(500));
+        let wire = fs::read(&ways.wire)?;
+        if wire.windows(answer.len()).any(|bytes| bytes == answer) {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(Failure::new(
+                "no 200 to OPTIONS on the carrier's wire".to_owned(),
+            ));
+        }
     }
 }
 
@@ -317,12 +353,25 @@ fn ports(ways: &Ways) -> Vec<String> {
         "-device".to_owned(),
         "intel-iommu,intremap=on,caching-mode=on".to_owned(),
     ];
+    all.extend([
+        "-object".to_owned(),
+        format!(
+            "filter-dump,id=wire,netdev=n11,file={}",
+            ways.wire.display()
+        ),
+    ]);
     for (number, network) in [
         (
             10,
             format!("restrict=on,hostfwd=tcp:127.0.0.1:{management}-10.0.2.15:22"),
         ),
-        (11, "restrict=on,net=192.0.2.0/24".to_owned()),
+        (
+            11,
+            format!(
+                "restrict=on,net=192.0.2.0/24,hostfwd=udp:127.0.0.1:{}-{CARRIER}:5060",
+                ways.sip
+            ),
+        ),
         (12, "restrict=on,net=10.20.0.0/24".to_owned()),
     ] {
         all.extend([
@@ -338,7 +387,7 @@ fn ports(ways: &Ways) -> Vec<String> {
 }
 
 /// A key of the administrator's; its public half has `.pub`.
-fn key_pair(folder: &Path) -> Result<std::path::PathBuf> {
+fn key_pair(folder: &Path) -> Result<PathBuf> {
     let path = folder.join("admin");
     let mut command = Command::new("ssh-keygen");
     command.args(["-q", "-t", "ed25519", "-N", "", "-C", "admin", "-f"]);
