@@ -267,6 +267,43 @@ fn trial_over() -> Result<()> {
     machine.shut_down()
 }
 
+/// A system on trial whose signaling plane does not come up: it is left for the one before when the proof's time is over, and what was
+/// missing is told.
+#[test]
+#[ignore = "boots the image: make image-test"]
+fn not_proven() -> Result<()> {
+    let image = Image::built()?;
+    let bundles = bundles(&image)?;
+    let disk = both_slots(
+        &image,
+        &bundles,
+        &["ORDER=B A", "B_OK=1", "B_PROVEN=0", "LAST_GOOD=A"],
+    )?;
+    preload(&disk)?;
+    disk.plant(
+        "/overlay/etc/upper/systemd/system/tandem-sigplane.service.d/not-on-trial.conf",
+        "[Service]\nExecStartPre=/bin/sh -c '! grep -q tandem.boot=trial /proc/cmdline'\n",
+    )?;
+    let mut machine = Machine::start(&disk, &Options::default())?;
+    machine
+        .console()
+        .wait_for("slot B is what was installed there", patience(120))?;
+    is_booted(&mut machine, "B", "trial")?;
+    machine.expect_reboot(patience(240))?;
+    is_booted(&mut machine, "A", "normal")?;
+    let status = is_marked_good(&mut machine, "A")?;
+    for wanted in [
+        "slot_failed",
+        r#""what":"fell_back","version":"99.0.0""#,
+        "signaling: ",
+        r#""next":"A""#,
+        r#""slot":"B","booted":false,"version":"99.0.0","state":"bad""#,
+    ] {
+        assert!(status.contains(wanted), "{wanted}: {status}");
+    }
+    machine.shut_down()
+}
+
 /// Configuration and names go, the slots stay, and the machine starts as a new one.
 #[test]
 #[ignore = "boots the image: make image-test"]
