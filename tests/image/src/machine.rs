@@ -317,8 +317,17 @@ impl Machine {
     /// # Errors
     /// It did not.
     pub fn shut_down(&mut self) -> Result<()> {
-        self.run("systemctl --no-block poweroff", patience(20))?;
-        self.wait_for_end(patience(90))
+        self.ask("systemctl --no-block poweroff")?;
+        self.wait_for_end(patience(120))
+    }
+
+    /// Has the shell do what may end it before it could say that it was done.
+    fn ask(&mut self, line: &str) -> Result<()> {
+        self.wait_for_shell()?;
+        match &self.running {
+            Some(running) => running.shell.send(line),
+            None => Err(Failure::new("the machine is off")),
+        }
     }
 
     /// Waits until the machine switched itself off.
@@ -349,8 +358,8 @@ impl Machine {
     /// # Errors
     /// It does not shut down.
     pub fn reboot(&mut self) -> Result<()> {
-        self.run("systemctl --no-block reboot", patience(20))?;
-        self.expect_reboot(patience(120))
+        self.ask("systemctl --no-block reboot")?;
+        self.expect_reboot(patience(160))
     }
 
     /// The appliance reboots by itself: waits until its kernel starts again.

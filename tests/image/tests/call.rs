@@ -1,7 +1,8 @@
 //! A SIP call with media from one network through the booted appliance's ports to another, and 5,000 packets a second.
 //!
 //! The ports are cards behind an IOMMU (virtio's, or Intel's 82574L), given to vfio-pci by the appliance itself; each is on a bridge
-//! with the wires of the laboratory of tests/e2e, whose peers call as they do there.
+//! with the wires of the laboratory of tests/e2e, whose peers call as they do there. The calls go through the machine's second start, as
+//! the hardware plan has it.
 #![allow(missing_docs)]
 
 use std::fs;
@@ -22,19 +23,34 @@ const SHORT: Duration = Duration::from_secs(60);
 #[test]
 #[ignore = "boots the image: make image-test"]
 fn bios() -> Result<()> {
-    calls(Firmware::Bios, &VIRTIO)
+    calls(&VIRTIO, Options::default(), 2_048)
 }
 
 #[test]
 #[ignore = "boots the image: make image-test"]
 fn uefi() -> Result<()> {
-    calls(Firmware::Uefi, &VIRTIO)
+    let options = Options {
+        firmware: Firmware::Uefi,
+        ..Options::default()
+    };
+    calls(&VIRTIO, options, 2_048)
 }
 
 #[test]
 #[ignore = "boots the image: make image-test"]
 fn intel() -> Result<()> {
-    calls(Firmware::Bios, &INTEL)
+    calls(&INTEL, Options::default(), 2_048)
+}
+
+/// A node with so much memory that the plan takes pages of 1 GB. QEMU takes of this machine what the guest touches.
+#[test]
+#[ignore = "boots the image: make image-test"]
+fn pages_of_1_gb() -> Result<()> {
+    let options = Options {
+        memory_mib: 18 << 10,
+        ..Options::default()
+    };
+    calls(&VIRTIO, options, 1_048_576)
 }
 
 /// The cards of both sides.
@@ -59,22 +75,23 @@ const INTEL: Cards = Cards {
     profile: "e1000",
 };
 
-fn calls(firmware: Firmware, cards: &Cards) -> Result<()> {
+fn calls(cards: &Cards, options: Options, pages: u32) -> Result<()> {
     let lab = wires()?;
     // All of it on one thread, where QEMU's devices are: QEMU ends with the thread that started it.
     lab.appliance
-        .enter(|| through(&lab, firmware, cards).map_err(|error| tandem_e2e::Failure::new(error.0)))
+        .enter(|| {
+            through(&lab, cards, options, pages).map_err(|error| tandem_e2e::Failure::new(error.0))
+        })
         .map_err(said)
 }
 
-fn through(lab: &Lab, firmware: Firmware, cards: &Cards) -> Result<()> {
+fn through(lab: &Lab, cards: &Cards, options: Options, pages: u32) -> Result<()> {
     let disk = Disk::of(&Image::built()?, 3 << 30)?;
     disk.plant_shell()?;
     preload(&disk)?;
     let options = Options {
-        firmware,
         arguments: ports(cards),
-        ..Options::default()
+        ..options
     };
     let mut machine = Machine::start(&disk, &options)?;
 
@@ -93,6 +110,10 @@ fn through(lab: &Lab, firmware: Firmware, cards: &Cards) -> Result<()> {
     }
     both_planes(&mut machine)?;
     confined(&mut machine)?;
+    // What the plan asks of the kernel is in force from the second start on.
+    machine.reboot()?;
+    both_planes(&mut machine)?;
+    as_planned(&mut machine, pages)?;
 
     let rows = format!(
         "INSERT INTO dispatcher (setid, destination, description) VALUES (1, 'sip:{}', 'one');\n\
@@ -126,6 +147,32 @@ fn both_planes(machine: &mut Machine) -> Result<()> {
         "{}",
         machine.run("journalctl -b --no-pager -n 80", SHORT)?
     );
+    Ok(())
+}
+
+/// The machine is as the plan has it: huge pages of this size (kB) set aside and in use, the worker alone on its core.
+fn as_planned(machine: &mut Machine, pages: u32) -> Result<()> {
+    let (status, said) = machine.run_for_status("tandemctl hw verify", SHORT)?;
+    println!("{said}");
+    assert_eq!(status, 0, "{said}");
+    let kernel = machine.run(
+        "cat /sys/devices/system/cpu/isolated /proc/cmdline; for thread in /proc/$(systemctl --no-pager show -P MainPID tandem-dataplane)/task/*; do \
+         echo $(cat $thread/comm): $(sed -n 's/^Cpus_allowed_list:\\s*//p' $thread/status); done",
+        SHORT,
+    )?;
+    println!("{kernel}");
+    assert!(
+        kernel.starts_with("1\n") && kernel.contains("worker-0: 1"),
+        "{kernel}"
+    );
+    let pages = machine.run(
+        &format!("cd /sys/kernel/mm/hugepages/hugepages-{pages}kB && echo $(cat nr_hugepages) $(cat free_hugepages)"),
+        SHORT,
+    )?;
+    println!("huge pages set aside and free: {pages}");
+    let mut counts = pages.split(' ').map(|n| n.parse::<u32>().unwrap_or(0));
+    let (all, free) = (counts.next().unwrap_or(0), counts.next().unwrap_or(0));
+    assert!(free < all, "{pages}");
     Ok(())
 }
 
