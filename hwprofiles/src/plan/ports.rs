@@ -106,7 +106,7 @@ pub(super) fn choose<'a>(
         }
         let profile = profile_of(profiles, nic, wanted)?;
         notes.push(Note::choice(format!(
-            "{} is {} as you said: {} ({})",
+            "{} is {} as named: {} ({})",
             address,
             of_role(role),
             profile.title,
@@ -248,7 +248,7 @@ fn candidate<'a>(
         notes.push(Note::choice(format!(
             "{address} ({interface}) stays the kernel's: {}",
             if wishes.management == Some(address) {
-                "it is for management, as you said"
+                "it is for management"
             } else {
                 "the default route goes by it, so you come this way"
             }
@@ -257,7 +257,7 @@ fn candidate<'a>(
     }
     if wishes.spare.contains(&address) {
         notes.push(Note::choice(format!(
-            "{address} stays the kernel's: it is for something else, as you said"
+            "{address} stays the kernel's: it is for something else"
         )));
         return None;
     }
@@ -362,7 +362,7 @@ fn why_none(profiles: &Profiles, machine: &Machine, wishes: &Wishes) -> String {
         let what = if is_management(nic, wishes) {
             "is how you come to this machine".to_owned()
         } else if wishes.spare.contains(&nic.address) {
-            "is for something else, as you said".to_owned()
+            "is for something else".to_owned()
         } else if profiles.of(nic).is_none() {
             format!("is a {}, for which there is no profile", nic.id())
         } else if nic.virtual_functions > 0 {
