@@ -163,6 +163,34 @@ impl Disk {
         }
     }
 
+    /// A tool of mtools on the ESP, while no machine uses the disk; what it said.
+    ///
+    /// # Errors
+    /// There is no ESP, or the tool complains.
+    pub fn esp(&self, program: &str, arguments: &[&str]) -> Result<String> {
+        let (start, _) = self.partition("esp")?;
+        run(Command::new(program)
+            .arg("-i")
+            .arg(format!("{}@@{start}", self.path.display()))
+            .args(arguments)
+            .env("MTOOLS_SKIP_CHECK", "1"))
+    }
+
+    /// What the flash tool would write for the first boot: files by their names.
+    ///
+    /// # Errors
+    /// As of [`Disk::esp`].
+    pub fn preload(&self, files: &[(&str, &str)]) -> Result<()> {
+        self.esp("mmd", &["::/tandem-preload"])?;
+        for (name, text) in files {
+            let file = self.folder().join(name);
+            fs::write(&file, text)?;
+            let there = format!("::/tandem-preload/{name}");
+            self.esp("mcopy", &[&file.display().to_string(), &there])?;
+        }
+        Ok(())
+    }
+
     /// A root shell on the second serial port, for [`Machine::run`](crate::Machine::run).
     ///
     /// # Errors

@@ -6,7 +6,6 @@
 #![allow(missing_docs)]
 
 use std::fs;
-use std::process::Command;
 use std::time::Duration;
 
 use tandem_e2e::capture::{Capture, missing};
@@ -395,41 +394,12 @@ fn preload(disk: &Disk) -> Result<()> {
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{} test\n",
         "A".repeat(60)
     );
-    let (start, _) = disk.partition("esp")?;
-    let device = format!("{}@@{start}", disk.path().display());
-    let tool = |program: &str, arguments: &[&str]| {
-        let output = Command::new(program)
-            .args(["-i", &device])
-            .args(arguments)
-            .env("MTOOLS_SKIP_CHECK", "1")
-            .output()?;
-        if output.status.success() {
-            Ok(())
-        } else {
-            Err(Failure::new(format!(
-                "{program}: {}",
-                String::from_utf8_lossy(&output.stderr)
-            )))
-        }
-    };
-    tool("mmd", &["::/tandem-preload"])?;
-    for (name, text) in [
+    disk.preload(&[
         ("tandem.toml", tandem.as_str()),
         ("management.toml", &management),
         ("authorized_keys", &key),
         ("hostname", "edge-1\n"),
-    ] {
-        let file = disk.folder().join(name);
-        fs::write(&file, text)?;
-        tool(
-            "mcopy",
-            &[
-                &file.display().to_string(),
-                &format!("::/tandem-preload/{name}"),
-            ],
-        )?;
-    }
-    Ok(())
+    ])
 }
 
 fn said(failure: tandem_e2e::Failure) -> Failure {

@@ -316,7 +316,7 @@ fn factory_reset() -> Result<()> {
     console.wait_for("this machine is tandem", patience(160))?;
     console.wait_for("tandem login:", patience(120))?;
     machine.cut_power()?;
-    let flag = esp(&disk, "mdir", &["-b", "::/EFI/tandem"])?;
+    let flag = disk.esp("mdir", &["-b", "::/EFI/tandem"])?;
     assert!(!flag.contains("factory-reset"), "{flag}");
     machine.power_on()?;
     machine
@@ -380,51 +380,23 @@ fn both_slots(image: &Image, bundles: &Path, variables: &[&str]) -> Result<Disk>
     disk.plant_shell()?;
     disk.overwrite("slot-b", 0, &fs::read(bundles.join("next.slot"))?)?;
     let file = disk.folder().join("grubenv").display().to_string();
-    esp(&disk, "mcopy", &["-n", "::/EFI/tandem/grubenv", &file])?;
+    disk.esp("mcopy", &["-n", "::/EFI/tandem/grubenv", &file])?;
     let set = Command::new("grub-editenv")
         .args([&file, "set"])
         .args(variables)
         .status()?;
     assert!(set.success(), "grub-editenv: {set}");
-    esp(&disk, "mcopy", &["-o", &file, "::/EFI/tandem/grubenv"])?;
+    disk.esp("mcopy", &["-o", &file, "::/EFI/tandem/grubenv"])?;
     Ok(disk)
 }
 
 /// What the flash tool would write.
 fn preload(disk: &Disk) -> Result<()> {
-    esp(disk, "mmd", &["::/tandem-preload"])?;
-    for (name, text) in [
+    disk.preload(&[
         ("tandem.toml", TANDEM),
         ("management.toml", MANAGEMENT),
         ("hostname", "edge-1\n"),
-    ] {
-        let file = disk.folder().join(name);
-        fs::write(&file, text)?;
-        let (file, there) = (
-            file.display().to_string(),
-            format!("::/tandem-preload/{name}"),
-        );
-        esp(disk, "mcopy", &[&file, &there])?;
-    }
-    Ok(())
-}
-
-/// A tool of mtools on the ESP of a machine that is off; what it said.
-fn esp(disk: &Disk, program: &str, arguments: &[&str]) -> Result<String> {
-    let (start, _) = disk.partition("esp")?;
-    let output = Command::new(program)
-        .arg("-i")
-        .arg(format!("{}@@{start}", disk.path().display()))
-        .args(arguments)
-        .env("MTOOLS_SKIP_CHECK", "1")
-        .output()?;
-    match output.status.success() {
-        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-        false => Err(Failure::new(format!(
-            "{program}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        ))),
-    }
+    ])
 }
 
 fn install(machine: &mut Machine, name: &str, version: &str) -> Result<()> {
