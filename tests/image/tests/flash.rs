@@ -2,7 +2,9 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -175,5 +177,81 @@ fn a_stick_installs_itself_bios() -> Result<()> {
     inside.plant_shell()?;
     let mut machine = Machine::start(&inside, &Options::default())?;
     is_whole(&mut machine, "vda", "edge-inside")?;
+    machine.shut_down()
+}
+
+/// The stick is pulled while it is written, and put in again: what happened is told, the machine that wrote it goes on, and another run
+/// makes it whole.
+#[test]
+#[ignore = "boots the image: make image-test"]
+fn a_stick_that_is_pulled() -> Result<()> {
+    let disk = Disk::of(&Image::built()?, 2 << 30)?;
+    disk.plant_shell()?;
+    let stick = Disk::empty(2 << 30)?;
+    soil(stick.path())?;
+    let monitor = disk.folder().join("monitor");
+    let options = Options {
+        arguments: [
+            "-device",
+            "qemu-xhci,id=usb",
+            // Slow enough to be pulled in the middle.
+            "-object",
+            "throttle-group,id=slow,x-bps-write=10000000",
+            "-blockdev",
+            &format!("file,node-name=file,filename={}", stick.path().display()),
+            "-blockdev",
+            "raw,node-name=raw,file=file",
+            "-blockdev",
+            "throttle,node-name=stick,throttle-group=slow,file=raw",
+            "-monitor",
+            &format!("unix:{},server=on,wait=off", monitor.display()),
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+        ..Options::default()
+    };
+    let mut machine = Machine::start(&disk, &options)?;
+    machine.wait_for_shell()?;
+    let mut monitor = UnixStream::connect(&monitor)?;
+    let plug = "device_add usb-storage,bus=usb.0,drive=stick,id=plug";
+    let is_there = "tandem-flash list | grep -c sda || true";
+    let install = "tandem-flash install sda --yes-erase sda --json";
+
+    writeln!(monitor, "{plug}")?;
+    machine.until(is_there, "1", patience(30))?;
+    machine.run(
+        &format!("({install} >/run/flash.log 2>&1; echo ended with $? >>/run/flash.log) &"),
+        SHORT,
+    )?;
+    machine.until(
+        "grep -c '\"done\":[1-9].*\"phase\":\"write\"' /run/flash.log || true",
+        "1",
+        patience(60),
+    )?;
+    writeln!(monitor, "device_del plug")?;
+    machine.until("grep -c 'ended with' /run/flash.log || true", "1", SHORT)?;
+    let said = machine.run("cat /run/flash.log", SHORT)?;
+    eprintln!("{said}");
+    for wanted in [
+        "\"event\":\"error\"",
+        "\"disk_state\":\"not_bootable\"",
+        "ended with 1",
+    ] {
+        assert!(said.contains(wanted), "{wanted}: {said}");
+    }
+    // Nothing of the machine itself was harmed.
+    let facts = machine.run("touch /data/there && sync && tandem-flash list", SHORT)?;
+    assert!(!facts.contains("sda"), "{facts}");
+
+    writeln!(monitor, "{plug}")?;
+    machine.until(is_there, "1", patience(30))?;
+    let said = machine.run(install, patience(200))?;
+    assert!(said.contains("\"event\":\"done\""), "{said}");
+    machine.shut_down()?;
+    stick.plant_shell()?;
+    let mut machine = Machine::start(&stick, &Options::default())?;
+    machine.wait_for_shell()?;
+    let facts = machine.run("cat /run/tandem/boot", SHORT)?;
+    assert!(facts.contains("DATA=ok"), "{facts}");
     machine.shut_down()
 }
