@@ -96,7 +96,7 @@ fn our_callers_talk_to_sipps_server() {
     let (socket, local) = socket();
     let peer = free();
     let port = peer.port().to_string();
-    let _sipp = start(
+    let mut sipp = start(
         folder.path(),
         "sipp",
         &[
@@ -110,7 +110,7 @@ fn our_callers_talk_to_sipps_server() {
             "-trace_err",
         ],
     );
-    wait_until_bound(peer);
+    wait_until_bound(&mut sipp, peer, folder.path());
     let side = Side {
         port: 0,
         address: local,
@@ -130,15 +130,26 @@ fn our_callers_talk_to_sipps_server() {
     assert_eq!((sip.without_media, sip.strange, sip.late), (0, 0, 0));
 }
 
-/// sipp does not answer OPTIONS as a server of calls: its port is taken when it is ready.
-fn wait_until_bound(peer: SocketAddr) {
+/// sipp does not answer OPTIONS as a server of calls: its port is taken when it is ready. The kernel's list is asked, since whoever tries
+/// the port himself may have it just when sipp wants it.
+fn wait_until_bound(sipp: &mut Peer, peer: SocketAddr, folder: &Path) {
     let begin = Instant::now();
-    while UdpSocket::bind(peer).is_ok() {
+    let bound = format!(":{:04X}", peer.port());
+    let is_bound = || {
+        let sockets = std::fs::read_to_string("/proc/net/udp").unwrap();
+        let mut locals = sockets
+            .lines()
+            .filter_map(|line| line.split_whitespace().nth(1));
+        locals.any(|local| local.ends_with(&bound))
+    };
+    while !is_bound() {
+        let ended = sipp.0.try_wait().unwrap();
         assert!(
-            begin.elapsed() < Duration::from_secs(20),
-            "{peer} is not bound"
+            ended.is_none() && begin.elapsed() < Duration::from_secs(20),
+            "sipp has not bound {peer} ({ended:?}): {}",
+            log(folder)
         );
-        std::thread::yield_now();
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
