@@ -175,6 +175,17 @@ fn a_preload_is_on_the_esp_for_the_first_boot() {
             "{said}"
         );
     }
+    // Of two files that do not fit each other, too.
+    let strange = at.join("strange.toml");
+    fs::write(&strange, "[realm.carriers]\n").unwrap();
+    let strange = text(&strange);
+    let mut arguments = write(&image, &path, &key);
+    arguments.extend(["--config", &config, "--management", &strange]);
+    let said = refused(8, &arguments);
+    assert!(
+        said.contains("realm.carriers: tandem.toml has no such realm"),
+        "{said}"
+    );
     assert!(before == fs::read(&ours).unwrap());
 }
 

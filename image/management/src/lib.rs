@@ -1,7 +1,7 @@
 //! `/etc/tandem/management.toml`: how the machine is administered, and what the kernel has on its networks.
 //!
 //! Pure: text in, [`Management`] or every mistake out. `tandemctl appliance` carries it out; the console checks what is
-//! typed in the set-up with it, and neither daemon reads it.
+//! typed in the set-up with it, `tandem-flash` what is put on a disk; neither daemon reads it.
 //!
 //! ```
 //! let mistakes = tandem_management::Management::parse("[management]\nallow = []\n").unwrap_err();
@@ -226,6 +226,21 @@ impl Management {
         all
     }
 
+    /// What is here for realms that tandem.toml has not: a line each, with those that it has. Mostly a name is not as it was meant.
+    #[must_use]
+    pub fn strangers(&self, known: &[&str]) -> Vec<String> {
+        let strange = |name: &&String| !known.contains(&name.as_str());
+        let names = self.realms.keys().filter(strange);
+        names
+            .map(|name| {
+                format!(
+                    "realm.{name}: tandem.toml has no such realm; it has: {}",
+                    known.join(", ")
+                )
+            })
+            .collect()
+    }
+
     /// What is here for a realm.
     #[must_use]
     pub fn realm(&self, name: &str) -> RealmNet {
@@ -293,6 +308,15 @@ mod tests {
         assert_eq!(file, Management::default());
         assert_eq!(file.management.allow.len(), 2);
         assert!(!file.management.ssh_password);
+    }
+
+    #[test]
+    fn realms_that_the_configuration_lacks() {
+        let file = Management::parse("[realm.carrier]\n[realm.cores]\n").unwrap();
+        assert_eq!(
+            file.strangers(&["carrier", "core"]),
+            ["realm.cores: tandem.toml has no such realm; it has: carrier, core"]
+        );
     }
 
     #[test]

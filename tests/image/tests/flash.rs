@@ -214,22 +214,26 @@ fn a_stick_that_is_pulled() -> Result<()> {
     machine.wait_for_shell()?;
     let mut monitor = UnixStream::connect(&monitor)?;
     let plug = "device_add usb-storage,bus=usb.0,drive=stick,id=plug";
-    let is_there = "tandem-flash list | grep -c sda || true";
+    let is_there = "tandem-flash list | grep -q sda && echo yes || echo no";
     let install = "tandem-flash install sda --yes-erase sda --json";
 
     writeln!(monitor, "{plug}")?;
-    machine.until(is_there, "1", patience(30))?;
+    machine.until(is_there, "yes", patience(30))?;
     machine.run(
         &format!("({install} >/run/flash.log 2>&1; echo ended with $? >>/run/flash.log) &"),
         SHORT,
     )?;
     machine.until(
-        "grep -c '\"done\":[1-9].*\"phase\":\"write\"' /run/flash.log || true",
-        "1",
+        "grep -q '\"done\":[1-9].*\"phase\":\"write\"' /run/flash.log && echo yes || echo no",
+        "yes",
         patience(60),
     )?;
     writeln!(monitor, "device_del plug")?;
-    machine.until("grep -c 'ended with' /run/flash.log || true", "1", SHORT)?;
+    machine.until(
+        "grep -q 'ended with' /run/flash.log && echo yes || echo no",
+        "yes",
+        patience(60),
+    )?;
     let said = machine.run("cat /run/flash.log", SHORT)?;
     eprintln!("{said}");
     for wanted in [
@@ -244,7 +248,7 @@ fn a_stick_that_is_pulled() -> Result<()> {
     assert!(!facts.contains("sda"), "{facts}");
 
     writeln!(monitor, "{plug}")?;
-    machine.until(is_there, "1", patience(30))?;
+    machine.until(is_there, "yes", patience(30))?;
     let said = machine.run(install, patience(200))?;
     assert!(said.contains("\"event\":\"done\""), "{said}");
     machine.shut_down()?;

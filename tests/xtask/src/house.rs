@@ -82,7 +82,7 @@ pub(crate) const HOUSE: &[Room] = &[
     ),
     room("tandem-admin", Kind::Pure, &[]),
     room("tandem-hwprofiles", Kind::Plain, &[]),
-    // management.toml, for who carries it out and who writes it; neither daemon reads it.
+    // management.toml, for who carries it out, writes it or puts it on a disk; neither daemon reads it.
     room("tandem-management", Kind::Plain, &["tandem-hwprofiles"]),
     room(
         "tandem-flash",

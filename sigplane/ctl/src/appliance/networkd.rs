@@ -181,20 +181,11 @@ fn ours(realm: &Realm) -> Vec<IpAddr> {
 
 /// What is not wrong, and yet not as an operator wants it: each with its remedy.
 pub(super) fn remarks(management: &Management, config: &Config) -> Vec<String> {
-    let mut all = Vec::new();
-    for name in management.realms.keys() {
-        if config.realms.iter().all(|realm| realm.name != *name) {
-            let known: Vec<_> = config
-                .realms
-                .iter()
-                .map(|realm| realm.name.as_str())
-                .collect();
-            all.push(format!(
-                "management.toml: realm.{name}: tandem.toml has no such realm; it has: {}",
-                known.join(", ")
-            ));
-        }
-    }
+    let known: Vec<_> = config.realms.iter().map(|r| r.name.as_str()).collect();
+    let strangers = management.strangers(&known).into_iter();
+    let mut all: Vec<_> = strangers
+        .map(|line| format!("management.toml: {line}"))
+        .collect();
     for realm in &config.realms {
         let net = management.realm(&realm.name);
         for address in ours(realm) {
